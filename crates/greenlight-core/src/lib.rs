@@ -1,0 +1,1 @@
+//! The rules: facts, states, decisions, ports.

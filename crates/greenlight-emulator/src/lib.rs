@@ -1,0 +1,1 @@
+//! A GitHub of our own: a model, and its HTTP and git in front.

@@ -1,0 +1,1 @@
+//! The mirrors: files at a commit, changed paths, test merges.

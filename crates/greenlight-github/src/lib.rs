@@ -1,0 +1,1 @@
+//! The outside: webhooks in, reports out.

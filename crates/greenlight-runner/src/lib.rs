@@ -1,0 +1,1 @@
+//! The hands: processes, workspaces, steps, commands, masks.

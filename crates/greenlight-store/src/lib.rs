@@ -1,0 +1,1 @@
+//! The memory: SQLite, stored formats, logs and blobs.

@@ -1,0 +1,1 @@
+//! The language: YAML to workflow, expressions, matrix, filters, findings.

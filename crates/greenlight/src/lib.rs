@@ -1,0 +1,1 @@
+//! Self-hosted CI and delivery for GitHub in one program.
