@@ -1,0 +1,382 @@
+//! Suites, runs, jobs and their attempts.
+//!
+//! A *suite* is what one event on one subject asks to be run on one commit: GitHub's check suite, in our words. It reads the
+//! workflow files and becomes *runs*, one for each workflow that the event triggers; a run has *jobs*; a job is tried by
+//! leasing it to a runner.
+
+use std::sync::Arc;
+
+use greenlight_workflow::Value;
+
+use crate::event::Event;
+use crate::id::{Context, DeploymentId, JobKey, PullNumber, RefName, RunNumber, RunnerId, Sha, Token, UserId};
+use crate::time::{Duration, Timestamp};
+
+/// How something ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Conclusion {
+    /// It succeeded.
+    Success,
+    /// Its filters or its condition said that it need not run.
+    Skipped,
+    /// It failed.
+    Failure,
+    /// It was stopped.
+    Cancelled,
+    /// It took too long.
+    TimedOut,
+    /// Its runner was lost; nobody knows how far it came.
+    Lost,
+}
+
+impl Conclusion {
+    /// Returns the word that `needs.X.result` and the pages use.
+    pub fn as_result(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Skipped => "skipped",
+            Self::Cancelled => "cancelled",
+            Self::Failure | Self::TimedOut | Self::Lost => "failure",
+        }
+    }
+
+    /// Is it green?
+    pub fn is_green(self) -> bool {
+        matches!(self, Self::Success | Self::Skipped)
+    }
+}
+
+/// What tells two suites of one event and commit apart (design.md 3).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Subject {
+    /// A pull request against a base: opened, synchronize, reopened.
+    Pull(PullNumber, RefName),
+    /// Another activity on a pull request: its action and `updated_at`.
+    PullAction(PullNumber, Arc<str>, Timestamp),
+    /// A ref: push.
+    Ref(RefName),
+    /// A deployment.
+    Deployment(DeploymentId),
+    /// Anything else: an id and an action.
+    Other(Arc<str>),
+}
+
+/// Names a suite.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SuiteKey {
+    /// The commit that the results are shown on.
+    pub head_sha: Sha,
+    /// The event's name.
+    pub event: Arc<str>,
+    /// What it is about.
+    pub subject: Subject,
+}
+
+/// Whether a suite's code comes from somebody who may push anyway. Computed once (S1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// The author's permission is being asked for.
+    Asking,
+    /// Head and base are one repository, and the author may push.
+    Trusted,
+    /// A fork, or an author without write permission.
+    Untrusted,
+}
+
+/// Somebody with write permission said that this very head may run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Approval {
+    /// The suite's attempt.
+    pub attempt: u32,
+    /// The head.
+    pub head_sha: Sha,
+    /// Who.
+    pub by: UserId,
+}
+
+/// One event on one subject at one commit, and what it asks to be run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Suite {
+    /// Its name.
+    pub key: SuiteKey,
+    /// Its attempt, from 1; a re-run or a retest after the base moved is the next.
+    pub attempt: u32,
+    /// The event.
+    pub event: Arc<Event>,
+    /// `github.ref`.
+    pub git_ref: RefName,
+    /// Where the ref was before, for the changed paths of a push.
+    pub before: Option<Sha>,
+    /// Trust.
+    pub trust: Trust,
+    /// Whose permission decides about trust, where it does.
+    pub author: Option<crate::event::User>,
+    /// The approval, where one was given. It counts for its own attempt and head only.
+    pub approval: Option<Approval>,
+    /// Where it stands.
+    pub phase: SuitePhase,
+    /// The runs of this attempt.
+    pub runs: Vec<RunNumber>,
+    /// When it was asked for.
+    pub requested_at: Timestamp,
+    /// The workflow file that decides a deployment, where this suite carries one out: all others decide nothing.
+    pub decides: Option<Arc<str>>,
+    /// A workflow that stands in no file: the shell provider's.
+    pub given: Option<(Arc<str>, Arc<str>)>,
+}
+
+/// Where a suite stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SuitePhase {
+    /// The files are being read.
+    Reading {
+        /// Why that takes long, where it does.
+        trouble: Option<Arc<str>>,
+    },
+    /// The runs are made.
+    Planned(Planned),
+    /// Nothing can run.
+    Stopped {
+        /// What it counts as.
+        conclusion: Conclusion,
+        /// Why, in one sentence.
+        reason: Arc<str>,
+    },
+}
+
+/// What a suite was planned on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Planned {
+    /// `github.sha`: the test merge for a pull request.
+    pub sha: Sha,
+    /// Its tree.
+    pub tree: Sha,
+    /// The base's tip that the test merge was built on.
+    pub base_sha: Option<Sha>,
+    /// Why nothing is to run, where nothing is.
+    pub nothing: Option<Arc<str>>,
+    /// What is wrong with the `.greenlight.yml` that this commit brings.
+    pub config_problem: Option<Arc<str>>,
+}
+
+/// One workflow on one suite.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// Its number.
+    pub number: RunNumber,
+    /// The suite.
+    pub suite: SuiteKey,
+    /// The suite's attempt that it belongs to.
+    pub attempt: u32,
+    /// The workflow file.
+    pub workflow: Arc<str>,
+    /// The workflow's name, as shown.
+    pub name: Arc<str>,
+    /// `github.run_number`: counts per workflow.
+    pub run_number: u64,
+    /// The file's text.
+    pub source: Arc<str>,
+    /// `github.sha`: what is checked out.
+    pub sha: Sha,
+    /// The jobs, in the file's order, matrix legs one after the other.
+    pub jobs: Vec<Job>,
+    /// Where it stands.
+    pub state: RunState,
+    /// Why it stands so, in one sentence.
+    pub reason: Arc<str>,
+    /// Was it asked to stop? By whom or why.
+    pub cancelled: Option<Arc<str>>,
+    /// Its concurrency group.
+    pub concurrency: Option<Concurrency>,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// The deployment that this run decides.
+    pub deployment: Option<DeploymentId>,
+    /// What is wrong with the file, rendered with its carets, where it cannot be read.
+    pub problem: Option<Arc<str>>,
+}
+
+/// A concurrency group, evaluated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Concurrency {
+    /// The group, lower case.
+    pub group: Arc<str>,
+    /// Does a newer one stop the running one?
+    pub cancel_in_progress: bool,
+}
+
+/// Where a run stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunState {
+    /// Jobs wait or run.
+    Active,
+    /// Over. Nothing leads out of here; trying again is a new run attempt.
+    Completed {
+        /// How.
+        conclusion: Conclusion,
+        /// When.
+        at: Timestamp,
+    },
+}
+
+/// One job of a run; with a matrix, one leg.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// Its key within the run.
+    pub key: JobKey,
+    /// The job's id in the workflow.
+    pub job_id: Arc<str>,
+    /// Its name, as shown.
+    pub name: Arc<str>,
+    /// The context that it is shown under; nothing where it is not shown (a deployment's).
+    pub context: Context,
+    /// The matrix values, or null.
+    pub matrix: Value,
+    /// Which leg of how many.
+    pub leg: (u32, u32),
+    /// Are the legs known? A matrix made from `needs` is known only when they are done.
+    pub expanded: bool,
+    /// The ids of the jobs that it waits for.
+    pub needs: Vec<Arc<str>>,
+    /// What it asks of a runner, lower case.
+    pub labels: Arc<[Arc<str>]>,
+    /// How long it may take.
+    pub timeout: Duration,
+    /// Does its failure count?
+    pub continue_on_error: bool,
+    /// Does the failure of one leg stop the others?
+    pub fail_fast: bool,
+    /// How many legs may run side by side.
+    pub max_parallel: Option<u32>,
+    /// Where it stands.
+    pub state: JobState,
+    /// Which try this is, from 1.
+    pub tried: u32,
+    /// Is it to be stopped, and why?
+    pub cancelled: Option<Arc<str>>,
+    /// Its outputs.
+    pub outputs: Vec<(Arc<str>, Arc<str>)>,
+    /// The address of what it deployed.
+    pub environment_url: Option<Arc<str>>,
+}
+
+/// Where one attempt at a job stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JobState {
+    /// Its `needs` are not over, or its concurrency group is taken.
+    Waiting,
+    /// Waiting for a runner. The oldest `since` goes first.
+    Queued {
+        /// Since when.
+        since: Timestamp,
+    },
+    /// Promised to one runner, and to nobody else until the lease runs out.
+    Leased(Lease),
+    /// Over. Nothing leads out of here; trying again is a new attempt.
+    Completed {
+        /// How.
+        conclusion: Conclusion,
+        /// When.
+        at: Timestamp,
+        /// Why, in one sentence.
+        reason: Arc<str>,
+        /// When its first step began, where one did.
+        started_at: Option<Timestamp>,
+    },
+}
+
+/// A runner's hold on a job attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// Whose.
+    pub runner: RunnerId,
+    /// The server's boot id, for a runner that dies with its server.
+    pub boot: Option<Arc<str>>,
+    /// The fencing token.
+    pub token: Token,
+    /// How long a heartbeat renews it.
+    pub length: Duration,
+    /// Until when.
+    pub until: Timestamp,
+    /// Since when.
+    pub since: Timestamp,
+    /// When the first step began.
+    pub started_at: Option<Timestamp>,
+}
+
+impl Suite {
+    /// May its jobs be handed out? The one door (S1): trusted, or approved for exactly this attempt and head.
+    pub fn may_run(&self) -> bool {
+        match self.trust {
+            Trust::Trusted => true,
+            Trust::Asking => false,
+            Trust::Untrusted => {
+                self.approval.as_ref().is_some_and(|approval| approval.attempt == self.attempt && approval.head_sha == self.key.head_sha)
+            }
+        }
+    }
+
+    /// Returns the pull request that it is about.
+    pub fn pull(&self) -> Option<PullNumber> {
+        match self.key.subject {
+            Subject::Pull(number, _) | Subject::PullAction(number, _, _) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// Returns what it was planned on.
+    pub fn planned(&self) -> Option<&Planned> {
+        match &self.phase {
+            SuitePhase::Planned(planned) => Some(planned),
+            _ => None,
+        }
+    }
+}
+
+impl Run {
+    /// Returns how it ended.
+    pub fn conclusion(&self) -> Option<Conclusion> {
+        match self.state {
+            RunState::Active => None,
+            RunState::Completed { conclusion, .. } => Some(conclusion),
+        }
+    }
+
+    /// Is it over?
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, RunState::Completed { .. })
+    }
+
+    /// Returns the job of this key.
+    pub fn job(&self, key: &JobKey) -> Option<&Job> {
+        self.jobs.iter().find(|job| job.key == *key)
+    }
+
+    /// Returns the job of this key, to be changed.
+    pub fn job_mut(&mut self, key: &JobKey) -> Option<&mut Job> {
+        self.jobs.iter_mut().find(|job| job.key == *key)
+    }
+}
+
+impl Job {
+    /// Returns how it ended.
+    pub fn conclusion(&self) -> Option<Conclusion> {
+        match self.state {
+            JobState::Completed { conclusion, .. } => Some(conclusion),
+            _ => None,
+        }
+    }
+
+    /// Is it over?
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, JobState::Completed { .. })
+    }
+
+    /// Returns the lease, where a runner has it.
+    pub fn lease(&self) -> Option<&Lease> {
+        match &self.state {
+            JobState::Leased(lease) => Some(lease),
+            _ => None,
+        }
+    }
+}

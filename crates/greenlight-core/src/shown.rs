@@ -1,0 +1,113 @@
+//! What GitHub should show: derived from state, compared with what it last accepted.
+
+use std::sync::Arc;
+
+use crate::event::DeploymentState;
+use crate::id::{JobKey, RunNumber};
+
+/// Longest description that GitHub takes with a status or a deployment status, in characters.
+pub const DESCRIPTION_MAX: usize = 140;
+
+/// Where a status's link leads. The address in front of it is the server's business.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// A run's page.
+    Run(RunNumber),
+    /// A job's log.
+    Job(RunNumber, JobKey),
+    /// The page of an environment.
+    Environments,
+}
+
+/// How a report stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReportState {
+    /// Nothing runs yet.
+    Pending,
+    /// It runs.
+    Running,
+    /// Success.
+    Success,
+    /// Skipped by a filter or a condition: as good as a success.
+    Skipped,
+    /// Failed.
+    Failure,
+    /// Stopped by a person, or by a newer push.
+    Cancelled,
+    /// The machinery failed, not the code.
+    Error,
+}
+
+impl ReportState {
+    /// Is nothing more to come in this attempt?
+    pub fn is_final(self) -> bool {
+        !matches!(self, Self::Pending | Self::Running)
+    }
+
+    /// Is it green?
+    pub fn is_green(self) -> bool {
+        matches!(self, Self::Success | Self::Skipped)
+    }
+}
+
+/// What to show on a commit under one context.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownReport {
+    /// The state.
+    pub state: ReportState,
+    /// One sentence that says why; at most [`DESCRIPTION_MAX`] characters.
+    pub description: Arc<str>,
+    /// Where the details are.
+    pub link: Option<Link>,
+    /// More text, for a check run's summary (Markdown); a status has no room for it.
+    pub summary: Option<Arc<str>>,
+    /// Is this a check run (a job, with an App) or a status?
+    pub form: ReportForm,
+}
+
+/// Which of GitHub's two ways a report takes. Never both for one context: GitHub would require both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReportForm {
+    /// A commit status.
+    Status,
+    /// A check run: Apps only.
+    CheckRun,
+}
+
+/// What to show of a deployment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShownDeployment {
+    /// The state.
+    pub state: DeploymentState,
+    /// One sentence; at most [`DESCRIPTION_MAX`] characters.
+    pub description: Arc<str>,
+    /// Where the log is.
+    pub log: Option<Link>,
+    /// Where the deployed thing is.
+    pub environment_url: Option<Arc<str>>,
+}
+
+/// Cuts `text` to [`DESCRIPTION_MAX`] characters, on a character's border.
+pub fn description(text: &str) -> Arc<str> {
+    match text.char_indices().nth(DESCRIPTION_MAX) {
+        None => text.into(),
+        Some(_) => {
+            let end = text.char_indices().nth(DESCRIPTION_MAX - 1).map_or(text.len(), |(at, _)| at);
+            format!("{}…", text[..end].trim_end()).into()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_is_cut_between_characters() {
+        assert_eq!(&*description("short"), "short");
+        let cut = description(&"ü".repeat(200));
+        assert_eq!(cut.chars().count(), DESCRIPTION_MAX);
+        assert!(cut.ends_with('…'));
+        assert_eq!(description(&"x".repeat(140)).chars().count(), 140);
+    }
+}
