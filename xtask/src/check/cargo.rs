@@ -8,8 +8,12 @@ use super::Finding;
 /// Returns the files that rustfmt would change.
 pub fn format(root: &Path) -> Result<Vec<Finding>, String> {
     let output = cargo(root, &["fmt", "--all", "--", "--check", "-l"])?;
-    let found = unformatted(&String::from_utf8_lossy(&output.stdout), root);
-    explained(output, found, "cargo fmt")
+    let mut found = unformatted(&String::from_utf8_lossy(&output.stdout), root);
+    // Files to format are listed without a word on the other stream: what is there is another failure.
+    if !output.stderr.is_empty() || (!output.status.success() && found.is_empty()) {
+        found.push(failure("format", &output));
+    }
+    Ok(found)
 }
 
 /// Returns the warnings of clippy over everything, tests included.
@@ -17,8 +21,11 @@ pub fn clippy(root: &Path) -> Result<Vec<Finding>, String> {
     let arguments =
         ["clippy", "--workspace", "--all-targets", "--quiet", "--message-format=short", "--", "-D", "warnings"];
     let output = cargo(root, &arguments)?;
-    let found = String::from_utf8_lossy(&output.stderr).lines().filter_map(warning).collect();
-    explained(output, found, "cargo clippy")
+    let mut found: Vec<_> = String::from_utf8_lossy(&output.stderr).lines().filter_map(warning).collect();
+    if !output.status.success() && found.is_empty() {
+        found.push(failure("clippy", &output));
+    }
+    Ok(found)
 }
 
 fn cargo(root: &Path, arguments: &[&str]) -> Result<Output, String> {
@@ -31,12 +38,11 @@ fn cargo(root: &Path, arguments: &[&str]) -> Result<Output, String> {
         .map_err(|error| format!("cargo {} cannot be started: {error}", arguments[0]))
 }
 
-/// A tool that failed without a finding has failed at something else, and says so itself.
-fn explained(output: Output, found: Vec<Finding>, tool: &str) -> Result<Vec<Finding>, String> {
-    if output.status.success() || !found.is_empty() {
-        return Ok(found);
-    }
-    Err(format!("{tool} failed:\n{}", String::from_utf8_lossy(&output.stderr).trim()))
+/// A tool that failed at something other than what it looks for is a finding as well, so that the others are still seen.
+fn failure(rule: &'static str, output: &Output) -> Finding {
+    let said = String::from_utf8_lossy(&output.stderr);
+    let remedy = format!("cargo failed: {}", said.lines().next().unwrap_or("without a word"));
+    Finding { path: "Cargo.toml".to_owned(), line: 1, rule, remedy }
 }
 
 fn unformatted(listing: &str, root: &Path) -> Vec<Finding> {
