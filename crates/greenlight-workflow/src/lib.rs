@@ -1,1 +1,37 @@
-//! The language: YAML to workflow, expressions, matrix, filters, findings.
+//! The Actions language: YAML to workflow, expressions, matrix, filters, findings. Pure: no clock, no files, no network, no
+//! randomness; what it needs from outside comes through [`Context`]. It knows no other crate of ours.
+//!
+//! A file's way: [`yaml`] makes a tree with spans of its text, `schema` and `reader` hold it against the grammar, `decode`
+//! makes a [`Workflow`] of it; [`trigger`] says whether an event starts it, [`plan`] which jobs that means, [`template`] and
+//! [`expression`] what its texts come to while it runs.
+
+pub mod action;
+mod decode;
+pub mod expression;
+pub mod finding;
+pub mod glob;
+mod matrix;
+pub mod permission;
+pub mod plan;
+mod reader;
+mod schema;
+pub mod template;
+pub mod trigger;
+pub mod value;
+pub mod workflow;
+pub mod yaml;
+
+pub use action::{ActionInput, ActionManifest, ActionRuns, ParsedAction, parse_action};
+pub use expression::{
+    Context, Contexts, Expression, ExpressionError, ExpressionErrorKind, Scope, StatusCheck, parse_expression,
+};
+pub use finding::{Finding, Severity, Span, nearest};
+pub use permission::{PermissionLevel, Permissions};
+pub use plan::{JobPlan, MatrixContext, PlanError, ancestors, expand_job, skip_words};
+pub use template::{Condition, Template, Tree, TreeKind, evaluate_entries};
+pub use trigger::{EventFacts, EventTrigger, Filter, Trigger, Triggers};
+pub use value::{JsonError, Object, Value};
+pub use workflow::{
+    CallRef, CallSecrets, Concurrency, ConcurrencyGroup, ConcurrencyQueue, Container, ContainerSpec, Defaults, Environment,
+    Job, JobKind, Parsed, RunnerRequest, RunsOn, Services, Step, StepKind, Strategy, UsesRef, Workflow, parse_workflow,
+};

@@ -1,0 +1,136 @@
+//! The tree that the grammar approved, to typed workflows and actions. What the grammar cannot say is checked here: ids,
+//! needs, references, group names. Every function takes what it understands and adds a finding for what it does not.
+
+mod container;
+mod id;
+pub(crate) mod job;
+mod needs;
+mod requirement;
+pub(crate) mod step;
+mod trigger;
+
+use std::sync::Arc;
+
+use crate::finding::{Finding, Span};
+use crate::permission::{PermissionLevel, Permissions};
+use crate::template::{Template, Tree};
+use crate::workflow::{Defaults, Document, Parsed, Workflow};
+use crate::{reader, schema, yaml};
+
+/// Reads a workflow file.
+pub(crate) fn workflow(path: &str, text: &str) -> Parsed {
+    let (node, mut findings) = yaml::read(text);
+    let workflow = node.and_then(|node| {
+        let tree = reader::read(schema::workflow(), "workflow", &node, &mut findings);
+        let document = document(path, tree, &mut findings);
+        (!findings.iter().any(Finding::is_error)).then(|| Workflow::new(document))
+    });
+    findings.sort_by_key(|finding| (finding.span.line, finding.span.column));
+    Parsed { workflow, findings }
+}
+
+fn document(path: &str, tree: Tree, findings: &mut Vec<Finding>) -> Document {
+    let jobs = tree.get("jobs").map(|jobs| job::jobs(jobs, findings)).unwrap_or_default();
+    Document {
+        path: path.into(),
+        name: text(&tree, "name").filter(|name| !name.is_empty()),
+        run_name: template(&tree, "run-name"),
+        on: tree.get("on").map(|on| trigger::triggers(on, findings)).unwrap_or_default(),
+        permissions: tree.get("permissions").map(permissions),
+        env: entries(tree.get("env")),
+        defaults: defaults(tree.get("defaults")),
+        concurrency: tree.get("concurrency").map(requirement::concurrency),
+        jobs,
+        tree,
+    }
+}
+
+/// Returns the permissions that a checked `permissions:` names.
+fn permissions(tree: &Tree) -> Permissions {
+    match tree.as_str() {
+        Some("read-all") => Permissions::read_all(),
+        Some("write-all") => Permissions::write_all(),
+        _ => tree.entries().iter().fold(Permissions::none(), |permissions, (scope, level)| {
+            let level = level.as_str().and_then(PermissionLevel::named).unwrap_or_default();
+            permissions.with(scope.source(), level)
+        }),
+    }
+}
+
+fn defaults(tree: Option<&Tree>) -> Defaults {
+    let Some(run) = tree.and_then(|tree| tree.get("run")) else { return Defaults::default() };
+    Defaults { shell: template(run, "shell"), working_directory: template(run, "working-directory") }
+}
+
+/// Returns the scalar under a key.
+pub(crate) fn template(tree: &Tree, key: &str) -> Option<Template> {
+    tree.get(key)?.as_template().cloned()
+}
+
+/// Returns the literal text under a key.
+pub(crate) fn text(tree: &Tree, key: &str) -> Option<String> {
+    tree.get(key)?.as_template()?.as_literal().map(|value| value.coerce_string().to_string())
+}
+
+/// Returns the literal texts under a key that may be one or a list of them.
+fn texts(tree: Option<&Tree>) -> Vec<String> {
+    let Some(tree) = tree else { return Vec::new() };
+    std::iter::once(tree)
+        .chain(tree.items())
+        .filter_map(|item| item.as_template()?.as_literal().map(|value| value.coerce_string().to_string()))
+        .collect()
+}
+
+/// Returns names and templates of a mapping; a mapping that is one expression is that expression under the key `insert`.
+pub(crate) fn entries(tree: Option<&Tree>) -> Vec<(String, Template)> {
+    let Some(tree) = tree else { return Vec::new() };
+    if let Some(whole) = tree.as_template() {
+        return vec![(crate::template::INSERT.to_owned(), whole.clone())];
+    }
+    let name = |key: &Template| if key.is_insert() { crate::template::INSERT.to_owned() } else { key.source().to_owned() };
+    tree.entries().iter().filter_map(|(key, value)| Some((name(key), value.as_template()?.clone()))).collect()
+}
+
+/// Returns the contexts and functions that a definition of the workflow grammar allows.
+fn scope_of(name: &str) -> Arc<crate::expression::Scope> {
+    let schema = schema::workflow();
+    schema.get(schema.named(name)).scope.clone().unwrap_or_default()
+}
+
+/// Returns the condition under `if:`, or the default one.
+pub(crate) fn condition(
+    tree: Option<&Tree>,
+    scope: &crate::expression::Scope,
+    findings: &mut Vec<Finding>,
+) -> crate::template::Condition {
+    let Some(template) = tree.and_then(Tree::as_template) else { return crate::template::Condition::default() };
+    warn_of_constant(template, findings);
+    let already_reported = findings.iter().any(|finding| finding.code == "expression" && finding.span == template.span());
+    crate::template::Condition::of(template, scope).unwrap_or_else(|errors| {
+        if !already_reported {
+            findings.extend(errors.into_iter().map(|error| Finding::error("expression", template.span(), error.message)));
+        }
+        crate::template::Condition::default()
+    })
+}
+
+/// `if: ${{ x }} == 'y'` is a text that is not empty, so it always holds.
+fn warn_of_constant(template: &Template, findings: &mut Vec<Finding>) {
+    let is_text_around_expression = template.is_expression() && !is_one_expression(template);
+    if is_text_around_expression {
+        let message = "This condition always holds: text around '${{ }}' makes it a text, and a text is true";
+        findings.push(
+            Finding::warning("condition-always-true", template.span(), message)
+                .with_help("put the whole condition inside one '${{ }}', or leave the braces out"),
+        );
+    }
+}
+
+fn is_one_expression(template: &Template) -> bool {
+    matches!(template.expressions().as_slice(), [only] if template.expression_text() == only.text())
+}
+
+/// Returns the range from the start of the first to the end of the second.
+fn spanning(first: Span, second: Span) -> Span {
+    Span { end_line: second.end_line, end_column: second.end_column, ..first }
+}

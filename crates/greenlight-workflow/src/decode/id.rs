@@ -1,0 +1,67 @@
+//! Ids of jobs and steps: which ones may be written, and how those that are not written are made.
+
+use std::collections::BTreeSet;
+
+use crate::value::fold_case;
+
+/// How long an id may be.
+pub(crate) const ID_LENGTH_MAX: usize = 100;
+
+/// The ids of one scope.
+#[derive(Default)]
+pub(crate) struct Ids {
+    taken: BTreeSet<String>,
+}
+
+impl Ids {
+    /// Takes an id that was written, or says why it cannot be taken.
+    pub fn take(&mut self, id: &str) -> Result<(), String> {
+        check(id)?;
+        if !self.taken.insert(fold_case(id).into_owned()) {
+            return Err(format!("The identifier '{id}' may not be used more than once within the same scope."));
+        }
+        Ok(())
+    }
+
+    /// Says whether an id is taken.
+    pub fn contains(&self, id: &str) -> bool {
+        self.taken.contains(&*fold_case(id))
+    }
+
+    /// Makes an id of a text that is not taken yet.
+    pub fn make(&mut self, base: &str) -> String {
+        let base = legal(&format!("__{base}"));
+        let mut id: String = base.chars().take(ID_LENGTH_MAX).collect();
+        let mut number = 1;
+        while !self.taken.insert(fold_case(&id).into_owned()) {
+            number += 1;
+            let suffix = format!("_{number}");
+            id = base.chars().take(ID_LENGTH_MAX - suffix.len()).chain(suffix.chars()).collect();
+        }
+        id
+    }
+}
+
+/// Says what is wrong with an id that was written.
+pub(crate) fn check(id: &str) -> Result<(), String> {
+    let mut letters = id.chars();
+    let starts_well = letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_');
+    if !starts_well || !letters.all(is_id_letter) || id.len() >= ID_LENGTH_MAX {
+        return Err(format!(
+            "The identifier '{id}' is invalid. IDs may only contain alphanumeric characters, '_', and '-'. IDs must start \
+             with a letter or '_' and and must be less than {ID_LENGTH_MAX} characters."
+        ));
+    }
+    if id.starts_with("__") {
+        return Err(format!("The identifier '{id}' is invalid. IDs starting with '__' are reserved."));
+    }
+    Ok(())
+}
+
+fn legal(text: &str) -> String {
+    text.chars().map(|letter| if is_id_letter(letter) { letter } else { '_' }).collect()
+}
+
+fn is_id_letter(letter: char) -> bool {
+    letter.is_ascii_alphanumeric() || letter == '_' || letter == '-'
+}

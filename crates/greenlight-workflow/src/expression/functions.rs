@@ -1,0 +1,219 @@
+//! The functions: their names, how many arguments each takes, what each does.
+
+use super::evaluator::{Evaluation, evaluation_error};
+use super::{ExpressionError, Node, Scope};
+use crate::value::{Value, fold_case};
+
+/// How many arguments a function takes that has no limit of its own.
+const ARGUMENTS_MAX: usize = 255;
+
+/// A function of the language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Function {
+    Contains,
+    StartsWith,
+    EndsWith,
+    Format,
+    Join,
+    ToJson,
+    FromJson,
+    Case,
+    Always,
+    Success,
+    Failure,
+    Cancelled,
+    HashFiles,
+}
+
+const NAMES: [(&str, Function); 13] = [
+    ("contains", Function::Contains),
+    ("startsWith", Function::StartsWith),
+    ("endsWith", Function::EndsWith),
+    ("format", Function::Format),
+    ("join", Function::Join),
+    ("toJson", Function::ToJson),
+    ("fromJson", Function::FromJson),
+    ("case", Function::Case),
+    ("always", Function::Always),
+    ("success", Function::Success),
+    ("failure", Function::Failure),
+    ("cancelled", Function::Cancelled),
+    ("hashFiles", Function::HashFiles),
+];
+
+impl Function {
+    /// Returns the function of this name and its argument counts, if it exists and the scope has it or everyone does.
+    pub(super) fn find(name: &str, scope: &Scope) -> Option<(Function, usize, usize)> {
+        let function = Function::named(name)?;
+        let (min, max) = match function {
+            Function::Contains | Function::StartsWith | Function::EndsWith => (2, 2),
+            Function::Format => (1, ARGUMENTS_MAX),
+            Function::Join => (1, 2),
+            Function::ToJson | Function::FromJson => (1, 1),
+            Function::Case => (3, usize::MAX),
+            _ => scope.arity(function)?,
+        };
+        Some((function, min, max))
+    }
+
+    /// Returns what `name(min,max)` says, where the name is a function's.
+    pub(super) fn with_arity(word: &str) -> Option<(Function, usize, usize)> {
+        let (name, counts) = word.strip_suffix(')')?.split_once('(')?;
+        let (min, max) = counts.split_once(',')?;
+        let count = |text: &str| text.trim().parse().unwrap_or(usize::MAX);
+        Some((Function::named(name)?, count(min), count(max)))
+    }
+
+    fn named(name: &str) -> Option<Function> {
+        NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, function)| *function)
+    }
+}
+
+pub(super) fn call(evaluation: &mut Evaluation, function: Function, nodes: &[Node]) -> Result<Value, ExpressionError> {
+    if function == Function::Case {
+        return case(evaluation, nodes);
+    }
+    let arguments = nodes.iter().map(|node| evaluation.value(node)).collect::<Result<Vec<_>, _>>()?;
+    let value = match function {
+        Function::Contains => Value::Bool(contains(&arguments[0], &arguments[1])),
+        Function::StartsWith => Value::Bool(texts(&arguments).is_some_and(|(text, start)| text.starts_with(&start))),
+        Function::EndsWith => Value::Bool(texts(&arguments).is_some_and(|(text, end)| text.ends_with(&end))),
+        Function::Format => format(evaluation, &arguments)?,
+        Function::Join => join(evaluation, &arguments)?,
+        Function::ToJson => Value::string(arguments[0].to_json_pretty()),
+        Function::FromJson => from_json(&arguments[0])?,
+        Function::Always => Value::Bool(true),
+        Function::Success | Function::Failure | Function::Cancelled => status(evaluation, function, &arguments),
+        Function::HashFiles => hash_files(evaluation, &arguments)?,
+        Function::Case => unreachable!("case is evaluated above, argument by argument"),
+    };
+    evaluation.charge(weight(&value))?;
+    Ok(value)
+}
+
+/// Evaluates predicates in order, and only the value that is taken.
+fn case(evaluation: &mut Evaluation, nodes: &[Node]) -> Result<Value, ExpressionError> {
+    let (default, pairs) = nodes.split_last().expect("the parser asks for at least three arguments");
+    for pair in pairs.chunks_exact(2) {
+        match evaluation.value(&pair[0])? {
+            Value::Bool(true) => return evaluation.value(&pair[1]),
+            Value::Bool(false) => {}
+            _ => return Err(evaluation_error("case predicate must evaluate to a boolean value")),
+        }
+    }
+    evaluation.value(default)
+}
+
+fn contains(search: &Value, item: &Value) -> bool {
+    match search {
+        Value::Array(items) => items.iter().any(|candidate| item.loosely_equals(candidate)),
+        Value::Object(_) => false,
+        search if item.is_scalar() => fold_case(&search.coerce_string()).contains(&*fold_case(&item.coerce_string())),
+        _ => false,
+    }
+}
+
+/// Returns both arguments as texts in the case of comparison, if both are scalars.
+fn texts(arguments: &[Value]) -> Option<(String, String)> {
+    let text = |value: &Value| value.is_scalar().then(|| fold_case(&value.coerce_string()).into_owned());
+    Some((text(&arguments[0])?, text(&arguments[1])?))
+}
+
+fn format(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, ExpressionError> {
+    let template = arguments[0].coerce_string();
+    let mut out = String::new();
+    let mut rest = &*template;
+    while let Some(at) = rest.find(['{', '}']) {
+        out.push_str(&rest[..at]);
+        let (brace, after) = rest[at..].split_at(1);
+        if let Some(after) = after.strip_prefix(brace) {
+            out.push_str(brace);
+            rest = after;
+            continue;
+        }
+        let placeholder = after.split_once('}').filter(|(digits, _)| brace == "{" && is_number(digits));
+        let Some((digits, after)) = placeholder else {
+            return Err(evaluation_error(format!("The following format string is invalid: {template}")));
+        };
+        let argument = digits.parse::<usize>().ok().and_then(|index| arguments.get(index.checked_add(1)?));
+        let Some(argument) = argument else {
+            return Err(evaluation_error(format!(
+                "The following format string references more arguments than were supplied: {template}"
+            )));
+        };
+        let text = argument.coerce_string();
+        evaluation.charge(text.len())?;
+        out.push_str(&text);
+        rest = after;
+    }
+    out.push_str(rest);
+    Ok(Value::string(out))
+}
+
+fn is_number(digits: &str) -> bool {
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn join(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, ExpressionError> {
+    let items = match &arguments[0] {
+        Value::Array(items) => items,
+        Value::Object(_) => return Ok(Value::string("")),
+        scalar => return Ok(Value::String(scalar.coerce_string())),
+    };
+    let separator = arguments.get(1).filter(|separator| separator.is_scalar()).map_or(",".into(), Value::coerce_string);
+    let mut out = String::new();
+    for (at, item) in items.iter().enumerate() {
+        let text = item.coerce_string();
+        evaluation.charge(text.len() + separator.len())?;
+        if at > 0 {
+            out.push_str(&separator);
+        }
+        out.push_str(&text);
+    }
+    Ok(Value::string(out))
+}
+
+fn from_json(argument: &Value) -> Result<Value, ExpressionError> {
+    let text = argument.coerce_string();
+    if text.trim().is_empty() {
+        return Err(evaluation_error("empty input"));
+    }
+    Value::from_json(&text)
+        .map_err(|error| evaluation_error(format!("Error parsing JSON when evaluating fromJson: {error}")))
+}
+
+fn status(evaluation: &Evaluation, function: Function, arguments: &[Value]) -> Value {
+    let status = if arguments.is_empty() {
+        evaluation.context.status()
+    } else {
+        let job_ids: Vec<String> = arguments.iter().map(|argument| argument.coerce_string().to_string()).collect();
+        evaluation.context.status_of(&job_ids)
+    };
+    Value::Bool(match function {
+        Function::Success => status.success,
+        Function::Failure => status.failure,
+        _ => status.cancelled,
+    })
+}
+
+fn hash_files(evaluation: &Evaluation, arguments: &[Value]) -> Result<Value, ExpressionError> {
+    let mut patterns: Vec<String> = arguments.iter().map(|argument| argument.coerce_string().to_string()).collect();
+    let follows = patterns[0].eq_ignore_ascii_case("--follow-symbolic-links");
+    if follows {
+        patterns.remove(0);
+    } else if patterns[0].starts_with("--") {
+        let message = format!("Invalid glob option {}, available option: '--follow-symbolic-links'.", patterns[0]);
+        return Err(evaluation_error(message));
+    }
+    evaluation.context.hash_files(&patterns, follows).map(Value::string).map_err(evaluation_error)
+}
+
+/// Returns about how many bytes a function's result takes.
+fn weight(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.len() * size_of::<Value>(),
+        Value::Object(object) => object.len() * size_of::<(std::sync::Arc<str>, Value)>(),
+        _ => 0,
+    }
+}

@@ -1,0 +1,241 @@
+//! Tokens to a tree, by recursive descent: `||`, `&&`, `== !=`, `< <= > >=`, `!`, then values with their dereferences.
+
+use super::lexer::{Kind, Token, located, tokens};
+use super::{Comparison, EXPRESSION_DEPTH_MAX, ExpressionError, ExpressionErrorKind, Function, Node, Scope};
+use crate::value::Value;
+
+pub(super) fn parse(text: &str, scope: &Scope) -> Result<Node, ExpressionError> {
+    let tokens = tokens(text)?;
+    let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0, scope };
+    if parser.peek().kind == Kind::End {
+        return Err(parse_error("An expression was expected".into()));
+    }
+    let root = parser.expression()?;
+    match parser.peek().kind {
+        Kind::End => Ok(root),
+        _ => Err(parser.unexpected()),
+    }
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    tokens: &'a [Token],
+    at: usize,
+    depth: usize,
+    scope: &'a Scope,
+}
+
+impl<'a> Parser<'a> {
+    fn expression(&mut self) -> Result<Node, ExpressionError> {
+        self.nested(Parser::any_of)
+    }
+
+    fn any_of(&mut self) -> Result<Node, ExpressionError> {
+        let first = self.all_of()?;
+        if self.peek().kind != Kind::Or {
+            return Ok(first);
+        }
+        self.nested(|parser| {
+            let mut items = vec![first];
+            while parser.take(&Kind::Or) {
+                items.push(parser.all_of()?);
+            }
+            Ok(Node::Or(items))
+        })
+    }
+
+    fn all_of(&mut self) -> Result<Node, ExpressionError> {
+        let first = self.equality()?;
+        if self.peek().kind != Kind::And {
+            return Ok(first);
+        }
+        self.nested(|parser| {
+            let mut items = vec![first];
+            while parser.take(&Kind::And) {
+                items.push(parser.equality()?);
+            }
+            Ok(Node::And(items))
+        })
+    }
+
+    fn equality(&mut self) -> Result<Node, ExpressionError> {
+        self.comparisons(Parser::relation, |kind| match kind {
+            Kind::Equal => Some(Comparison::Equal),
+            Kind::NotEqual => Some(Comparison::NotEqual),
+            _ => None,
+        })
+    }
+
+    fn relation(&mut self) -> Result<Node, ExpressionError> {
+        self.comparisons(Parser::negation, |kind| match kind {
+            Kind::Less => Some(Comparison::Less),
+            Kind::LessOrEqual => Some(Comparison::LessOrEqual),
+            Kind::Greater => Some(Comparison::Greater),
+            Kind::GreaterOrEqual => Some(Comparison::GreaterOrEqual),
+            _ => None,
+        })
+    }
+
+    fn comparisons(
+        &mut self,
+        operand: fn(&mut Self) -> Result<Node, ExpressionError>,
+        operator: fn(&Kind) -> Option<Comparison>,
+    ) -> Result<Node, ExpressionError> {
+        let first = operand(self)?;
+        let mut rest = Vec::new();
+        while let Some(comparison) = operator(&self.peek().kind) {
+            self.at += 1;
+            rest.push((comparison, operand(self)?));
+        }
+        Ok(if rest.is_empty() { first } else { Node::Compare { first: Box::new(first), rest } })
+    }
+
+    fn negation(&mut self) -> Result<Node, ExpressionError> {
+        if self.take(&Kind::Not) {
+            return self.nested(|parser| Ok(Node::Not(Box::new(parser.negation()?))));
+        }
+        self.dereferences()
+    }
+
+    fn dereferences(&mut self) -> Result<Node, ExpressionError> {
+        let is_literal = !matches!(self.peek().kind, Kind::Identifier | Kind::LeftParen);
+        let mut node = self.operand()?;
+        let depth_before = self.depth;
+        while !is_literal {
+            if self.take(&Kind::LeftBracket) {
+                node = if self.take(&Kind::Star) {
+                    Node::Star { base: Box::new(node) }
+                } else {
+                    let index = self.expression()?;
+                    Node::Index { base: Box::new(node), index: Box::new(index) }
+                };
+                self.expect(&Kind::RightBracket)?;
+            } else if self.take(&Kind::Dot) {
+                node = self.property(node)?;
+            } else {
+                break;
+            }
+            self.deepen()?;
+        }
+        self.depth = depth_before;
+        Ok(node)
+    }
+
+    fn property(&mut self, base: Node) -> Result<Node, ExpressionError> {
+        let token = self.peek();
+        let node = match token.kind {
+            Kind::Star => Node::Star { base: Box::new(base) },
+            Kind::Identifier => {
+                let name = Value::string(&self.text[token.start..token.end]);
+                Node::Index { base: Box::new(base), index: Box::new(Node::Literal(name)) }
+            }
+            _ => return Err(self.unexpected()),
+        };
+        self.at += 1;
+        Ok(node)
+    }
+
+    fn operand(&mut self) -> Result<Node, ExpressionError> {
+        let token = self.peek();
+        let value = match &token.kind {
+            Kind::Identifier => return self.name(token),
+            Kind::LeftParen => {
+                self.at += 1;
+                let inner = self.expression()?;
+                self.expect(&Kind::RightParen)?;
+                return Ok(inner);
+            }
+            Kind::True => Value::Bool(true),
+            Kind::False => Value::Bool(false),
+            Kind::Null => Value::Null,
+            Kind::Number(number) => Value::Number(*number),
+            Kind::String(text) => Value::String(text.clone()),
+            _ => return Err(self.unexpected()),
+        };
+        self.at += 1;
+        Ok(Node::Literal(value))
+    }
+
+    fn name(&mut self, token: &'a Token) -> Result<Node, ExpressionError> {
+        self.at += 1;
+        let name = &self.text[token.start..token.end];
+        if !self.take(&Kind::LeftParen) {
+            if !self.scope.knows(name) {
+                return Err(self.error("Unrecognized named-value", token));
+            }
+            return Ok(Node::Named(name.into()));
+        }
+        let arguments = self.arguments()?;
+        let Some((function, min, max)) = Function::find(name, self.scope) else {
+            return Err(self.error("Unrecognized function", token));
+        };
+        if arguments.len() < min {
+            return Err(self.error("Too few parameters supplied", token));
+        }
+        if arguments.len() > max {
+            return Err(self.error("Too many parameters supplied", token));
+        }
+        if function == Function::Case && arguments.len().is_multiple_of(2) {
+            return Err(self.error("Even number of parameters supplied, requires an odd number of parameters", token));
+        }
+        Ok(Node::Call { function, arguments })
+    }
+
+    fn arguments(&mut self) -> Result<Vec<Node>, ExpressionError> {
+        let mut arguments = Vec::new();
+        if self.take(&Kind::RightParen) {
+            return Ok(arguments);
+        }
+        loop {
+            arguments.push(self.expression()?);
+            if self.take(&Kind::RightParen) {
+                return Ok(arguments);
+            }
+            self.expect(&Kind::Comma)?;
+        }
+    }
+
+    fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T, ExpressionError>) -> Result<T, ExpressionError> {
+        self.deepen()?;
+        let result = inner(self)?;
+        self.depth -= 1;
+        Ok(result)
+    }
+
+    fn deepen(&mut self) -> Result<(), ExpressionError> {
+        self.depth += 1;
+        if self.depth > EXPRESSION_DEPTH_MAX {
+            return Err(parse_error(format!("Exceeded max expression depth {EXPRESSION_DEPTH_MAX}")));
+        }
+        Ok(())
+    }
+
+    fn peek(&self) -> &'a Token {
+        &self.tokens[self.at]
+    }
+
+    fn take(&mut self, kind: &Kind) -> bool {
+        let found = self.peek().kind == *kind;
+        self.at += usize::from(found);
+        found
+    }
+
+    fn expect(&mut self, kind: &Kind) -> Result<(), ExpressionError> {
+        if self.take(kind) { Ok(()) } else { Err(self.unexpected()) }
+    }
+
+    fn unexpected(&self) -> ExpressionError {
+        match self.peek().kind {
+            Kind::End => self.error("Unexpected end of expression", &self.tokens[self.at.saturating_sub(1)]),
+            _ => self.error("Unexpected symbol", self.peek()),
+        }
+    }
+
+    fn error(&self, description: &str, token: &Token) -> ExpressionError {
+        parse_error(located(description, self.text, token.start, token.end))
+    }
+}
+
+fn parse_error(message: String) -> ExpressionError {
+    ExpressionError { kind: ExpressionErrorKind::Parsing, message }
+}

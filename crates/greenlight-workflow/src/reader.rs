@@ -1,0 +1,252 @@
+//! A YAML tree and a grammar to a tree of templates, with everything that does not fit as findings. It knows the grammar's
+//! shape but no single key; meaning is given to the result in `decode`.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use crate::expression::Scope;
+use crate::finding::{Finding, Span, nearest};
+use crate::schema::{Definition, Mapping, Property, Schema};
+use crate::template::{Template, Tree, TreeKind};
+use crate::value::Value;
+use crate::yaml::{Node, NodeKind};
+
+/// Returns the tree as the grammar's definition `root` understands it; what is wrong is added to `findings`.
+pub(crate) fn read(schema: &Schema, root: &str, node: &Node, findings: &mut Vec<Finding>) -> Tree {
+    Reader { schema, findings }.value(node, schema.named(root), &Arc::new(Scope::default()))
+}
+
+struct Reader<'a> {
+    schema: &'a Schema,
+    findings: &'a mut Vec<Finding>,
+}
+
+impl Reader<'_> {
+    fn value(&mut self, node: &Node, index: usize, outer: &Arc<Scope>) -> Tree {
+        let schema = self.schema;
+        let definition = schema.get(index);
+        let scope = &joined(definition, outer);
+        let kind = match &node.kind {
+            NodeKind::Scalar { text, value, .. } => {
+                TreeKind::Scalar(self.scalar(text, value, node.span, definition, scope))
+            }
+            NodeKind::Sequence(items) => match definition.sequence {
+                Some(item) => TreeKind::Sequence(items.iter().map(|node| self.value(node, item, scope)).collect()),
+                None => {
+                    self.error("unexpected-sequence", node.span, "A sequence was not expected".into());
+                    TreeKind::Sequence(Vec::new())
+                }
+            },
+            NodeKind::Mapping(entries) => match definition.mappings.as_slice() {
+                [] => {
+                    self.error("unexpected-mapping", node.span, "A mapping was not expected".into());
+                    TreeKind::Mapping(Vec::new())
+                }
+                mappings => TreeKind::Mapping(self.mapping(node.span, entries, mappings, scope)),
+            },
+        };
+        Tree { span: node.span, kind }
+    }
+
+    fn scalar(&mut self, text: &str, value: &Value, span: Span, definition: &Definition, scope: &Scope) -> Template {
+        let template = self.template(text, value, span, scope);
+        if template.is_insert() {
+            self.error("unexpected-value", span, format!("Unexpected value '{}'", template.source()));
+            return template;
+        }
+        let Some(value) = template.as_literal() else {
+            self.check_expression_allowed(span, scope);
+            return template;
+        };
+        match fitting(value, definition) {
+            Some(Cow::Borrowed(_)) => template,
+            Some(Cow::Owned(string)) => Template::read(&string, text, scope, span).unwrap_or(template),
+            None => {
+                let value = value.coerce_string();
+                let mut finding = Finding::error("unexpected-value", span, format!("Unexpected value '{value}'"));
+                finding.help = help_for_value(&value, definition);
+                self.findings.push(finding);
+                template
+            }
+        }
+    }
+
+    /// Returns the scalar as a template; one whose expressions are wrong becomes a literal after the errors are noted.
+    fn template(&mut self, text: &str, value: &Value, span: Span, scope: &Scope) -> Template {
+        Template::read(value, text, scope, span).unwrap_or_else(|errors| {
+            for error in errors {
+                let mut finding = Finding::error("expression", span, error.message);
+                finding.help = help_for_expression(&finding.message, scope);
+                self.findings.push(finding);
+            }
+            Template::read(value, text, &Scope::default(), span).unwrap_or_else(|_| Template::literal(value.clone()))
+        })
+    }
+
+    fn check_expression_allowed(&mut self, span: Span, scope: &Scope) {
+        if scope.is_empty() {
+            let message = "A template expression is not allowed in this context".into();
+            self.error("expression-not-allowed", span, message);
+        }
+    }
+
+    fn mapping(
+        &mut self,
+        span: Span,
+        entries: &[(Node, Node)],
+        mappings: &[Mapping],
+        scope: &Arc<Scope>,
+    ) -> Vec<(Template, Tree)> {
+        let mut candidates: Vec<&Mapping> = mappings.iter().collect();
+        let loose = mappings[0].loose;
+        let mut tree = Vec::with_capacity(entries.len());
+        let mut has_expression_key = false;
+        for (key_node, value_node) in entries {
+            let key = self.key(key_node, scope);
+            if key.is_expression() {
+                has_expression_key = true;
+                let before = self.findings.len();
+                self.check_expression_allowed(key_node.span, scope);
+                if self.findings.len() == before {
+                    let value = loose.map_or_else(|| self.schema.named("any"), |(_, value)| value);
+                    tree.push((key, self.value(value_node, value, scope)));
+                }
+                continue;
+            }
+            let name = key.as_literal().map(Value::coerce_string).unwrap_or_default();
+            if let Some(property) = narrow(&mut candidates, &name) {
+                tree.push((key, self.value(value_node, property.value, scope)));
+            } else if let Some((key_type, value_type)) = loose {
+                self.check_loose_key(&name, key_node.span, key_type);
+                tree.push((key, self.value(value_node, value_type, scope)));
+            } else {
+                self.unknown_key(&name, key_node.span, &candidates);
+            }
+        }
+        self.check_complete(span, &candidates, &tree, has_expression_key);
+        tree
+    }
+
+    fn key(&mut self, node: &Node, scope: &Scope) -> Template {
+        let NodeKind::Scalar { text, value, .. } = &node.kind else {
+            unreachable!("the YAML reader refuses keys that are no scalars")
+        };
+        // Names are texts, whatever they look like; a key that is Null has the empty name.
+        self.template(text, &Value::String(value.coerce_string()), node.span, scope)
+    }
+
+    fn check_loose_key(&mut self, name: &str, span: Span, key_type: usize) {
+        if !self.schema.get(key_type).string.allow(name) {
+            self.error("unexpected-value", span, format!("Unexpected value '{name}'"));
+        }
+    }
+
+    fn unknown_key(&mut self, name: &str, span: Span, candidates: &[&Mapping]) {
+        let known: Vec<&str> =
+            candidates.iter().flat_map(|mapping| &mapping.properties).map(|property| property.key.as_str()).collect();
+        let mut finding = Finding::error("unknown-key", span, format!("Unexpected value '{name}'"));
+        finding.help = Some(match nearest(name, &known) {
+            Some(meant) => format!("did you mean '{meant}'?"),
+            None => format!("known here: {}", list(known)),
+        });
+        self.findings.push(finding);
+    }
+
+    fn check_complete(&mut self, span: Span, candidates: &[&Mapping], tree: &[(Template, Tree)], has_expression_key: bool) {
+        match candidates {
+            [only] if !has_expression_key => {
+                for property in only.properties.iter().filter(|property| property.required) {
+                    if !tree.iter().any(|(key, _)| key.source() == property.key) {
+                        self.error("missing-key", span, format!("Required property is missing: {}", property.key));
+                    }
+                }
+            }
+            [_] => {}
+            several => {
+                let keys = |mapping: &&Mapping| mapping.properties.iter().map(|property| property.key.clone()).collect::<Vec<_>>();
+                let all: Vec<String> = several.iter().flat_map(keys).collect();
+                let mut telling: Vec<&str> = all
+                    .iter()
+                    .filter(|key| all.iter().filter(|other| other == key).count() == 1)
+                    .map(String::as_str)
+                    .collect();
+                telling.sort_unstable();
+                let message = format!(
+                    "There's not enough info to determine what you meant. Add one of these properties: {}",
+                    telling.join(", ")
+                );
+                self.error("ambiguous-mapping", span, message);
+            }
+        }
+    }
+
+    fn error(&mut self, code: &'static str, span: Span, message: String) {
+        self.findings.push(Finding::error(code, span, message));
+    }
+}
+
+/// Returns what expressions may use inside a definition that stands in `outer`.
+fn joined(definition: &Definition, outer: &Arc<Scope>) -> Arc<Scope> {
+    match &definition.scope {
+        None => outer.clone(),
+        Some(own) if outer.is_empty() => own.clone(),
+        Some(own) => Arc::new(outer.union(own)),
+    }
+}
+
+/// Returns the property that some candidates have; those that lack it are candidates no longer.
+fn narrow<'a>(candidates: &mut Vec<&'a Mapping>, name: &str) -> Option<&'a Property> {
+    let property = candidates.iter().rev().find_map(|mapping| mapping.property(name))?;
+    candidates.retain(|mapping| mapping.property(name).is_some());
+    Some(property)
+}
+
+/// Returns the value as it may stand here: as it is, or as a text.
+fn fitting<'a>(value: &'a Value, definition: &Definition) -> Option<Cow<'a, Value>> {
+    let fits = match value {
+        Value::Null => definition.null,
+        Value::Bool(_) => definition.boolean,
+        Value::Number(_) => definition.number,
+        Value::String(text) => return definition.string.allow(text).then_some(Cow::Borrowed(value)),
+        Value::Array(_) | Value::Object(_) => false,
+    };
+    if fits {
+        return Some(Cow::Borrowed(value));
+    }
+    let text = value.coerce_string();
+    definition.string.allow(&text).then_some(Cow::Owned(Value::String(text)))
+}
+
+fn help_for_value(value: &str, definition: &Definition) -> Option<String> {
+    let constants: Vec<&str> = definition.string.constants.iter().map(String::as_str).collect();
+    if let Some(meant) = nearest(value, &constants) {
+        return Some(format!("did you mean '{meant}'?"));
+    }
+    let mut expected = constants;
+    let kinds = [
+        (definition.boolean, "true or false"),
+        (definition.number, "a number"),
+        (definition.sequence.is_some(), "a list"),
+        (!definition.mappings.is_empty(), "a mapping"),
+        (definition.string.nonempty, "a text that is not empty"),
+    ];
+    expected.extend(kinds.iter().filter(|(allowed, _)| *allowed).map(|(_, name)| *name));
+    (!expected.is_empty()).then(|| format!("expected here: {}", list(expected)))
+}
+
+fn help_for_expression(message: &str, scope: &Scope) -> Option<String> {
+    let name = message.strip_prefix("Unrecognized named-value: '")?.split('\'').next()?;
+    let known: Vec<&str> = scope.named_values().collect();
+    Some(match nearest(name, &known) {
+        Some(meant) => format!("did you mean '{meant}'?"),
+        None if known.is_empty() => "no contexts are available here".into(),
+        None => format!("available here: {}", list(known)),
+    })
+}
+
+fn list(names: Vec<&str>) -> String {
+    let mut names = names;
+    names.sort_unstable();
+    names.dedup();
+    names.join(", ")
+}

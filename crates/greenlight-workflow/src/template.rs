@@ -1,0 +1,505 @@
+//! Texts with `${{ }}` in them, and trees of such texts: what a workflow holds until the moment it is run.
+
+use std::sync::Arc;
+
+use crate::expression::{
+    Context, EVALUATION_BYTES_MAX, EXPRESSION_LENGTH_MAX, Expression, ExpressionError, ExpressionErrorKind, Scope,
+    parse_expression,
+};
+use crate::finding::Span;
+use crate::value::{Object, Value};
+
+/// The key that stands for all entries of the object that is its value.
+pub const INSERT: &str = "${{ insert }}";
+
+const OPEN: &str = "${{";
+const CLOSE: &str = "}}";
+
+/// A scalar whose value may have to be computed. Cloning it costs a few counters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Template {
+    source: Arc<str>,
+    span: Span,
+    kind: Kind,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Kind {
+    Literal(Value),
+    Expression(Expression),
+    Text(Arc<[Part]>),
+    Insert,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Part {
+    Text(Arc<str>),
+    Expression(Expression),
+}
+
+impl Template {
+    /// Returns a template without expressions.
+    pub fn literal(value: impl Into<Value>) -> Template {
+        let value = value.into();
+        Template { source: value.coerce_string(), span: Span::default(), kind: Kind::Literal(value) }
+    }
+
+    /// Parses a text, or returns everything that is wrong with its expressions.
+    pub fn parse(text: &str, scope: &Scope) -> Result<Template, Vec<ExpressionError>> {
+        Template::read(&Value::string(text), text, scope, Span::default())
+    }
+
+    /// Parses a scalar of a file. A text that is one expression and nothing else keeps that expression's type.
+    pub(crate) fn read(value: &Value, text: &str, scope: &Scope, span: Span) -> Result<Template, Vec<ExpressionError>> {
+        let literal = |value: Value| Template { source: text.into(), span, kind: Kind::Literal(value) };
+        let source = match value {
+            Value::String(source) if source.contains(OPEN) => source,
+            _ => return Ok(literal(value.clone())),
+        };
+        let mut errors = Vec::new();
+        let mut parts: Vec<Part> = Vec::new();
+        for segment in segments(source)? {
+            match segment {
+                Segment::Text(text) => parts.push(Part::Text(text.into())),
+                Segment::Expression(text) => match read_expression(text, scope, source) {
+                    Ok(Some(expression)) => parts.push(Part::Expression(expression)),
+                    Ok(None) => return Ok(Template { source: source.clone(), span, kind: Kind::Insert }),
+                    Err(error) => errors.push(error),
+                },
+            }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let kind = match parts.as_slice() {
+            [Part::Expression(only)] => match only.as_literal() {
+                Some(Value::String(text)) => Kind::Literal(Value::String(text.clone())),
+                _ => Kind::Expression(only.clone()),
+            },
+            _ => Kind::Text(parts.into()),
+        };
+        let template = Template { source: source.clone(), span, kind };
+        template.check_length()?;
+        Ok(template)
+    }
+
+    /// A text with expressions in it becomes a call of `format` on GitHub, to which the length limit applies as well.
+    fn check_length(&self) -> Result<(), Vec<ExpressionError>> {
+        let Kind::Text(_) = &self.kind else { return Ok(()) };
+        let has_room = self.source.len() * 2 < EXPRESSION_LENGTH_MAX;
+        if has_room || self.expression_text().encode_utf16().count() <= EXPRESSION_LENGTH_MAX {
+            return Ok(());
+        }
+        Err(vec![parse_error(format!("Exceeded max expression length {EXPRESSION_LENGTH_MAX}"))])
+    }
+
+    /// Returns the value in these contexts.
+    pub fn evaluate(&self, context: &dyn Context) -> Result<Value, ExpressionError> {
+        match &self.kind {
+            Kind::Literal(value) => Ok(value.clone()),
+            Kind::Expression(expression) => expression.evaluate(context),
+            Kind::Text(parts) => join_parts(parts, context).map(Value::string),
+            Kind::Insert => Ok(Value::Null),
+        }
+    }
+
+    /// Returns the value in these contexts as a text.
+    pub fn evaluate_string(&self, context: &dyn Context) -> Result<String, ExpressionError> {
+        self.evaluate(context).map(|value| value.coerce_string().to_string())
+    }
+
+    /// Returns the value in these contexts as a boolean; a text must say `true` or `false`.
+    pub fn evaluate_bool(&self, context: &dyn Context) -> Result<bool, ExpressionError> {
+        match self.evaluate(context)? {
+            Value::Bool(truth) => Ok(truth),
+            Value::String(text) if text.eq_ignore_ascii_case("true") => Ok(true),
+            Value::String(text) if text.eq_ignore_ascii_case("false") => Ok(false),
+            value => Err(self.unexpected(&value)),
+        }
+    }
+
+    /// Returns the value in these contexts as a number.
+    pub fn evaluate_number(&self, context: &dyn Context) -> Result<f64, ExpressionError> {
+        let value = self.evaluate(context)?;
+        let number = match &value {
+            Value::Number(number) => *number,
+            Value::String(text) if !text.trim().is_empty() => value.coerce_number(),
+            _ => f64::NAN,
+        };
+        if number.is_nan() { Err(self.unexpected(&value)) } else { Ok(number) }
+    }
+
+    fn unexpected(&self, value: &Value) -> ExpressionError {
+        ExpressionError {
+            kind: ExpressionErrorKind::Evaluation,
+            message: format!("Unexpected value '{}'", value.coerce_string()),
+        }
+    }
+
+    /// Returns the value where nothing needs to be computed.
+    pub fn as_literal(&self) -> Option<&Value> {
+        match &self.kind {
+            Kind::Literal(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Returns the text where it is a string and nothing needs to be computed.
+    pub fn as_str(&self) -> Option<&str> {
+        self.as_literal().and_then(Value::as_str)
+    }
+
+    /// Says whether there is something to compute.
+    pub fn is_expression(&self) -> bool {
+        !matches!(self.kind, Kind::Literal(_))
+    }
+
+    /// Says whether this is the key `${{ insert }}`.
+    pub fn is_insert(&self) -> bool {
+        self.kind == Kind::Insert
+    }
+
+    /// Returns the text as it was written, without quotes.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Returns where it stands.
+    pub fn span(&self) -> Span {
+        self.span
+    }
+
+    /// Returns the expressions in it, in order.
+    pub fn expressions(&self) -> Vec<&Expression> {
+        match &self.kind {
+            Kind::Expression(expression) => vec![expression],
+            Kind::Text(parts) => parts
+                .iter()
+                .filter_map(|part| match part {
+                    Part::Expression(expression) => Some(expression),
+                    Part::Text(_) => None,
+                })
+                .collect(),
+            Kind::Literal(_) | Kind::Insert => Vec::new(),
+        }
+    }
+
+    /// Returns the one expression that the whole template is on GitHub: texts with expressions in them are calls of
+    /// `format`, a literal is its own text.
+    pub fn expression_text(&self) -> String {
+        match &self.kind {
+            Kind::Literal(value) => value.coerce_string().to_string(),
+            Kind::Expression(expression) => expression.text().to_owned(),
+            Kind::Insert => "insert".into(),
+            Kind::Text(parts) => format_call(parts),
+        }
+    }
+}
+
+impl From<&str> for Template {
+    fn from(text: &str) -> Template {
+        Template::literal(text)
+    }
+}
+
+fn format_call(parts: &[Part]) -> String {
+    let mut format = String::from("format('");
+    let mut arguments = String::new();
+    let mut count = 0;
+    for part in parts {
+        match part {
+            Part::Text(text) => {
+                format.push_str(&text.replace('\'', "''").replace('{', "{{").replace('}', "}}"));
+            }
+            Part::Expression(expression) => {
+                format.push_str(&format!("{{{count}}}"));
+                arguments.push_str(", ");
+                arguments.push_str(expression.text());
+                count += 1;
+            }
+        }
+    }
+    format!("{format}'{arguments})")
+}
+
+fn join_parts(parts: &[Part], context: &dyn Context) -> Result<String, ExpressionError> {
+    let mut out = String::new();
+    for part in parts {
+        match part {
+            Part::Text(text) => out.push_str(text),
+            Part::Expression(expression) => out.push_str(&expression.evaluate(context)?.coerce_string()),
+        }
+        if out.len() > EVALUATION_BYTES_MAX {
+            return Err(ExpressionError {
+                kind: ExpressionErrorKind::Evaluation,
+                message: "The maximum allowed memory size was exceeded".into(),
+            });
+        }
+    }
+    Ok(out)
+}
+
+enum Segment<'a> {
+    Text(&'a str),
+    Expression(&'a str),
+}
+
+/// Splits a text at its expressions. A `}}` inside a string of an expression does not close it.
+fn segments(text: &str) -> Result<Vec<Segment<'_>>, Vec<ExpressionError>> {
+    let mut segments = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(OPEN) {
+        if at > 0 {
+            segments.push(Segment::Text(&rest[..at]));
+        }
+        let inside = &rest[at + OPEN.len()..];
+        let Some(length) = expression_length(inside) else {
+            let message = "The expression is not closed. An unescaped ${{ sequence was found, but the closing }} sequence \
+                           was not found.";
+            return Err(vec![parse_error(message.into())]);
+        };
+        segments.push(Segment::Expression(&inside[..length]));
+        rest = &inside[length + CLOSE.len()..];
+    }
+    if !rest.is_empty() {
+        segments.push(Segment::Text(rest));
+    }
+    Ok(segments)
+}
+
+fn expression_length(inside: &str) -> Option<usize> {
+    let mut in_string = false;
+    let mut before = 0;
+    for (at, byte) in inside.bytes().enumerate() {
+        match byte {
+            b'\'' => in_string = !in_string,
+            b'}' if !in_string && before == b'}' => return Some(at - 1),
+            _ => {}
+        }
+        before = byte;
+    }
+    None
+}
+
+/// Parses what stands between the braces; None is the directive `insert`, which must be all there is.
+fn read_expression(inside: &str, scope: &Scope, source: &str) -> Result<Option<Expression>, ExpressionError> {
+    let text = inside.trim();
+    if text.is_empty() {
+        return Err(parse_error("An expression was expected".into()));
+    }
+    let Some(parameters) = text.strip_prefix("insert").filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+    else {
+        return parse_expression(text, scope).map(Some);
+    };
+    let count = parameters.split_whitespace().count();
+    if count > 0 {
+        return Err(parse_error(format!(
+            "Exactly 0 parameter(s) were expected following the directive 'insert'. Actual parameter count: {count}"
+        )));
+    }
+    if source.len() != inside.len() + OPEN.len() + CLOSE.len() {
+        return Err(parse_error(
+            "The directive 'insert' is not allowed in this context. Directives are not supported for expressions that are \
+             embedded within a string. Directives are only supported when the entire value is an expression."
+                .into(),
+        ));
+    }
+    Ok(None)
+}
+
+fn parse_error(message: String) -> ExpressionError {
+    ExpressionError { kind: ExpressionErrorKind::Parsing, message }
+}
+
+/// The `if:` of a job or step. Where it does not ask for the status itself, `success()` is asked first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    expression: Expression,
+    written: Option<Arc<str>>,
+}
+
+impl Condition {
+    /// Returns the condition that a text means: without braces, or with them.
+    pub fn parse(text: &str, scope: &Scope) -> Result<Condition, Vec<ExpressionError>> {
+        Condition::of(&Template::parse(text, scope)?, scope)
+    }
+
+    /// Returns the condition that a template means.
+    pub(crate) fn of(template: &Template, scope: &Scope) -> Result<Condition, Vec<ExpressionError>> {
+        let text = template.expression_text();
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(Condition::default());
+        }
+        let parsed = parse_expression(text, scope).map_err(|error| vec![error])?;
+        let expression = if parsed.checks_status() {
+            parsed
+        } else {
+            parse_expression(&format!("success() && ({text})"), scope).map_err(|error| vec![error])?
+        };
+        Ok(Condition { expression, written: Some(template.source().into()) })
+    }
+
+    /// Returns the condition that a template means, taken as it is: no status check is added.
+    pub(crate) fn exactly(template: &Template, scope: &Scope) -> Result<Condition, ExpressionError> {
+        let expression = parse_expression(template.expression_text().trim(), scope)?;
+        Ok(Condition { expression, written: Some(template.source().into()) })
+    }
+
+    /// Returns the condition that always holds, `always()`.
+    pub fn always() -> Condition {
+        Condition { expression: constant("always()"), written: None }
+    }
+
+    /// Returns the text that was written, if any was.
+    pub fn written(&self) -> Option<&str> {
+        self.written.as_deref()
+    }
+
+    /// Returns the whole expression, with the status check that was added.
+    pub fn expression(&self) -> &Expression {
+        &self.expression
+    }
+
+    /// Says whether the condition holds.
+    pub fn evaluate(&self, context: &dyn Context) -> Result<bool, ExpressionError> {
+        self.expression.evaluate(context).map(|value| value.coerce_bool())
+    }
+}
+
+impl Default for Condition {
+    /// Returns the condition where none is written: `success()`.
+    fn default() -> Condition {
+        Condition { expression: constant("success()"), written: None }
+    }
+}
+
+fn constant(text: &str) -> Expression {
+    parse_expression(text, &Scope::everything()).expect("a status function is an expression")
+}
+
+/// A tree whose scalars may have to be computed, for what may be an expression at any level: a matrix, a container.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tree {
+    /// Where it stands.
+    pub span: Span,
+    /// What it is.
+    pub kind: TreeKind,
+}
+
+/// What a node of such a tree is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TreeKind {
+    /// A scalar, or an expression that may become anything.
+    Scalar(Template),
+    /// Items in order.
+    Sequence(Vec<Tree>),
+    /// Keys and values in order; a key may be `${{ insert }}`.
+    Mapping(Vec<(Template, Tree)>),
+}
+
+impl Tree {
+    /// Returns the value of a key that was written so.
+    pub fn get(&self, key: &str) -> Option<&Tree> {
+        self.entries().iter().find(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| value)
+    }
+
+    /// Returns the entries of a mapping, none for anything else.
+    pub fn entries(&self) -> &[(Template, Tree)] {
+        match &self.kind {
+            TreeKind::Mapping(entries) => entries,
+            _ => &[],
+        }
+    }
+
+    /// Returns the items of a sequence, none for anything else.
+    pub fn items(&self) -> &[Tree] {
+        match &self.kind {
+            TreeKind::Sequence(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// Returns the scalar.
+    pub fn as_template(&self) -> Option<&Template> {
+        match &self.kind {
+            TreeKind::Scalar(template) => Some(template),
+            _ => None,
+        }
+    }
+
+    /// Returns the text of a literal scalar.
+    pub fn as_str(&self) -> Option<&str> {
+        self.as_template().and_then(Template::as_str)
+    }
+
+    /// Returns the value in these contexts.
+    pub fn evaluate(&self, context: &dyn Context) -> Result<Value, ExpressionError> {
+        match &self.kind {
+            TreeKind::Scalar(template) => template.evaluate(context),
+            TreeKind::Sequence(items) => {
+                items.iter().map(|item| item.evaluate(context)).collect::<Result<Vec<_>, _>>().map(Value::array)
+            }
+            TreeKind::Mapping(entries) => {
+                let mut pairs: Vec<(Arc<str>, Value)> = Vec::new();
+                for (key, value) in entries {
+                    let value = value.evaluate(context)?;
+                    if key.is_insert() {
+                        let object = value.as_object().ok_or_else(|| insert_error(&value))?;
+                        pairs.extend(object.iter().map(|(key, value)| (key.into(), value.clone())));
+                    } else {
+                        pairs.push((key.evaluate(context)?.coerce_string(), value));
+                    }
+                }
+                Ok(Value::Object(Arc::new(Object::new(pairs))))
+            }
+        }
+    }
+
+    /// Calls `visit` for each scalar, keys included.
+    pub fn visit_templates<'a>(&'a self, visit: &mut dyn FnMut(&'a Template)) {
+        match &self.kind {
+            TreeKind::Scalar(template) => visit(template),
+            TreeKind::Sequence(items) => items.iter().for_each(|item| item.visit_templates(visit)),
+            TreeKind::Mapping(entries) => {
+                for (key, value) in entries {
+                    visit(key);
+                    value.visit_templates(visit);
+                }
+            }
+        }
+    }
+}
+
+fn insert_error(value: &Value) -> ExpressionError {
+    ExpressionError {
+        kind: ExpressionErrorKind::Evaluation,
+        message: format!("A mapping was expected to insert, not '{}'", value.coerce_string()),
+    }
+}
+
+/// Returns the names and texts of an `env:`, `with:` or `outputs:` in these contexts. The key [`INSERT`] stands for all
+/// entries of its value; of two equal names the first counts.
+pub fn evaluate_entries(
+    entries: &[(String, Template)],
+    context: &dyn Context,
+) -> Result<Vec<(String, String)>, ExpressionError> {
+    let mut out: Vec<(String, String)> = Vec::with_capacity(entries.len());
+    for (key, template) in entries {
+        let value = template.evaluate(context)?;
+        if key == INSERT {
+            let object = value.as_object().ok_or_else(|| insert_error(&value))?;
+            out.extend(object.iter().map(|(key, value)| (key.to_owned(), value.coerce_string().to_string())));
+        } else if key.contains(OPEN) {
+            let name = Template::parse(key, &Scope::everything()).map_err(first_error)?.evaluate_string(context)?;
+            out.push((name, value.coerce_string().to_string()));
+        } else {
+            out.push((key.clone(), value.coerce_string().to_string()));
+        }
+    }
+    Ok(out)
+}
+
+fn first_error(mut errors: Vec<ExpressionError>) -> ExpressionError {
+    errors.swap_remove(0)
+}

@@ -1,0 +1,631 @@
+//! The one kind of value that contexts hold and expressions yield, with GitHub's rules for turning one type into another.
+//! It knows nothing of files and workflows. Values are shared, never copied: cloning one costs a counter.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+
+/// How deep JSON may nest before it is refused.
+pub const JSON_DEPTH_MAX: usize = 64;
+
+/// How many entries an object has before lookups go through an index.
+const OBJECT_SCAN_MAX: usize = 8;
+
+/// A value of the expression language.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Value {
+    /// Nothing: what a missing property is.
+    #[default]
+    Null,
+    /// `true` or `false`.
+    Bool(bool),
+    /// A number; there is only one kind, as in JavaScript.
+    Number(f64),
+    /// A text.
+    String(Arc<str>),
+    /// A list.
+    Array(Arc<[Value]>),
+    /// Names and values in the order in which they came.
+    Object(Arc<Object>),
+}
+
+/// Names and values in order; names are looked up without regard to case.
+#[derive(Clone, Debug, Default)]
+pub struct Object {
+    entries: Vec<(Arc<str>, Value)>,
+    index: BTreeMap<Box<str>, usize>,
+}
+
+/// Why a text is no JSON value of ours.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid JSON at line {line}, column {column}: {reason}")]
+pub struct JsonError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The column, from 1.
+    pub column: usize,
+    /// What is wrong there.
+    pub reason: String,
+}
+
+static NULL: Value = Value::Null;
+
+impl Value {
+    /// Returns the value that a JSON text means; nesting deeper than [`JSON_DEPTH_MAX`] is refused.
+    pub fn from_json(text: &str) -> Result<Value, JsonError> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let value = Seed { depth: 0 }.deserialize(&mut reader).map_err(json_error)?;
+        reader.end().map_err(json_error)?;
+        Ok(value)
+    }
+
+    /// Returns the value as compact JSON.
+    pub fn to_json(&self) -> String {
+        let mut out = String::new();
+        write_json(&mut out, self, None, 0);
+        out
+    }
+
+    /// Returns the value as JSON indented by two blanks, as `toJSON` does.
+    pub fn to_json_pretty(&self) -> String {
+        let mut out = String::new();
+        write_json(&mut out, self, Some("  "), 0);
+        out
+    }
+
+    /// Returns a string value.
+    pub fn string(text: impl Into<Arc<str>>) -> Value {
+        Value::String(text.into())
+    }
+
+    /// Returns an array of these values.
+    pub fn array(items: impl IntoIterator<Item = Value>) -> Value {
+        Value::Array(items.into_iter().collect())
+    }
+
+    /// Returns an object of these entries; of two names that differ only in case the first wins.
+    pub fn object<K: Into<Arc<str>>>(entries: impl IntoIterator<Item = (K, Value)>) -> Value {
+        Value::Object(Arc::new(Object::new(entries)))
+    }
+
+    /// Returns the property of this name, or Null where there is none or this is no object.
+    pub fn get(&self, key: &str) -> &Value {
+        match self {
+            Value::Object(object) => object.get(key).unwrap_or(&NULL),
+            _ => &NULL,
+        }
+    }
+
+    /// Returns the text of a string value.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns the truth value of a boolean.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Value::Bool(truth) => Some(*truth),
+            _ => None,
+        }
+    }
+
+    /// Returns the number of a numeric value.
+    pub fn as_number(&self) -> Option<f64> {
+        match self {
+            Value::Number(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// Returns the items of an array.
+    pub fn as_array(&self) -> Option<&[Value]> {
+        match self {
+            Value::Array(items) => Some(items),
+            _ => None,
+        }
+    }
+
+    /// Returns the object of an object value.
+    pub fn as_object(&self) -> Option<&Object> {
+        match self {
+            Value::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+
+    /// Says whether this is Null.
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    /// Says whether this is neither an array nor an object.
+    pub fn is_scalar(&self) -> bool {
+        !matches!(self, Value::Array(_) | Value::Object(_))
+    }
+
+    /// Returns the value as a text: Null is empty, an array is `Array`, an object is `Object`.
+    pub fn coerce_string(&self) -> Arc<str> {
+        match self {
+            Value::Null => "".into(),
+            Value::Bool(true) => "true".into(),
+            Value::Bool(false) => "false".into(),
+            Value::Number(number) => number_to_string(*number).into(),
+            Value::String(text) => text.clone(),
+            Value::Array(_) => "Array".into(),
+            Value::Object(_) => "Object".into(),
+        }
+    }
+
+    /// Says whether the value counts as true: all do but Null, false, 0, NaN and the empty text.
+    pub fn coerce_bool(&self) -> bool {
+        match self {
+            Value::Null => false,
+            Value::Bool(truth) => *truth,
+            Value::Number(number) => *number != 0.0 && !number.is_nan(),
+            Value::String(text) => !text.is_empty(),
+            Value::Array(_) | Value::Object(_) => true,
+        }
+    }
+
+    /// Returns the value as a number: Null is 0, true is 1, a text is read, everything else is NaN.
+    pub fn coerce_number(&self) -> f64 {
+        match self {
+            Value::Null | Value::Bool(false) => 0.0,
+            Value::Bool(true) => 1.0,
+            Value::Number(number) => *number,
+            Value::String(text) => number_from_str(text),
+            Value::Array(_) | Value::Object(_) => f64::NAN,
+        }
+    }
+
+    /// Says whether the two are equal as `==` sees it: across types as numbers, texts without regard to case, arrays and
+    /// objects only if they are the same one.
+    pub fn loosely_equals(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Null, Value::Null) => true,
+            (Value::Bool(left), Value::Bool(right)) => left == right,
+            (Value::String(left), Value::String(right)) => fold_equals(left, right),
+            (Value::Array(left), Value::Array(right)) => Arc::ptr_eq(left, right),
+            (Value::Object(left), Value::Object(right)) => Arc::ptr_eq(left, right),
+            (Value::Array(_) | Value::Object(_), _) | (_, Value::Array(_) | Value::Object(_)) => false,
+            (left, right) => left.coerce_number() == right.coerce_number(),
+        }
+    }
+
+    /// Says whether this comes after the other as `>` sees it; never true where one of them is no number.
+    pub fn loosely_exceeds(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::String(left), Value::String(right)) => {
+                let (left, right) = (fold_case(left), fold_case(right));
+                left.encode_utf16().gt(right.encode_utf16())
+            }
+            (Value::Array(_) | Value::Object(_), _) | (_, Value::Array(_) | Value::Object(_)) => false,
+            (left, right) => left.coerce_number() > right.coerce_number(),
+        }
+    }
+}
+
+impl Object {
+    /// Returns an object of these entries; of two names that differ only in case the first wins.
+    pub fn new<K: Into<Arc<str>>>(entries: impl IntoIterator<Item = (K, Value)>) -> Object {
+        let mut object = Object::default();
+        for (key, value) in entries {
+            let key = key.into();
+            if object.position(&key).is_none() {
+                object.push(key, value);
+            }
+        }
+        object
+    }
+
+    /// Returns the value of this name, whatever its case.
+    pub fn get(&self, key: &str) -> Option<&Value> {
+        self.position(key).map(|at| &self.entries[at].1)
+    }
+
+    /// Returns the entries in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
+        self.entries.iter().map(|(key, value)| (&**key, value))
+    }
+
+    /// Returns how many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Says whether there are no entries.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    fn position(&self, key: &str) -> Option<usize> {
+        if self.index.is_empty() {
+            return self.entries.iter().position(|(name, _)| fold_equals(name, key));
+        }
+        self.index.get(&*fold_case(key)).copied()
+    }
+
+    fn push(&mut self, key: Arc<str>, value: Value) {
+        if self.entries.len() == OBJECT_SCAN_MAX {
+            self.index = self.entries.iter().enumerate().map(|(at, (key, _))| (fold_case(key).into(), at)).collect();
+        }
+        if self.entries.len() >= OBJECT_SCAN_MAX {
+            self.index.insert(fold_case(&key).into(), self.entries.len());
+        }
+        self.entries.push((key, value));
+    }
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Object) -> bool {
+        self.entries == other.entries
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::string(text)
+    }
+}
+
+impl From<String> for Value {
+    fn from(text: String) -> Value {
+        Value::string(text)
+    }
+}
+
+impl From<bool> for Value {
+    fn from(truth: bool) -> Value {
+        Value::Bool(truth)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(number: f64) -> Value {
+        Value::Number(number)
+    }
+}
+
+/// Returns the text in the case in which texts are compared: each character's upper case where that is one character, and
+/// the dotless i as it is.
+pub(crate) fn fold_case(text: &str) -> Cow<'_, str> {
+    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_lowercase()) {
+        return Cow::Borrowed(text);
+    }
+    if text.is_ascii() {
+        return Cow::Owned(text.to_ascii_uppercase());
+    }
+    Cow::Owned(text.chars().map(fold_char).collect())
+}
+
+/// Says whether two texts are equal but for case.
+pub(crate) fn fold_equals(left: &str, right: &str) -> bool {
+    if left.is_ascii() && right.is_ascii() {
+        return left.eq_ignore_ascii_case(right);
+    }
+    left.chars().map(fold_char).eq(right.chars().map(fold_char))
+}
+
+fn fold_char(letter: char) -> char {
+    if letter == 'ı' {
+        return letter;
+    }
+    let mut upper = letter.to_uppercase();
+    match (upper.next(), upper.next()) {
+        (Some(only), None) => only,
+        _ => letter,
+    }
+}
+
+/// Returns the number that a text means: blanks around it do not count, an empty one is 0, what is none is NaN.
+pub(crate) fn number_from_str(text: &str) -> f64 {
+    let text = text.trim();
+    if text.is_empty() {
+        return 0.0;
+    }
+    if let Some(digits) = text.strip_prefix("0x") {
+        return number_of_digits(digits, 16);
+    }
+    if let Some(digits) = text.strip_prefix("0o") {
+        return number_of_digits(digits, 8);
+    }
+    match text {
+        "Infinity" | "+Infinity" => f64::INFINITY,
+        "-Infinity" => f64::NEG_INFINITY,
+        _ if is_decimal(text) => text.parse().unwrap_or(f64::NAN),
+        _ => f64::NAN,
+    }
+}
+
+fn number_of_digits(digits: &str, radix: u32) -> f64 {
+    if digits.is_empty() {
+        return f64::NAN;
+    }
+    digits.chars().try_fold(0.0, |sum, digit| Some(sum * f64::from(radix) + f64::from(digit.to_digit(radix)?))).unwrap_or(f64::NAN)
+}
+
+/// Says whether the text is an optional sign, digits with at most one point, and an optional exponent.
+fn is_decimal(text: &str) -> bool {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (mantissa, exponent) = match unsigned.find(['e', 'E']) {
+        Some(at) => (&unsigned[..at], Some(&unsigned[at + 1..])),
+        None => (unsigned, None),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let exponent_is_right = exponent.is_none_or(|exponent| {
+        let exponent = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+        !exponent.is_empty() && digits(exponent)
+    });
+    digits(whole) && digits(fraction) && !(whole.is_empty() && fraction.is_empty()) && exponent_is_right
+}
+
+/// Returns a number as GitHub prints it: at most 15 significant digits, an exponent from 1E+15 on and below 0.0001.
+pub(crate) fn number_to_string(number: f64) -> String {
+    if let Some(special) = special_number(number) {
+        return special.into();
+    }
+    let scientific = format!("{number:.14e}");
+    let (mantissa, exponent) = scientific.split_once('e').expect("the format has an exponent");
+    let exponent: i32 = exponent.parse().expect("the exponent is a number");
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    let digits: String = mantissa.chars().filter(|letter| *letter != '.').collect();
+    let digits = digits.trim_end_matches('0');
+    if (-4..15).contains(&exponent) {
+        return format!("{sign}{}", place_point(digits, exponent));
+    }
+    let (first, rest) = digits.split_at(1);
+    let point = if rest.is_empty() { "" } else { "." };
+    let direction = if exponent < 0 { '-' } else { '+' };
+    format!("{sign}{first}{point}{rest}E{direction}{:02}", exponent.abs())
+}
+
+/// Returns a number as JSON has it: all its digits, as JavaScript prints them.
+fn number_to_json(number: f64) -> String {
+    if !number.is_finite() {
+        return "null".into();
+    }
+    if number == 0.0 {
+        return "0".into();
+    }
+    let scientific = format!("{number:e}");
+    let (mantissa, exponent) = scientific.split_once('e').expect("the format has an exponent");
+    let exponent: i32 = exponent.parse().expect("the exponent is a number");
+    if (-7..21).contains(&exponent) {
+        let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+        let digits: String = mantissa.chars().filter(|letter| *letter != '.').collect();
+        return format!("{sign}{}", place_point(&digits, exponent));
+    }
+    format!("{mantissa}e{}{}", if exponent < 0 { '-' } else { '+' }, exponent.abs())
+}
+
+fn special_number(number: f64) -> Option<&'static str> {
+    match number {
+        _ if number.is_nan() => Some("NaN"),
+        f64::INFINITY => Some("Infinity"),
+        f64::NEG_INFINITY => Some("-Infinity"),
+        0.0 => Some("0"),
+        _ => None,
+    }
+}
+
+/// Returns digits with the decimal point where the exponent of the first one puts it.
+fn place_point(digits: &str, exponent: i32) -> String {
+    let mut out = String::with_capacity(digits.len() + 8);
+    if exponent < 0 {
+        out.push_str("0.");
+        out.extend(std::iter::repeat_n('0', (-exponent - 1) as usize));
+        out.push_str(digits);
+        return out;
+    }
+    let whole = exponent as usize + 1;
+    if digits.len() <= whole {
+        out.push_str(digits);
+        out.extend(std::iter::repeat_n('0', whole - digits.len()));
+    } else {
+        out.push_str(&digits[..whole]);
+        out.push('.');
+        out.push_str(&digits[whole..]);
+    }
+    out
+}
+
+fn write_json(out: &mut String, value: &Value, indent: Option<&str>, depth: usize) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(truth) => out.push_str(if *truth { "true" } else { "false" }),
+        Value::Number(number) => out.push_str(&number_to_json(*number)),
+        Value::String(text) => write_json_string(out, text),
+        Value::Array(items) => {
+            write_json_items(out, "[]", items.len(), indent, depth, |out, at| write_json(out, &items[at], indent, depth + 1))
+        }
+        Value::Object(object) => write_json_items(out, "{}", object.len(), indent, depth, |out, at| {
+            let (key, value) = &object.entries[at];
+            write_json_string(out, key);
+            out.push_str(if indent.is_some() { ": " } else { ":" });
+            write_json(out, value, indent, depth + 1);
+        }),
+    }
+}
+
+fn write_json_items(
+    out: &mut String,
+    brackets: &str,
+    count: usize,
+    indent: Option<&str>,
+    depth: usize,
+    write_item: impl Fn(&mut String, usize),
+) {
+    out.push_str(&brackets[..1]);
+    for at in 0..count {
+        if at > 0 {
+            out.push(',');
+        }
+        write_json_break(out, indent, depth + 1);
+        write_item(out, at);
+    }
+    if count > 0 {
+        write_json_break(out, indent, depth);
+    }
+    out.push_str(&brackets[1..]);
+}
+
+fn write_json_break(out: &mut String, indent: Option<&str>, depth: usize) {
+    if let Some(indent) = indent {
+        out.push('\n');
+        out.extend(std::iter::repeat_n(indent, depth));
+    }
+}
+
+/// Writes a text as a JSON string.
+pub(crate) fn write_json_string(out: &mut String, text: &str) {
+    out.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{c}' => out.push_str("\\f"),
+            letter if letter < ' ' => {
+                write!(out, "\\u{:04x}", letter as u32).expect("writing to a string does not fail");
+            }
+            letter => out.push(letter),
+        }
+    }
+    out.push('"');
+}
+
+fn json_error(error: serde_json::Error) -> JsonError {
+    let text = error.to_string();
+    let reason = text.rsplit_once(" at line ").map_or(text.as_str(), |(reason, _)| reason);
+    JsonError { line: error.line(), column: error.column(), reason: reason.to_owned() }
+}
+
+/// Reads one JSON value at a known depth.
+#[derive(Clone, Copy)]
+struct Seed {
+    depth: usize,
+}
+
+impl Seed {
+    fn deeper<E: serde::de::Error>(self) -> Result<Seed, E> {
+        if self.depth >= JSON_DEPTH_MAX {
+            return Err(E::custom(format!("nested deeper than {JSON_DEPTH_MAX}")));
+        }
+        Ok(Seed { depth: self.depth + 1 })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Seed {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed {
+    type Value = Value;
+
+    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("a JSON value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E>(self, truth: bool) -> Result<Value, E> {
+        Ok(Value::Bool(truth))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+        Ok(Value::Number(number as f64))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
+        Ok(Value::Number(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+        Ok(Value::string(text))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let seed = self.deeper()?;
+        let mut values = Vec::new();
+        while let Some(value) = items.next_element_seed(seed)? {
+            values.push(value);
+        }
+        Ok(Value::Array(values.into()))
+    }
+
+    /// Of two equal names the last one counts, as in JavaScript; of two that differ in case the first.
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
+        let seed = self.deeper()?;
+        let mut object = Object::default();
+        while let Some(key) = entries.next_key::<Cow<'de, str>>()? {
+            let value = entries.next_value_seed(seed)?;
+            match object.position(&key) {
+                Some(at) if *object.entries[at].0 == *key => object.entries[at].1 = value,
+                Some(_) => {}
+                None => object.push(key.into(), value),
+            }
+        }
+        Ok(Value::Object(Arc::new(object)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_print_as_github_prints_them() {
+        let cases = [
+            (0.845_512_408_225_570_1, "0.84551240822557"),
+            (1e15, "1E+15"),
+            (123_456_789_012_345.0, "123456789012345"),
+            (1_345_678_912_345_678_912.0, "1.34567891234568E+18"),
+            (0.0001, "0.0001"),
+            (0.00001, "1E-05"),
+            (-2.5, "-2.5"),
+            (-0.0, "0"),
+        ];
+        for (number, text) in cases {
+            assert_eq!(number_to_string(number), text);
+        }
+    }
+
+    #[test]
+    fn json_round_trips_and_bounds_depth() {
+        let text = r#"{"b":[1,-2.5,1e+30,"x\n\u0001"],"a":{"B":null},"t":true}"#;
+        assert_eq!(Value::from_json(text).unwrap().to_json(), text);
+        let deep = "[".repeat(JSON_DEPTH_MAX + 1) + &"]".repeat(JSON_DEPTH_MAX + 1);
+        assert!(Value::from_json(&deep).unwrap_err().reason.contains("deeper"));
+        assert!(Value::from_json("[1] x").is_err());
+    }
+
+    #[test]
+    fn names_are_found_whatever_their_case_in_small_and_large_objects() {
+        let many: Vec<(String, Value)> = (0..40).map(|at| (format!("Key{at}"), Value::Number(f64::from(at)))).collect();
+        let object = Value::object(many);
+        assert_eq!(object.get("KEY7"), &Value::Number(7.0));
+        assert_eq!(object.get("key39"), &Value::Number(39.0));
+        assert_eq!(object.get("key40"), &Value::Null);
+        assert_eq!(Value::from_json(r#"{"a":1,"A":2,"a":3}"#).unwrap().to_json(), r#"{"a":3}"#);
+    }
+}

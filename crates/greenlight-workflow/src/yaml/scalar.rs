@@ -1,0 +1,113 @@
+//! What a scalar means: its text, style and tag to Null, a boolean, a number or a string, by the YAML 1.2 core schema.
+
+use std::sync::Arc;
+
+use saphyr_parser::{ScalarStyle, Tag};
+
+use super::{NodeKind, Style};
+use crate::finding::{Finding, Span};
+use crate::value::{Value, number_from_str};
+
+const CORE: &str = "tag:yaml.org,2002:";
+
+pub(super) fn resolve(text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Result<NodeKind, Finding> {
+    let style = match style {
+        ScalarStyle::Plain => Style::Plain,
+        ScalarStyle::SingleQuoted => Style::SingleQuoted,
+        ScalarStyle::DoubleQuoted => Style::DoubleQuoted,
+        ScalarStyle::Literal => Style::Literal,
+        ScalarStyle::Folded => Style::Folded,
+    };
+    let value = match tag {
+        None if style == Style::Plain => implicit(text),
+        None => Value::string(text),
+        Some(tag) => tagged(text, style, &full_name(tag), span)?,
+    };
+    let text: Arc<str> = match &value {
+        Value::String(text) => text.clone(),
+        _ => text.into(),
+    };
+    Ok(NodeKind::Scalar { text, style, value })
+}
+
+/// Refuses any tag on a collection but the one that says what it is anyway.
+pub(super) fn check_collection_tag(tag: Option<&Tag>, kind: &str, span: Span) -> Result<(), Finding> {
+    match tag.map(full_name) {
+        Some(name) if name != "!" && name.strip_prefix(CORE) != Some(kind) => Err(unexpected_tag(&name, span)),
+        _ => Ok(()),
+    }
+}
+
+fn full_name(tag: &Tag) -> String {
+    format!("{}{}", tag.handle, tag.suffix)
+}
+
+fn implicit(text: &str) -> Value {
+    null(text)
+        .or_else(|| boolean(text))
+        .or_else(|| integer(text).or_else(|| float(text)).map(Value::Number))
+        .unwrap_or_else(|| Value::string(text))
+}
+
+fn tagged(text: &str, style: Style, tag: &str, span: Span) -> Result<Value, Finding> {
+    let value = match tag.strip_prefix(CORE) {
+        Some("str") => return Ok(Value::string(text)),
+        _ if tag == "!" => return Ok(Value::string(text)),
+        Some("null") => null(text),
+        Some("bool") => boolean(text),
+        Some("int") => integer(text).map(Value::Number),
+        Some("float") => integer(text).or_else(|| float(text)).map(Value::Number),
+        _ => return Err(unexpected_tag(tag, span)),
+    };
+    if style != Style::Plain {
+        let message = format!(
+            "The scalar style '{style:?}' on line {} and column {} is not valid with the tag '{tag}'",
+            span.line, span.column
+        );
+        return Err(Finding::error("yaml-tag", span, message));
+    }
+    value.ok_or_else(|| {
+        let message = format!(
+            "The value '{text}' on line {} and column {} is invalid for the type '{tag}'",
+            span.line, span.column
+        );
+        Finding::error("yaml-tag", span, message)
+    })
+}
+
+fn unexpected_tag(tag: &str, span: Span) -> Finding {
+    Finding::error("yaml-tag", span, format!("Unexpected tag '{tag}'")).with_help("remove the tag")
+}
+
+fn null(text: &str) -> Option<Value> {
+    matches!(text, "" | "~" | "null" | "Null" | "NULL").then_some(Value::Null)
+}
+
+fn boolean(text: &str) -> Option<Value> {
+    match text {
+        "true" | "True" | "TRUE" => Some(Value::Bool(true)),
+        "false" | "False" | "FALSE" => Some(Value::Bool(false)),
+        _ => None,
+    }
+}
+
+fn integer(text: &str) -> Option<f64> {
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let is_decimal = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    let has_radix = text.starts_with("0x") || text.starts_with("0o");
+    let number = if is_decimal || has_radix { number_from_str(text) } else { f64::NAN };
+    (!number.is_nan()).then_some(if number == 0.0 { 0.0 } else { number })
+}
+
+fn float(text: &str) -> Option<f64> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if matches!(unsigned, ".inf" | ".Inf" | ".INF") {
+        return Some(if text.starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY });
+    }
+    if matches!(text, ".nan" | ".NaN" | ".NAN") {
+        return Some(f64::NAN);
+    }
+    let starts_as_number = unsigned.starts_with(|first: char| first.is_ascii_digit() || first == '.');
+    let number = if starts_as_number && !text.contains(char::is_whitespace) { number_from_str(text) } else { f64::NAN };
+    (!number.is_nan()).then_some(number)
+}
