@@ -8,10 +8,14 @@ use super::tree::{File, Tree};
 #[rustfmt::skip]
 const LAYERS: &[&[&str]] = &[
     &["id", "time"],
-    &["event", "fact", "effect"],
-    &["config", "run", "pull", "deployment", "shown", "entity", "repository"],
-    &["outbox", "trust", "plan", "schedule", "merge", "deploy"],
-    &["report", "room", "command"],
+    // The words that facts and effects carry.
+    &["event", "run", "shown"],
+    &["fact", "effect"],
+    &["config", "deployment", "item", "pull", "entity", "repository"],
+    // What every decision asks of the state, and how it says what it wants.
+    &["outbox", "trust", "report", "room"],
+    &["plan", "schedule", "merge", "deploy"],
+    &["command"],
     &["engine"],
     &["port", "intake", "step"],
 ];
