@@ -1,0 +1,157 @@
+//! A job's clone.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use greenlight_core::id::RefName;
+
+use super::{World, git, merged, prepare, repository};
+use crate::checkout::{CheckoutRequest, Depth, Leftovers, Wanted};
+use crate::error::GitError;
+
+#[tokio::test]
+async fn a_test_merge_is_checked_out_detached_and_one_deep() {
+    let world = World::new();
+    let (_, head) = world.pull();
+    let mirrors = world.mirrors().await;
+    let merge = merged(prepare(&mirrors, head, 1).await).files.sha;
+    let dest = world.path().join("job/workspace");
+    let request = CheckoutRequest::commit(merge, Some("refs/pull/1/merge".into()));
+    mirrors.checkout(&repository(), &request, &dest).await.unwrap();
+
+    assert_eq!(std::fs::read_to_string(dest.join("src/new.rs")).unwrap(), "new\n");
+    assert_eq!(git(&dest, &["rev-parse", "HEAD"]).trim(), merge.to_string());
+    assert_eq!(git(&dest, &["rev-parse", "refs/remotes/pull/1/merge"]).trim(), merge.to_string());
+    assert_eq!(git(&dest, &["rev-parse", "--abbrev-ref", "HEAD"]).trim(), "HEAD");
+    assert_eq!(git(&dest, &["rev-list", "--count", "HEAD"]).trim(), "1");
+    assert_eq!(git(&dest, &["status", "--porcelain"]), "");
+    assert_eq!(git(&dest, &["remote", "get-url", "origin"]).trim(), world.upstream().to_str().unwrap());
+    assert!(!dest.join(".git/objects/info/alternates").exists());
+}
+
+#[tokio::test]
+async fn a_branch_is_checked_out_as_a_branch() {
+    let world = World::new();
+    let (base, _) = world.pull();
+    let mirrors = world.mirrors().await;
+    let dest = world.path().join("job");
+    let request = CheckoutRequest::commit(base, Some(RefName::branch("main")));
+    mirrors.checkout(&repository(), &request, &dest).await.unwrap();
+    assert_eq!(git(&dest, &["branch", "--show-current"]).trim(), "main");
+    assert_eq!(git(&dest, &["rev-parse", "main@{upstream}"]).trim(), base.to_string());
+}
+
+#[tokio::test]
+async fn the_whole_history_comes_with_branches_and_tags() {
+    let world = World::new();
+    let (base, _) = world.pull();
+    world.push("feature", "refs/heads/feature/x");
+    git(&world.work(), &["tag", "v1", "main~1"]);
+    world.push("v1", "refs/tags/v1");
+    let mirrors = world.mirrors().await;
+    let dest = world.path().join("job");
+    let mut request = CheckoutRequest::commit(base, Some(RefName::branch("main")));
+    request.depth = Depth::Whole;
+    mirrors.checkout(&repository(), &request, &dest).await.unwrap();
+    assert_eq!(git(&dest, &["rev-list", "--count", "HEAD"]).trim(), "2");
+    assert_eq!(git(&dest, &["describe", "--tags"]).trim().split('-').next(), Some("v1"));
+    assert_eq!(git(&dest, &["rev-parse", "origin/feature/x"]).trim(), world.sha("feature").to_string());
+}
+
+#[tokio::test]
+async fn a_name_is_a_branch_or_a_tag_or_a_commit() {
+    let world = World::new();
+    let (base, head) = world.pull();
+    world.push("feature", "refs/heads/feature");
+    git(&world.work(), &["tag", "v1", "main"]);
+    world.push("v1", "refs/tags/v1");
+    let mirrors = world.mirrors().await;
+    for (name, sha, git_ref) in [
+        ("feature", head, Some("refs/heads/feature")),
+        ("v1", base, Some("refs/tags/v1")),
+        ("refs/pull/1/head", head, Some("refs/pull/1/head")),
+        (&*head.to_string(), head, None),
+    ] {
+        let request = CheckoutRequest {
+            wanted: Wanted::Name(name.into()),
+            depth: Depth::Commits(NonZeroU32::new(5).unwrap()),
+            leftovers: Leftovers::Remove,
+        };
+        let checked_out = mirrors.checkout(&repository(), &request, &world.path().join("job")).await.unwrap();
+        assert_eq!((checked_out.sha, checked_out.git_ref.as_ref().map(RefName::as_str)), (sha, git_ref), "{name}");
+    }
+    for name in ["nowhere", "*", "../x", "--upload-pack=x"] {
+        let wanted = Wanted::Name(name.into());
+        let request = CheckoutRequest { wanted, depth: Depth::Whole, leftovers: Leftovers::Remove };
+        let error = mirrors.checkout(&repository(), &request, &world.path().join("job")).await.unwrap_err();
+        assert!(matches!(*error, GitError::NoSuchRef { .. } | GitError::BadName { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_job_left_in_its_repository_is_not_run() {
+    let world = World::new();
+    let (base, _) = world.pull();
+    let mirrors = world.mirrors().await;
+    let dest = world.path().join("job");
+    let mut request = CheckoutRequest::commit(base, None);
+    mirrors.checkout(&repository(), &request, &dest).await.unwrap();
+    let trap = format!("touch {}", world.path().join("trapped").display());
+    git(&dest, &["config", "core.fsmonitor", &trap]);
+    git(&dest, &["config", "filter.evil.smudge", &trap]);
+    std::fs::write(dest.join(".git/info/attributes"), "* filter=evil\n").unwrap();
+    std::fs::write(dest.join("left"), "left").unwrap();
+
+    request.leftovers = Leftovers::Keep;
+    mirrors.checkout(&repository(), &request, &dest).await.unwrap();
+    assert!(dest.join("left").exists());
+    request.leftovers = Leftovers::Remove;
+    mirrors.checkout(&repository(), &request, &dest).await.unwrap();
+    assert!(!dest.join("left").exists());
+    assert!(!world.path().join("trapped").exists());
+
+    let link = world.path().join("link");
+    std::os::unix::fs::symlink(world.path(), &link).unwrap();
+    let error = mirrors.checkout(&repository(), &request, &link).await.unwrap_err();
+    assert!(matches!(*error, GitError::BadDestination { .. }), "{error:?}");
+    assert!(world.upstream().exists());
+}
+
+#[tokio::test]
+async fn a_job_does_not_write_into_the_mirror() {
+    let world = World::new();
+    let (base, _) = world.pull();
+    let mirrors = Arc::new(world.mirrors().await);
+    let dest = world.path().join("job");
+    mirrors.checkout(&repository(), &CheckoutRequest::commit(base, None), &dest).await.unwrap();
+    std::fs::remove_dir_all(dest.join(".git/objects")).unwrap();
+    git(&mirrors.folder(repository().id), &["fsck", "--full", "--strict", "--no-dangling"]);
+}
+
+#[tokio::test]
+async fn many_jobs_of_many_commits_get_whole_clones() {
+    let world = World::new();
+    let commits: Vec<_> = (0..12).map(|number| world.commit("x", &[("file", &format!("{number}\n"))])).collect();
+    world.push("main", "refs/heads/main");
+    let mirrors = Arc::new(world.mirrors().await);
+    let jobs = (0..36).map(|number| {
+        let (mirrors, sha) = (mirrors.clone(), commits[number % 12]);
+        let dest = world.path().join(format!("job{number}"));
+        tokio::spawn(async move {
+            mirrors.checkout(&repository(), &CheckoutRequest::commit(sha, None), &dest).await.unwrap();
+            (number % 12, dest)
+        })
+    });
+    for job in jobs.collect::<Vec<_>>() {
+        let (number, dest) = job.await.unwrap();
+        assert_eq!(std::fs::read_to_string(dest.join("file")).unwrap(), format!("{number}\n"));
+        git(&dest, &["fsck", "--strict"]);
+    }
+    let kept = mirrors.folder(repository().id).join("greenlight-packs");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while std::fs::read_dir(&kept).unwrap().count() > 8 {
+        assert!(Instant::now() < deadline, "old packs are swept away");
+        tokio::task::yield_now().await;
+    }
+}
