@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use greenlight_workflow::yaml::{self, Node};
+use greenlight_workflow::{Finding, nearest};
+
 use crate::effect::MergeMethod;
 use crate::id::{Context, EnvironmentName, RoomName, Sha};
 
@@ -100,8 +103,407 @@ pub enum ConfigStanding {
     },
 }
 
-/// Decodes the file. The error is one sentence with path, line and what to do; all findings are in it, the first in full.
+/// The most environments that a repository may have.
+pub const ENVIRONMENTS_MAX: usize = 50;
+
+/// Decodes the file. The error is one sentence with path, line and what to do; where more is wrong it says how much.
 pub fn decode(path: &str, text: &str) -> Result<Config, Arc<str>> {
-    let _ = (path, text);
-    Ok(Config::default())
+    let mut findings = Vec::new();
+    let config = match yaml::parse(text) {
+        Ok(node) => read_config(&node, &mut findings),
+        Err(errors) => {
+            findings.extend(errors.into_iter().filter(Finding::is_error));
+            Config::default()
+        }
+    };
+    match findings.as_slice() {
+        [] => Ok(config),
+        [only] => Err(sentence(path, only).into()),
+        [first, rest @ ..] => Err(format!("{}, and {} more", sentence(path, first), rest.len()).into()),
+    }
+}
+
+fn sentence(path: &str, finding: &Finding) -> String {
+    let help = finding.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+    format!("{path}:{}: {}{help}", finding.span.line, finding.message)
+}
+
+/// A key of the file, and whether this release knows what to do with it.
+struct Key {
+    name: &'static str,
+    supported: bool,
+}
+
+const fn known(name: &'static str) -> Key {
+    Key { name, supported: true }
+}
+
+const fn later(name: &'static str) -> Key {
+    Key { name, supported: false }
+}
+
+const TOP: [Key; 3] = [known("merge"), known("environments"), known("notify")];
+const MERGE: [Key; 4] = [known("when"), known("method"), known("require"), later("queue")];
+const ENVIRONMENT: [Key; 12] = [
+    known("on"),
+    known("after"),
+    known("branches"),
+    known("run"),
+    known("url"),
+    later("reviewers"),
+    later("health"),
+    later("rollback"),
+    later("wait"),
+    later("lock"),
+    later("freeze"),
+    later("preview"),
+];
+const RUN: [Key; 12] = [
+    known("workflow"),
+    known("shell"),
+    later("ssh"),
+    later("heroku"),
+    later("codedeploy"),
+    later("elastic_beanstalk"),
+    later("ecs"),
+    later("kubernetes"),
+    later("capistrano"),
+    later("ansible"),
+    later("kamal"),
+    later("webhook"),
+];
+const NOTIFY: [Key; 2] = [known("room"), known("on")];
+
+/// Reads a mapping's entries, refusing keys that are unknown or come later.
+fn entries<'a>(node: &'a Node, what: &str, keys: &[Key], findings: &mut Vec<Finding>) -> Vec<(&'static str, &'a Node)> {
+    let Some(mapping) = node.as_mapping() else {
+        if !is_null(node) {
+            findings.push(Finding::error("config-type", node.span, format!("{what} is a mapping")));
+        }
+        return Vec::new();
+    };
+    let names: Vec<&str> = keys.iter().map(|key| key.name).collect();
+    let mut read = Vec::new();
+    for (key, value) in mapping {
+        let name = key.as_str().unwrap_or_default();
+        match keys.iter().find(|known| known.name == name) {
+            Some(known) if known.supported => read.push((known.name, value)),
+            Some(_) => findings.push(
+                Finding::error("config-later", key.span, format!("{name} in {what} is not supported yet"))
+                    .with_help("take it out"),
+            ),
+            None => {
+                let finding = Finding::error("config-unknown", key.span, format!("unknown key {name} in {what}"));
+                findings.push(match nearest(name, &names) {
+                    Some(near) => finding.with_help(format!("did you mean {near}?")),
+                    None => finding.with_help(format!("known are {}", names.join(", "))),
+                });
+            }
+        }
+    }
+    read
+}
+
+fn is_null(node: &Node) -> bool {
+    node.as_value().is_some_and(greenlight_workflow::Value::is_null)
+}
+
+fn read_config(node: &Node, findings: &mut Vec<Finding>) -> Config {
+    let mut config = Config::default();
+    for (name, value) in entries(node, "the file", &TOP, findings) {
+        match name {
+            "merge" => config.merge = Some(read_merge(value, findings)),
+            "environments" => config.environments = read_environments(value, findings),
+            _ => config.notify = read_notify(value, findings),
+        }
+    }
+    config
+}
+
+fn read_merge(node: &Node, findings: &mut Vec<Finding>) -> MergeRule {
+    let mut rule = MergeRule { when: MergeWhen::Command, method: MergeMethod::Merge, require: Vec::new() };
+    for (name, value) in entries(node, "merge", &MERGE, findings) {
+        match name {
+            "when" => {
+                let words =
+                    [("green", MergeWhen::Green), ("approved", MergeWhen::Approved), ("command", MergeWhen::Command)];
+                rule.when = word(value, "merge.when", &words, findings).unwrap_or(rule.when);
+            }
+            "method" => {
+                let words =
+                    [("merge", MergeMethod::Merge), ("squash", MergeMethod::Squash), ("rebase", MergeMethod::Rebase)];
+                rule.method = word(value, "merge.method", &words, findings).unwrap_or(rule.method);
+            }
+            _ => rule.require = texts(value, "merge.require", findings).into_iter().map(Context::new).collect(),
+        }
+    }
+    rule
+}
+
+fn read_environments(node: &Node, findings: &mut Vec<Finding>) -> Vec<EnvironmentRule> {
+    let Some(mapping) = node.as_mapping() else {
+        findings.push(Finding::error("config-type", node.span, "environments is a mapping from names to what each is"));
+        return Vec::new();
+    };
+    if mapping.len() > ENVIRONMENTS_MAX {
+        findings.push(Finding::error(
+            "config-size",
+            node.span,
+            format!("there are more than {ENVIRONMENTS_MAX} environments"),
+        ));
+        return Vec::new();
+    }
+    let names: Vec<&str> = mapping.iter().filter_map(|(key, _)| key.as_str()).collect();
+    let rules: Vec<EnvironmentRule> =
+        mapping.iter().filter_map(|(key, value)| read_environment(key, value, &names, findings)).collect();
+    refuse_circle(&rules, node, findings);
+    rules
+}
+
+fn read_environment(key: &Node, node: &Node, names: &[&str], findings: &mut Vec<Finding>) -> Option<EnvironmentRule> {
+    let name = key.as_str().filter(|name| !name.is_empty() && name.len() <= 255)?;
+    let mut rule = EnvironmentRule {
+        name: EnvironmentName::from(name),
+        on_merge: false,
+        branches: Vec::new(),
+        after: Vec::new(),
+        provider: Provider::Workflow("deploy".into()),
+        url: None,
+    };
+    let mut provider = None;
+    for (field, value) in entries(node, &format!("environment {name}"), &ENVIRONMENT, findings) {
+        match field {
+            "on" => rule.on_merge = word(value, "on", &[("merge", true)], findings).unwrap_or(false),
+            "after" => rule.after = read_after(value, names, findings),
+            "branches" => rule.branches = texts(value, "branches", findings),
+            "run" => provider = read_provider(value, name, findings),
+            _ => rule.url = text(value, "url", findings),
+        }
+    }
+    match provider {
+        Some(provider) => rule.provider = provider,
+        None if findings.is_empty() => {
+            findings.push(
+                Finding::error(
+                    "config-missing",
+                    key.span,
+                    format!("environment {name} does not say what carries it out"),
+                )
+                .with_help("add run: { workflow: deploy } or run: { shell: PATH }"),
+            );
+        }
+        None => {}
+    }
+    Some(rule)
+}
+
+fn read_after(node: &Node, names: &[&str], findings: &mut Vec<Finding>) -> Vec<EnvironmentName> {
+    let after = texts(node, "after", findings);
+    for name in &after {
+        if !names.contains(&&**name) {
+            let finding = Finding::error(
+                "config-unknown",
+                node.span,
+                format!("after names {name}, and there is no such environment"),
+            );
+            findings.push(match nearest(name, names) {
+                Some(near) => finding.with_help(format!("did you mean {near}?")),
+                None => finding,
+            });
+        }
+    }
+    after.into_iter().map(EnvironmentName::new).collect()
+}
+
+fn read_provider(node: &Node, name: &str, findings: &mut Vec<Finding>) -> Option<Provider> {
+    let mut providers = Vec::new();
+    for (field, value) in entries(node, &format!("run of {name}"), &RUN, findings) {
+        let Some(text) = text(value, field, findings) else { continue };
+        match field {
+            "workflow" => {
+                let file = text.rsplit('/').next().unwrap_or_default();
+                let stem = file.strip_suffix(".yml").or_else(|| file.strip_suffix(".yaml")).unwrap_or(file);
+                providers.push(Provider::Workflow(stem.into()));
+            }
+            _ if is_inside(&text) => providers.push(Provider::Shell(text)),
+            _ => findings.push(Finding::error(
+                "config-path",
+                value.span,
+                "shell names a script by its path inside the repository".to_owned(),
+            )),
+        }
+    }
+    if providers.len() > 1 {
+        findings.push(
+            Finding::error("config-twice", node.span, format!("run of {name} names two providers"))
+                .with_help("keep one"),
+        );
+    }
+    providers.into_iter().next()
+}
+
+/// Is this a path that cannot lead out of the repository?
+fn is_inside(path: &str) -> bool {
+    !path.is_empty()
+        && !path.starts_with('/')
+        && path.split('/').all(|part| part != "..")
+        && !path.contains(['\n', '\0'])
+}
+
+/// Refuses environments that wait for each other.
+fn refuse_circle(rules: &[EnvironmentRule], node: &Node, findings: &mut Vec<Finding>) {
+    let mut reached: Vec<&EnvironmentName> = Vec::new();
+    loop {
+        let next = rules
+            .iter()
+            .find(|rule| !reached.contains(&&rule.name) && rule.after.iter().all(|name| reached.contains(&name)));
+        match next {
+            Some(rule) => reached.push(&rule.name),
+            None => break,
+        }
+    }
+    if let Some(rule) = rules.iter().find(|rule| !reached.contains(&&rule.name))
+        && findings.is_empty()
+    {
+        findings.push(Finding::error(
+            "config-circle",
+            node.span,
+            format!("{} waits for itself through after", rule.name),
+        ));
+    }
+}
+
+fn read_notify(node: &Node, findings: &mut Vec<Finding>) -> Vec<NotifyRule> {
+    let Some(items) = node.as_sequence() else {
+        findings.push(Finding::error("config-type", node.span, "notify is a list of { room: …, on: […] }"));
+        return Vec::new();
+    };
+    let mut rules = Vec::new();
+    for item in items {
+        let mut room = None;
+        let mut on = vec![NotifyOn::Deployment, NotifyOn::Failure];
+        for (field, value) in entries(item, "notify", &NOTIFY, findings) {
+            match field {
+                "room" => room = text(value, "room", findings),
+                _ => on = read_notify_on(value, findings),
+            }
+        }
+        match room {
+            Some(room) => rules.push(NotifyRule { room: RoomName::new(room), on }),
+            None => findings.push(
+                Finding::error("config-missing", item.span, "notify names no room")
+                    .with_help("name one of [rooms] in greenlight.toml"),
+            ),
+        }
+    }
+    rules
+}
+
+fn read_notify_on(node: &Node, findings: &mut Vec<Finding>) -> Vec<NotifyOn> {
+    let words = [("deployment", NotifyOn::Deployment), ("failure", NotifyOn::Failure), ("merge", NotifyOn::Merge)];
+    let items = match node.as_sequence() {
+        Some(items) => items,
+        None => std::slice::from_ref(node),
+    };
+    items.iter().filter_map(|item| word(item, "notify.on", &words, findings)).collect()
+}
+
+fn word<T: Copy>(node: &Node, what: &str, words: &[(&str, T)], findings: &mut Vec<Finding>) -> Option<T> {
+    let given = node.as_str().unwrap_or_default();
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == given) {
+        return Some(*value);
+    }
+    let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    findings.push(Finding::error("config-value", node.span, format!("{what} is one of {}", names.join(", "))));
+    None
+}
+
+fn text(node: &Node, what: &str, findings: &mut Vec<Finding>) -> Option<Arc<str>> {
+    match node.as_str() {
+        Some(text) if !text.is_empty() => Some(text.into()),
+        _ => {
+            findings.push(Finding::error("config-type", node.span, format!("{what} is a text")));
+            None
+        }
+    }
+}
+
+fn texts(node: &Node, what: &str, findings: &mut Vec<Finding>) -> Vec<Arc<str>> {
+    match node.as_sequence() {
+        Some(items) => items.iter().filter_map(|item| text(item, what, findings)).collect(),
+        None => text(node, what, findings).into_iter().collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fails(text: &str) -> String {
+        decode(".greenlight.yml", text).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_example_of_the_documentation_is_read() {
+        let config = decode(
+            ".greenlight.yml",
+            "merge:
+  when: green
+  method: squash
+  require: [greenlight, lint]
+environments:
+  staging:
+    on: merge
+    run: { workflow: deploy }
+  production:
+    after: [staging]
+    run: { shell: script/deploy }
+    url: https://example.org
+notify:
+  - { room: deploys, on: [deployment, failure] }
+",
+        )
+        .unwrap();
+        let merge = config.merge.unwrap();
+        assert_eq!((merge.when, merge.method, merge.require.len()), (MergeWhen::Green, MergeMethod::Squash, 2));
+        assert_eq!(config.environments.len(), 2);
+        assert!(config.environments[0].on_merge);
+        assert_eq!(config.environments[1].provider, Provider::Shell("script/deploy".into()));
+        assert_eq!(config.notify[0].on, [NotifyOn::Deployment, NotifyOn::Failure]);
+    }
+
+    #[test]
+    fn an_unknown_key_names_the_nearest_known_one() {
+        assert!(
+            fails("merge:\n  wen: green\n").contains(".greenlight.yml:2: unknown key wen in merge; did you mean when?")
+        );
+    }
+
+    #[test]
+    fn a_key_of_a_later_release_is_not_called_unknown() {
+        let text = fails("environments:\n  a:\n    run: { workflow: deploy }\n    reviewers: { count: 1 }\n");
+        assert!(text.contains("reviewers in environment a is not supported yet"), "{text}");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for (text, said) in [
+            ("merge: { when: always }", "merge.when is one of green, approved, command"),
+            ("environments: { a: { after: [b], run: { shell: x } } }", "there is no such environment"),
+            (
+                "environments: { a: { after: [b], run: { shell: x } }, b: { after: [a], run: { shell: x } } }",
+                "waits for itself",
+            ),
+            ("environments: { a: { run: { shell: ../x } } }", "inside the repository"),
+            ("environments: { a: { on: merge } }", "does not say what carries it out"),
+            ("environments: { a: { run: { shell: x, workflow: y } } }", "two providers"),
+            ("notify: [{ on: failure }]", "names no room"),
+            ("[1, 2]", "the file is a mapping"),
+            ("a: &a [*a]", ".greenlight.yml:1"),
+        ] {
+            let error = fails(text);
+            assert!(error.contains(said), "{text}: {error}");
+        }
+        assert_eq!(decode("x", ""), Ok(Config::default()));
+    }
 }

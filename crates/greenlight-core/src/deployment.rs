@@ -40,6 +40,8 @@ pub struct DeployWish {
     pub sha: Sha,
     /// The pull request that it comes from.
     pub pull: PullNumber,
+    /// The commit's tree, once it is known.
+    pub tree: Option<Sha>,
     /// When it was wished for.
     pub since: Timestamp,
     /// Where it stands.

@@ -4,9 +4,15 @@ use std::sync::Arc;
 
 use greenlight_workflow::Value;
 
-use crate::event::{BranchRules, Comment, CommitFiles, DeploymentSnapshot, DeploymentState, Permission, PullSnapshot, Review, TestMerge, User, Verdicts};
+use crate::event::{
+    BranchRules, Comment, CommitFiles, DeploymentSnapshot, DeploymentState, Permission, Review, TestMerge, User,
+    Verdicts,
+};
 use crate::fact::{PullFact, PushFact, RepositoryRef};
-use crate::id::{AttemptId, CommentId, Context, DeploymentId, EffectKey, EnvironmentName, JobKey, PullNumber, RefName, RoomName, RunNumber, Sha, Token};
+use crate::id::{
+    AttemptId, CommentId, Context, DeploymentId, EffectKey, EnvironmentName, JobKey, PullNumber, RefName, RoomName,
+    RunNumber, Sha, Token,
+};
 use crate::run::Conclusion;
 use crate::shown::{ShownDeployment, ShownReport};
 use crate::time::{Duration, Timestamp};
@@ -129,9 +135,11 @@ impl Effect {
         match self {
             Self::PrepareMerge { .. } | Self::ReadCommit { .. } => Target::Git,
             Self::ReadPermission(_) | Self::ReadPull(_) | Self::Reconcile { .. } => Target::GitHubRead,
-            Self::Show { .. } | Self::Comment { .. } | Self::Merge { .. } | Self::CreateDeployment { .. } | Self::ShowDeployment { .. } => {
-                Target::GitHubWrite
-            }
+            Self::Show { .. }
+            | Self::Comment { .. }
+            | Self::Merge { .. }
+            | Self::CreateDeployment { .. }
+            | Self::ShowDeployment { .. } => Target::GitHubWrite,
             Self::Tell { .. } => Target::Room,
         }
     }

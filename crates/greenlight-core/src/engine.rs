@@ -1,1 +1,799 @@
-//! (being written)
+//! The engine: takes facts in, then settles whatever they touched until nothing is left to settle.
+//!
+//! Taking in a fact only changes what is known and touches topics; what should follow is decided by settling the topics, each
+//! of which looks at state alone. So it does not matter by which road a fact came, nor how often: settling a topic twice
+//! changes nothing, and settling all of them (as after a restart) gives what settling the touched ones gave.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::config::{self, ConfigStanding};
+use crate::effect::{Answer, Effect, Outcome, PullRead, Reconciled, Reply};
+use crate::event::{BranchRules, CommitFiles, Event, PullSnapshot, PullStanding};
+use crate::fact::{Click, Fact, PullFact, PushFact, RepositoryRef, Source, Wish};
+use crate::id::{EffectKey, PullNumber, RefName, Sha};
+use crate::item::Class;
+use crate::outbox::{Wanted, want};
+use crate::pull::{Branch, MergeStanding, Note, Pull};
+use crate::repository::{Repository, Topic};
+use crate::run::{Conclusion, Subject, Suite, SuiteKey, SuitePhase, Trust};
+use crate::time::{Duration, Timestamp};
+use crate::{command, deploy, merge, outbox, plan, report, schedule, trust};
+
+/// How often GitHub is compared with (R5).
+pub const RECONCILE_EVERY: Duration = Duration::from_secs(600);
+/// How far back deployments are looked at.
+const DEPLOYMENTS_BACK: Duration = Duration::from_secs(7 * 24 * 3600);
+/// More topics in one step than this is a rule that never comes to rest: a broken promise of our own.
+const TOPICS_MAX: usize = 100_000;
+
+/// Takes one fact in. Returns the answer, where the fact asked for one.
+pub fn apply(state: &mut Repository, fact: &Fact, now: Timestamp) -> Option<Reply> {
+    match fact {
+        Fact::Repository(repository) => repository_seen(state, repository),
+        Fact::Pull(fact) => pull_seen(state, fact, now),
+        Fact::Push(fact) => pushed(state, fact, now),
+        Fact::Comment(comment) => command::commented(state, comment, now),
+        Fact::Review { pull, review } => reviewed(state, *pull, review, now),
+        Fact::Deployment { deployment, event } => deploy::seen(state, deployment, event.as_ref(), now),
+        Fact::Verdict { sha, context, verdict } => verdict_seen(state, *sha, context, *verdict),
+        Fact::Event { subject, git_ref, sha, event } => other_event(state, subject, git_ref.as_ref(), *sha, event, now),
+        Fact::Outcome { effect, outcome } => came_back(state, effect, outcome, now),
+        Fact::LeaseAsked(asked) => return Some(schedule::lease(state, asked, now)),
+        Fact::Reported { attempt, token, report } => {
+            return Some(schedule::reported(state, attempt, *token, report, now));
+        }
+        Fact::Booted { boot } => schedule::booted(state, boot, now),
+        Fact::Click(click) => return Some(clicked(state, click, now)),
+    }
+    None
+}
+
+/// Settles every topic that was touched or whose time has come, until none is left.
+pub fn decide(state: &mut Repository, now: Timestamp) {
+    state.ring(now);
+    let mut settled = 0;
+    while let Some(topic) = state.next_topic() {
+        settle(state, &topic, now);
+        settled += 1;
+        assert!(settled < TOPICS_MAX, "the rules do not come to rest at {topic:?}");
+    }
+}
+
+fn settle(state: &mut Repository, topic: &Topic, now: Timestamp) {
+    match topic {
+        Topic::Repository => settle_repository(state, now),
+        Topic::Person(id) => trust::settle_person(state, *id),
+        Topic::Pull(number) => settle_pull(state, *number, now),
+        Topic::Suite(key) => schedule::settle_suite(state, key, now),
+        Topic::Run(number) => schedule::settle_run(state, *number, now),
+        Topic::Commit(sha) => report::settle_commit(state, *sha),
+        Topic::Report(sha, context) => report::settle_report(state, *sha, context, now),
+        Topic::Branch(name) => merge::settle_branch(state, name, now),
+        Topic::Wish(environment, sha) => deploy::settle_wish(state, environment, *sha, now),
+        Topic::Environment(name) => deploy::settle_environment(state, name, now),
+        Topic::Deployment(id) => deploy::settle_deployment(state, *id, now),
+    }
+}
+
+// The repository.
+
+fn repository_seen(state: &mut Repository, repository: &RepositoryRef) {
+    if state.meta().repository == *repository {
+        return;
+    }
+    state.meta_mut().repository = repository.clone();
+    state.touch_all();
+}
+
+/// Compares with GitHub when it is time, and reads `.greenlight.yml` when the default branch moved.
+fn settle_repository(state: &mut Repository, now: Timestamp) {
+    let due = state.meta().reconciled_at.map_or(now, |at| at + RECONCILE_EVERY);
+    if due <= now {
+        reconcile(state, now);
+    }
+    state.set_alarm(Topic::Repository, Some(if due <= now { now + RECONCILE_EVERY } else { due }));
+    let name = state.default_branch();
+    let Some(tip) = state.branches.get(&name).map(|branch| branch.tip).filter(|tip| !tip.is_zero()) else { return };
+    let read_at = match &state.meta().config {
+        ConfigStanding::Unknown => None,
+        ConfigStanding::Read { sha, .. } => Some(*sha),
+    };
+    if read_at != Some(tip) {
+        let effect = Effect::ReadCommit { sha: tip, git_ref: Some(name), before: None };
+        want(state, Wanted::now(format!("config:{tip}"), Class::Read, effect));
+    }
+}
+
+fn reconcile(state: &mut Repository, now: Timestamp) {
+    let open = state.pulls.values().filter(|pull| pull.snapshot.standing == PullStanding::Open);
+    let known_open = open.map(|pull| pull.snapshot.number).collect();
+    want(state, Wanted::now("reconcile", Class::Read, Effect::Reconcile { known_open, since: now - DEPLOYMENTS_BACK }));
+}
+
+fn config_read(state: &mut Repository, files: &CommitFiles) {
+    let name = state.default_branch();
+    if state.branches.get(&name).is_some_and(|branch| branch.tip != files.sha) {
+        return;
+    }
+    let config = match &files.config {
+        None => Ok(Arc::default()),
+        Some((path, text)) => config::decode(path, text).map(Arc::new),
+    };
+    let standing = ConfigStanding::Read { sha: files.sha, file: files.config.clone(), config };
+    if state.meta().config == standing {
+        return;
+    }
+    let same = matches!((&state.meta().config, &standing), (ConfigStanding::Read { config: one, .. }, ConfigStanding::Read { config: other, .. }) if one == other);
+    state.meta_mut().config = standing;
+    if !same {
+        state.touch_all();
+    }
+}
+
+fn reconciled(state: &mut Repository, read: &Reconciled, now: Timestamp) {
+    repository_seen(state, &read.repository);
+    state.meta_mut().reconciled_at = Some(now);
+    let gone = refs_gone(state, &read.refs);
+    for push in read.refs.iter().chain(&gone) {
+        pushed(state, push, now);
+    }
+    state.meta_mut().refs_known = true;
+    for fact in &read.pulls {
+        pull_seen(state, fact, now);
+    }
+    for (number, review) in &read.reviews {
+        reviewed(state, *number, review, now);
+    }
+    for comment in &read.comments {
+        command::commented(state, comment, now);
+    }
+    for snapshot in &read.deployments {
+        deploy::seen(state, snapshot, None, now);
+    }
+    state.touch(Topic::Repository);
+}
+
+/// Returns the refs that we know and GitHub does not any more.
+fn refs_gone(state: &Repository, refs: &[PushFact]) -> Vec<PushFact> {
+    let Some(sample) = refs.first() else { return Vec::new() };
+    let there: BTreeSet<&RefName> = refs.iter().map(|push| &push.git_ref).collect();
+    let known = state.branches.values().filter(|branch| !branch.tip.is_zero() && !there.contains(&branch.name));
+    let gone = known.map(|branch| PushFact {
+        git_ref: branch.name.clone(),
+        before: branch.tip,
+        after: Sha::ZERO,
+        pushed_at: sample.pushed_at,
+        event: sample.event.clone(),
+        source: Source::Read,
+    });
+    gone.collect()
+}
+
+// Pull requests.
+
+fn pull_seen(state: &mut Repository, fact: &PullFact, now: Timestamp) {
+    let number = fact.pull.number;
+    other_activity(state, fact, now);
+    match state.pulls.get(&number) {
+        None => first_seen(state, fact, now),
+        Some(known) => match compare(known, fact) {
+            Newness::Stale => {}
+            Newness::Same => {
+                if known.reread && fact.source == Source::Read {
+                    let pull = state.pulls.get_mut(&number).expect("it was there a line ago");
+                    pull.reread = false;
+                }
+            }
+            Newness::Unclear => {
+                let pull = state.pulls.get_mut(&number).expect("it was there a line ago");
+                pull.reread = true;
+            }
+            Newness::Newer => changed(state, fact, now),
+        },
+    }
+    state.touch(Topic::Pull(number));
+}
+
+fn first_seen(state: &mut Repository, fact: &PullFact, now: Timestamp) {
+    let pull = Pull {
+        snapshot: fact.pull.clone(),
+        event: fact.event.clone(),
+        head_since: head_since(fact, now),
+        reread: false,
+        reviews: BTreeMap::new(),
+        merge_asked: None,
+        approved_heads: BTreeMap::new(),
+        commands: Vec::new(),
+        comments_seen: BTreeSet::new(),
+        merge: MergeStanding::None,
+        note: Note::default(),
+    };
+    state.pulls.insert(fact.pull.number, pull);
+}
+
+/// Since when the head is what it is: a webhook tells the moment, a read tells no more than the head repository's last push.
+fn head_since(fact: &PullFact, now: Timestamp) -> Timestamp {
+    match fact.source {
+        Source::Webhook if matches!(fact.event.action.as_deref(), Some("opened" | "synchronize")) => {
+            fact.pull.updated_at
+        }
+        _ => fact.pull.head_pushed_at.unwrap_or(now),
+    }
+}
+
+enum Newness {
+    Stale,
+    Same,
+    Unclear,
+    Newer,
+}
+
+/// Is this snapshot newer than what is known? GitHub's clock ticks in seconds: two that differ within one can only be told apart by a read.
+fn compare(known: &Pull, fact: &PullFact) -> Newness {
+    let (old, new) = (&known.snapshot, &fact.pull);
+    if matches!(old.standing, PullStanding::Merged { commit: Some(_) }) || new.updated_at < old.updated_at {
+        return Newness::Stale;
+    }
+    if old == new {
+        return Newness::Same;
+    }
+    let merged = matches!(new.standing, PullStanding::Merged { .. });
+    if new.updated_at > old.updated_at || fact.source == Source::Read || merged || is_alike(old, new) {
+        return Newness::Newer;
+    }
+    Newness::Unclear
+}
+
+/// Do two snapshots agree in everything that a rule looks at?
+fn is_alike(old: &PullSnapshot, new: &PullSnapshot) -> bool {
+    old.standing == new.standing
+        && old.head_sha == new.head_sha
+        && old.base_ref == new.base_ref
+        && old.draft == new.draft
+}
+
+fn changed(state: &mut Repository, fact: &PullFact, now: Timestamp) {
+    let Some(pull) = state.pulls.get_mut(&fact.pull.number) else { return };
+    let head_changed = pull.snapshot.head_sha != fact.pull.head_sha;
+    let base_changed = pull.snapshot.base_ref != fact.pull.base_ref;
+    let old_base = pull.snapshot.base_ref.clone();
+    if fact.source == Source::Read {
+        pull.reread = false;
+    }
+    if head_changed {
+        pull.head_since = head_since(fact, now);
+        pull.merge_asked = None;
+    }
+    if head_changed || base_changed || is_start(fact) {
+        pull.event = fact.event.clone();
+    }
+    let landed = matches!(fact.pull.standing, PullStanding::Merged { .. })
+        && !matches!(pull.snapshot.standing, PullStanding::Merged { .. });
+    pull.snapshot = fact.pull.clone();
+    if landed {
+        merged_elsewhere(state, fact.pull.number);
+    }
+    state.touch(Topic::Branch(old_base));
+}
+
+fn is_start(fact: &PullFact) -> bool {
+    matches!(fact.event.action.as_deref(), Some("opened" | "reopened" | "synchronize"))
+}
+
+/// A pull request was merged. Where our own call may have done it, what landed is to be compared with what was tested.
+fn merged_elsewhere(state: &mut Repository, number: PullNumber) {
+    let Some(pull) = state.pulls.get(&number) else { return };
+    let merging = state.branches.get(&pull.snapshot.base_ref).and_then(|branch| branch.merging.clone());
+    let called = merging.filter(|merging| merging.pull == number).and_then(|merging| merging.called);
+    if let Some(tested_tree) = called
+        && pull.merge == MergeStanding::None
+    {
+        let pull = state.pulls.get_mut(&number).expect("it was there a line ago");
+        pull.merge = MergeStanding::Landed { tested_tree, landed_tree: None };
+    }
+}
+
+/// Other activity types start suites of their own: labeled, closed, edited, …
+fn other_activity(state: &mut Repository, fact: &PullFact, now: Timestamp) {
+    let Some(action) = fact.event.action.clone() else { return };
+    if fact.source == Source::Read || is_start(fact) || &*fact.event.name != "pull_request" {
+        return;
+    }
+    let subject = Subject::PullAction(fact.pull.number, action, fact.pull.updated_at);
+    let key = SuiteKey { head_sha: fact.pull.head_sha, event: fact.event.name.clone(), subject };
+    if state.suites.contains(&key) {
+        return;
+    }
+    let number = fact.pull.number;
+    let known = Pull {
+        snapshot: fact.pull.clone(),
+        event: fact.event.clone(),
+        head_since: now,
+        reread: false,
+        reviews: BTreeMap::new(),
+        merge_asked: None,
+        approved_heads: BTreeMap::new(),
+        commands: Vec::new(),
+        comments_seen: BTreeSet::new(),
+        merge: MergeStanding::None,
+        note: Note::default(),
+    };
+    let (trusted, author) = trust::of_pull(state, &known, now);
+    let git_ref = match fact.pull.standing {
+        PullStanding::Merged { .. } => fact.pull.base_ref.clone(),
+        _ => RefName::from(format!("refs/pull/{number}/merge")),
+    };
+    let suite = new_suite(key.clone(), fact.event.clone(), git_ref, trusted, author, now);
+    state.suites.insert(key.clone(), suite);
+    state.touch(Topic::Suite(key));
+}
+
+fn new_suite(
+    key: SuiteKey,
+    event: Arc<Event>,
+    git_ref: RefName,
+    trust: Trust,
+    author: Option<crate::event::User>,
+    now: Timestamp,
+) -> Suite {
+    Suite {
+        key,
+        attempt: 1,
+        turns: 1,
+        event,
+        git_ref,
+        before: None,
+        trust,
+        author,
+        approval: None,
+        phase: SuitePhase::Reading { trouble: None },
+        runs: Vec::new(),
+        requested_at: now,
+        decides: None,
+        given: None,
+    }
+}
+
+/// Settles a pull request: its suite, its commands, its merge, what follows a merge, and its note.
+fn settle_pull(state: &mut Repository, number: PullNumber, now: Timestamp) {
+    let Some(pull) = state.pulls.get(&number).cloned() else { return };
+    if pull.reread {
+        want(state, Wanted::now(merge::read_key(number), Class::Read, Effect::ReadPull(number)));
+    }
+    match pull.snapshot.standing {
+        PullStanding::Open => want_suite(state, &pull, now),
+        PullStanding::Closed => stop_suites(state, number, None, "the pull request was closed", now),
+        PullStanding::Merged { commit } => {
+            stop_untrusted(state, number, now);
+            after_merge(state, &pull, commit, now);
+        }
+    }
+    command::settle_commands(state, number, now);
+    let relevant = state.branches.get(&pull.snapshot.base_ref).is_some_and(|branch| {
+        branch.merging.as_ref().is_some_and(|merging| merging.pull == number)
+            || (branch.merging.is_none() && merge::readiness(state, &pull) == merge::Readiness::Ready)
+    });
+    if relevant {
+        state.touch(Topic::Branch(pull.snapshot.base_ref.clone()));
+    }
+    settle_note(state, number);
+}
+
+/// An open pull request wants its head tested against its base. What was tested before for it is history.
+fn want_suite(state: &mut Repository, pull: &Pull, now: Timestamp) {
+    let key = merge::suite_key(pull);
+    ensure_branch(state, &pull.snapshot.base_ref, pull.snapshot.base_sha);
+    let text = format!("{} took its place", pull.snapshot.head_sha.short());
+    stop_suites(state, pull.snapshot.number, Some(&key), &text, now);
+    match state.suites.get(&key) {
+        Some(suite) if matches!(&suite.phase, SuitePhase::Stopped { conclusion: Conclusion::Cancelled, .. }) => {
+            schedule::begin_attempt(state, &key, now);
+        }
+        Some(_) => {}
+        None => {
+            let (trust, author) = trust::of_pull(state, pull, now);
+            let git_ref = RefName::from(format!("refs/pull/{}/merge", pull.snapshot.number));
+            let suite = new_suite(key.clone(), pull.event.clone(), git_ref, trust, author, now);
+            state.suites.insert(key.clone(), suite);
+            state.note(
+                format!("#{}", pull.snapshot.number),
+                format!("{} is to be tested", pull.snapshot.head_sha.short()),
+            );
+            state.touch(Topic::Commit(key.head_sha));
+            state.touch(Topic::Suite(key));
+        }
+    }
+}
+
+/// A branch of which only a pull request told is known by its name.
+fn ensure_branch(state: &mut Repository, name: &RefName, tip: Sha) {
+    if state.branches.contains(name) {
+        return;
+    }
+    let branch =
+        Branch { name: name.clone(), tip, pushed_at: Timestamp::EPOCH, merging: None, halted: None, rules: None };
+    state.branches.insert(name.clone(), branch);
+    if *name == state.default_branch() {
+        state.touch(Topic::Repository);
+    }
+}
+
+/// Stops the suites of a pull request that are not `but`.
+fn stop_suites(state: &mut Repository, number: PullNumber, but: Option<&SuiteKey>, reason: &str, now: Timestamp) {
+    let stale: Vec<_> =
+        suites_of(state, number).filter(|suite| Some(&suite.key) != but).map(|suite| suite.key.clone()).collect();
+    for key in stale {
+        stop_suite(state, &key, reason, now);
+    }
+}
+
+/// What nobody let start before the merge never will.
+fn stop_untrusted(state: &mut Repository, number: PullNumber, now: Timestamp) {
+    let waiting: Vec<_> =
+        suites_of(state, number).filter(|suite| !suite.may_run()).map(|suite| suite.key.clone()).collect();
+    for key in waiting {
+        stop_suite(state, &key, "the pull request was merged without it", now);
+    }
+}
+
+fn suites_of(state: &Repository, number: PullNumber) -> impl Iterator<Item = &Suite> {
+    state.suites.values().filter(move |suite| matches!(suite.key.subject, Subject::Pull(of, _) if of == number))
+}
+
+fn stop_suite(state: &mut Repository, key: &SuiteKey, reason: &str, now: Timestamp) {
+    let Some(suite) = state.suites.get(key) else { return };
+    let runs = suite.runs.clone();
+    match suite.phase {
+        SuitePhase::Reading { .. } => {
+            for number in runs {
+                schedule::cancel_run(state, number, reason, now);
+            }
+            plan::stop(state, key, Conclusion::Cancelled, &format!("cancelled: {reason}"));
+        }
+        SuitePhase::Planned(_) => {
+            for number in runs {
+                schedule::cancel_run(state, number, reason, now);
+            }
+        }
+        SuitePhase::Stopped { .. } => {}
+    }
+}
+
+fn after_merge(state: &mut Repository, pull: &Pull, commit: Option<Sha>, now: Timestamp) {
+    let number = pull.snapshot.number;
+    let Some(sha) = commit else {
+        return want(state, Wanted::now(merge::read_key(number), Class::Read, Effect::ReadPull(number)));
+    };
+    if let MergeStanding::Landed { landed_tree: None, .. } = pull.merge {
+        let effect = Effect::ReadCommit { sha, git_ref: Some(pull.snapshot.base_ref.clone()), before: None };
+        want(state, Wanted::now(format!("landed:{number}"), Class::Read, effect));
+    }
+    merge::compare_trees(state, number);
+    deploy::wish_for_merge(state, pull, now);
+}
+
+fn landed_read(state: &mut Repository, key: &EffectKey, outcome: &Outcome) {
+    let Some(number) = key.as_str().strip_prefix("landed:").and_then(|number| number.parse().ok()).map(PullNumber)
+    else {
+        return;
+    };
+    let Outcome::Done(Answer::Commit(files)) = outcome else { return };
+    if let Some(pull) = state.pulls.get_mut(&number)
+        && let MergeStanding::Landed { landed_tree, .. } = &mut pull.merge
+    {
+        *landed_tree = Some(files.tree);
+        state.touch(Topic::Pull(number));
+    }
+}
+
+/// Keeps the one comment that explains waits and refusals.
+fn settle_note(state: &mut Repository, number: PullNumber) {
+    let Some(pull) = state.pulls.get(&number) else { return };
+    let wanted = merge::note(state, pull);
+    let note = &pull.note;
+    let (accepted, id) = (note.accepted.clone(), note.id);
+    if note.given_up.is_some() {
+        return;
+    }
+    if note.wanted != wanted {
+        let pull = state.pulls.get_mut(&number).expect("it was there a line ago");
+        pull.note.wanted.clone_from(&wanted);
+    }
+    let key = EffectKey::from(format!("note:{number}"));
+    match wanted {
+        Some(body) if accepted.as_ref() != Some(&body) => {
+            let effect = Effect::Comment { pull: number, mark: "note".into(), body, id };
+            want(state, Wanted::now(key, Class::Comment, effect));
+        }
+        _ => {
+            outbox::withdraw(state, &key);
+        }
+    }
+}
+
+fn noted(state: &mut Repository, effect: &Effect, outcome: &Outcome) {
+    let Effect::Comment { pull: number, mark, body, .. } = effect else { return };
+    if &**mark != "note" {
+        return;
+    }
+    let Some(pull) = state.pulls.get_mut(number) else { return };
+    match outcome {
+        Outcome::Done(answer) => {
+            if let Answer::Comment(id) = answer {
+                pull.note.id = Some(*id);
+            }
+            pull.note.accepted = Some(body.clone());
+        }
+        Outcome::Refused(refusal) => pull.note.given_up = Some(refusal.reason()),
+        Outcome::Later { .. } | Outcome::Unknown { .. } => return,
+    }
+    state.touch(Topic::Pull(*number));
+}
+
+fn reviewed(state: &mut Repository, number: PullNumber, review: &crate::event::Review, now: Timestamp) {
+    let Some(pull) = state.pulls.get(&number) else {
+        return want(state, Wanted::now(merge::read_key(number), Class::Read, Effect::ReadPull(number)));
+    };
+    if pull.reviews.get(&review.id) == Some(review) {
+        return;
+    }
+    let dismissed = pull.reviews.get(&review.id).is_some_and(|known| known.verdict == crate::event::Verdict::Dismissed);
+    if dismissed {
+        return;
+    }
+    let pull = state.pulls.get_mut(&number).expect("it was there a line ago");
+    pull.reviews.insert(review.id, review.clone());
+    trust::ask_again(state, &review.user, now);
+    state.touch(Topic::Pull(number));
+}
+
+fn verdict_seen(state: &mut Repository, sha: Sha, context: &crate::id::Context, verdict: crate::event::Verdicts) {
+    let name = (sha, context.clone());
+    if state.reports.contains(&name) || state.verdicts.get(&name) == Some(&verdict) {
+        return;
+    }
+    state.verdicts.insert(name, verdict);
+    report::touch_followers(state, sha);
+}
+
+// Pushes and other events.
+
+fn pushed(state: &mut Repository, push: &PushFact, now: Timestamp) {
+    let known = state.branches.get(&push.git_ref);
+    let first_look = known.is_none() && !state.meta().refs_known && push.source == Source::Read;
+    let moved = known.is_none_or(|branch| branch.tip != push.after);
+    let newer = known.is_none_or(|branch| push.pushed_at >= branch.pushed_at || push.source == Source::Read);
+    let tip = known.map(|branch| branch.tip);
+    if moved && newer {
+        move_branch(state, push, now);
+    }
+    let news = match push.source {
+        Source::Webhook => true,
+        Source::Read => moved && !first_look,
+    };
+    if !news || push.after.is_zero() || is_our_own(state, push) {
+        return;
+    }
+    let key = SuiteKey { head_sha: push.after, event: "push".into(), subject: Subject::Ref(push.git_ref.clone()) };
+    if state.suites.contains(&key) {
+        return;
+    }
+    let mut suite = new_suite(key.clone(), push.event.clone(), push.git_ref.clone(), Trust::Trusted, None, now);
+    suite.before = match push.source {
+        Source::Webhook => Some(push.before),
+        Source::Read => tip,
+    }
+    .filter(|before| !before.is_zero());
+    state.suites.insert(key.clone(), suite);
+    state.touch(Topic::Commit(key.head_sha));
+    state.touch(Topic::Suite(key));
+}
+
+fn move_branch(state: &mut Repository, push: &PushFact, now: Timestamp) {
+    match state.branches.get_mut(&push.git_ref) {
+        Some(branch) => {
+            branch.tip = push.after;
+            branch.pushed_at = branch.pushed_at.max(push.pushed_at);
+        }
+        None => {
+            let branch = Branch {
+                name: push.git_ref.clone(),
+                tip: push.after,
+                pushed_at: push.pushed_at,
+                merging: None,
+                halted: None,
+                rules: None,
+            };
+            state.branches.insert(push.git_ref.clone(), branch);
+        }
+    }
+    merge::base_moved(state, &push.git_ref, now);
+    state.touch(Topic::Branch(push.git_ref.clone()));
+    if push.git_ref == state.default_branch() {
+        state.touch(Topic::Repository);
+    }
+}
+
+/// What our own App pushed starts nothing, unless it is a merge of ours: otherwise a job's push would start runs that GitHub's own token would not.
+fn is_our_own(state: &Repository, push: &PushFact) -> bool {
+    let Some(own) = state.settings.own_user else { return false };
+    if push.event.sender.id != own || push.source == Source::Read {
+        return false;
+    }
+    let merging = state
+        .branches
+        .get(&push.git_ref)
+        .is_some_and(|branch| branch.merging.as_ref().is_some_and(|merging| merging.called.is_some()));
+    let merged =
+        state.pulls.values().any(|pull| pull.snapshot.standing == PullStanding::Merged { commit: Some(push.after) });
+    !merging && !merged
+}
+
+fn other_event(
+    state: &mut Repository,
+    subject: &Arc<str>,
+    git_ref: Option<&RefName>,
+    sha: Option<Sha>,
+    event: &Arc<Event>,
+    now: Timestamp,
+) {
+    let git_ref = git_ref.cloned().unwrap_or_else(|| state.default_branch());
+    let tip = state.branches.get(&git_ref).map(|branch| branch.tip).filter(|tip| !tip.is_zero());
+    let Some(head_sha) = sha.or(tip) else { return };
+    let key = SuiteKey { head_sha, event: event.name.clone(), subject: Subject::Other(subject.clone()) };
+    if state.suites.contains(&key) {
+        return;
+    }
+    let suite = new_suite(key.clone(), event.clone(), git_ref, Trust::Trusted, None, now);
+    state.suites.insert(key.clone(), suite);
+    state.touch(Topic::Suite(key));
+}
+
+// Outcomes.
+
+fn came_back(state: &mut Repository, key: &EffectKey, outcome: &Outcome, now: Timestamp) {
+    let Some(item) = outbox::settle(state, key, outcome, now) else { return };
+    match &item.effect {
+        Effect::PrepareMerge { .. } => plan::files_read(state, key, outcome, now),
+        Effect::ReadCommit { sha, .. } => commit_read(state, key, *sha, outcome, now),
+        Effect::ReadPermission(_) => {
+            if let Some(id) = trust::user_of(key) {
+                trust::permission_read(state, id, outcome, now);
+            }
+        }
+        Effect::ReadPull(number) => pull_read(state, *number, outcome, now),
+        Effect::Reconcile { .. } => {
+            if let Outcome::Done(Answer::Reconciled(read)) = outcome {
+                reconciled(state, read, now);
+            }
+            state.touch(Topic::Repository);
+        }
+        Effect::Show { .. } => report::shown(state, &item.effect, outcome, now),
+        Effect::Comment { .. } => noted(state, &item.effect, outcome),
+        Effect::Merge { .. } => merge::called(state, key, &item.effect, outcome, now),
+        Effect::CreateDeployment { .. } => deploy::created(state, key, &item.effect, outcome, now),
+        Effect::ShowDeployment { .. } => deploy::shown(state, &item.effect, outcome),
+        Effect::Tell { .. } => {
+            if let Outcome::Refused(refusal) = outcome {
+                state.note("room", format!("a line was refused: {}", refusal.reason()));
+            }
+        }
+    }
+}
+
+fn commit_read(state: &mut Repository, key: &EffectKey, sha: Sha, outcome: &Outcome, now: Timestamp) {
+    let text = key.as_str();
+    if text.starts_with("config:") {
+        match outcome {
+            Outcome::Done(Answer::Commit(files)) => config_read(state, files),
+            Outcome::Refused(refusal) => {
+                state.note("config", format!("{} cannot be read: {}", sha.short(), refusal.reason()))
+            }
+            _ => {}
+        }
+    } else if text.starts_with("landed:") {
+        landed_read(state, key, outcome);
+    } else if text.starts_with("tree:") {
+        deploy::tree_read(state, sha, outcome);
+    } else {
+        plan::files_read(state, key, outcome, now);
+    }
+}
+
+fn pull_read(state: &mut Repository, number: PullNumber, outcome: &Outcome, now: Timestamp) {
+    let read = match outcome {
+        Outcome::Done(Answer::Pull(read)) => read,
+        Outcome::Refused(_) => {
+            if let Some(pull) = state.pulls.get_mut(&number) {
+                pull.reread = false;
+                pull.commands.clear();
+            }
+            return;
+        }
+        _ => return,
+    };
+    take_in(state, read, now);
+    command::head_read(state, number);
+    merge::after_read(state, read, now);
+    state.touch(Topic::Pull(number));
+}
+
+fn take_in(state: &mut Repository, read: &PullRead, now: Timestamp) {
+    pull_seen(state, &read.fact, now);
+    let number = read.fact.pull.number;
+    for review in &read.reviews {
+        reviewed(state, number, review, now);
+    }
+    for (context, verdict) in &read.verdicts {
+        verdict_seen(state, read.fact.pull.head_sha, context, *verdict);
+    }
+    let name = &read.fact.pull.base_ref;
+    ensure_branch(state, name, read.base_tip);
+    set_rules(state, name, read.rules.as_ref());
+}
+
+fn set_rules(state: &mut Repository, name: &RefName, rules: Option<&BranchRules>) {
+    if let (Some(rules), Some(branch)) = (rules, state.branches.get(name))
+        && branch.rules.as_ref() != Some(rules)
+    {
+        let branch = state.branches.get_mut(name).expect("it was there a line ago");
+        branch.rules = Some(rules.clone());
+        merge::touch_pulls(state, name);
+    }
+}
+
+// Clicks.
+
+fn clicked(state: &mut Repository, click: &Click, now: Timestamp) -> Reply {
+    let by = &*click.by;
+    let answer = match &click.wish {
+        Wish::Rerun(number) => schedule::rerun(state, *number, now),
+        Wish::Cancel(number) => match state.runs.get(number) {
+            None => Err(format!("there is no run {number}").into()),
+            Some(run) if run.is_over() => Err(format!("run {number} is over").into()),
+            Some(_) => {
+                schedule::cancel_run(state, *number, &format!("by {by}"), now);
+                Ok(format!("run {number} is being cancelled").into())
+            }
+        },
+        Wish::Approve(number) => approve(state, *number),
+        Wish::Unlock(name) => deploy::unlock(state, name, by),
+        Wish::ResumeMerging(name) => resume(state, name, by),
+        Wish::Sync => {
+            reconcile(state, now);
+            Ok("GitHub is being read".into())
+        }
+    };
+    match answer {
+        Ok(text) => Reply::Granted(text),
+        Err(text) => Reply::Denied(text),
+    }
+}
+
+fn approve(state: &mut Repository, number: crate::id::RunNumber) -> Result<Arc<str>, Arc<str>> {
+    let Some(run) = state.runs.get(&number) else { return Err(format!("there is no run {number}").into()) };
+    let key = run.suite.clone();
+    match state.suites.get(&key) {
+        Some(suite) if suite.may_run() => Err(format!("run {number} needs no approval").into()),
+        Some(suite) if suite.runs.contains(&number) => {
+            trust::approve(state, &key, crate::id::UserId(0));
+            Ok(format!("run {number} may start").into())
+        }
+        _ => Err(format!("run {number} is history").into()),
+    }
+}
+
+fn resume(state: &mut Repository, name: &RefName, by: &str) -> Result<Arc<str>, Arc<str>> {
+    match state.branches.get(name) {
+        Some(branch) if branch.halted.is_some() => {
+            let branch = state.branches.get_mut(name).expect("it was there a line ago");
+            branch.halted = None;
+            state.note(name.as_str(), format!("merging resumed by {by}"));
+            merge::touch_pulls(state, name);
+            state.touch(Topic::Branch(name.clone()));
+            Ok(format!("merging into {} goes on", name.short()).into())
+        }
+        _ => Err(format!("merging into {} is not halted", name.short()).into()),
+    }
+}

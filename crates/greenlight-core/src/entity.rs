@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::ConfigStanding;
-use crate::deployment::{Deployment, DeployWish, Environment};
+use crate::deployment::{DeployWish, Deployment, Environment};
 use crate::event::{Permission, User, Verdicts};
 use crate::fact::RepositoryRef;
 use crate::id::{Context, DeploymentId, EffectKey, EnvironmentName, PullNumber, RefName, RunNumber, Sha, UserId};
-use crate::outbox::Item;
+use crate::item::Item;
 use crate::pull::{Branch, Pull};
 use crate::run::{Run, Suite, SuiteKey};
 use crate::shown::ShownReport;
@@ -121,8 +121,8 @@ pub struct Report {
     pub context: Context,
     /// What it should be.
     pub wanted: ShownReport,
-    /// The attempt that this is about: after an end, only a later attempt is pending again (I6).
-    pub attempt: u32,
+    /// How late the attempt is that this is about: after an end, only a later attempt is pending again (I6).
+    pub rank: u64,
     /// What GitHub last accepted.
     pub accepted: Option<ShownReport>,
     /// The check run's id.

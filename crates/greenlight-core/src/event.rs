@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
-use crate::id::{CommentId, DeploymentId, EffectKey, EnvironmentName, PullNumber, RefName, RepoId, ReviewId, Sha, UserId};
+use crate::id::{
+    CommentId, DeploymentId, EffectKey, EnvironmentName, PullNumber, RefName, RepoId, ReviewId, Sha, UserId,
+};
 use crate::time::Timestamp;
 
 /// A person, an App's bot or an organisation.

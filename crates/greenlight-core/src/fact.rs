@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use crate::effect::{JobReport, Outcome};
 use crate::event::{Comment, DeploymentSnapshot, Event, PullSnapshot, Review, User, Verdicts};
-use crate::id::{AttemptId, Context, EffectKey, EnvironmentName, PullNumber, RefName, RepoId, RunNumber, RunnerId, Sha, Token};
+use crate::id::{
+    AttemptId, Context, EffectKey, EnvironmentName, PullNumber, RefName, RepoId, RunNumber, RunnerId, Sha, Token,
+};
 use crate::time::{Duration, Timestamp};
 
 /// A repository's name and id, as GitHub gave them.

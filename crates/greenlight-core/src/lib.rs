@@ -9,31 +9,32 @@
 pub mod id;
 pub mod time;
 
+pub mod effect;
 pub mod event;
 pub mod fact;
-pub mod effect;
 
 pub mod config;
-pub mod run;
-pub mod pull;
 pub mod deployment;
-pub mod shown;
 pub mod entity;
+pub mod item;
+pub mod port;
+pub mod pull;
 pub mod repository;
+pub mod run;
+pub mod shown;
 
+pub mod deploy;
+pub mod merge;
 pub mod outbox;
-pub mod trust;
 pub mod plan;
 pub mod schedule;
-pub mod merge;
-pub mod deploy;
+pub mod trust;
 
+pub mod command;
 pub mod report;
 pub mod room;
-pub mod command;
 
 pub mod engine;
 
-pub mod port;
 pub mod intake;
 pub mod step;

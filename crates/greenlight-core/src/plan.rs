@@ -1,1 +1,428 @@
-//! (being written)
+//! From an event and a commit's files to runs and jobs: what the language says is to run.
+
+use std::sync::Arc;
+
+use greenlight_workflow::{
+    Contexts, EventFacts, JobKind, Trigger, Value, Workflow, expand_job, parse_workflow, skip_words,
+};
+
+use crate::config;
+use crate::effect::{Answer, Effect, Outcome, Refusal};
+use crate::event::{CommitFiles, PullStanding};
+use crate::id::{Context, EffectKey, JobKey, RefName, RunNumber, Sha};
+use crate::item::Class;
+use crate::outbox::{Wanted, want};
+use crate::repository::{Repository, Topic};
+use crate::run::{
+    Conclusion, Concurrency, Job, JobState, Planned, Run, RunState, Subject, Suite, SuiteKey, SuitePhase,
+};
+use crate::time::{Duration, Timestamp};
+
+/// How long a job may take where the workflow does not say.
+pub const JOB_TIMEOUT: Duration = Duration::from_secs(360 * 60);
+/// The path that stands for `script/cibuild` where a workflow's path is asked for.
+pub const CIBUILD: &str = "script/cibuild";
+
+const CIBUILD_WORKFLOW: &str = "name: cibuild
+on: [push, pull_request]
+jobs:
+  cibuild:
+    runs-on: self-hosted
+    steps:
+      - uses: actions/checkout@v4
+      - run: script/cibuild
+";
+
+/// Returns the key of the effect that reads a suite's files.
+pub(crate) fn read_key(suite: &Suite) -> EffectKey {
+    let subject: String = match &suite.key.subject {
+        Subject::Pull(number, base) => format!("#{number}:{}", base.short()),
+        Subject::PullAction(number, action, at) => format!("#{number}:{action}:{}", at.as_millis()),
+        Subject::Ref(name) => name.to_string(),
+        Subject::Deployment(id) => format!("deployment:{id}"),
+        Subject::Other(text) => text.to_string(),
+    };
+    EffectKey::from(format!("read:{}:{subject}:{}:{}", suite.key.event, suite.key.head_sha, suite.attempt))
+}
+
+/// Has a suite's files read.
+pub(crate) fn settle_reading(state: &mut Repository, key: &SuiteKey) {
+    let Some(suite) = state.suites.get(key) else { return };
+    if !matches!(suite.phase, SuitePhase::Reading { .. }) {
+        return;
+    }
+    let sha = key.head_sha;
+    let effect = match &key.subject {
+        Subject::Pull(number, _) | Subject::PullAction(number, _, _) if is_open(state, suite) => {
+            let base_ref = base_ref_of(state, suite).unwrap_or_else(|| state.default_branch());
+            Effect::PrepareMerge { pull: *number, head_sha: sha, base_ref }
+        }
+        _ => Effect::ReadCommit { sha, git_ref: Some(suite.git_ref.clone()), before: suite.before },
+    };
+    let wanted = Wanted::now(read_key(suite), Class::Read, effect);
+    want(state, wanted);
+}
+
+fn is_open(state: &Repository, suite: &Suite) -> bool {
+    suite
+        .pull()
+        .and_then(|number| state.pulls.get(&number))
+        .is_some_and(|pull| pull.snapshot.standing == PullStanding::Open)
+}
+
+fn base_ref_of(state: &Repository, suite: &Suite) -> Option<RefName> {
+    match &suite.key.subject {
+        Subject::Pull(_, base) => Some(base.clone()),
+        _ => suite.pull().and_then(|number| state.pulls.get(&number)).map(|pull| pull.snapshot.base_ref.clone()),
+    }
+}
+
+/// A suite's files were read, or could not be.
+pub(crate) fn files_read(state: &mut Repository, effect_key: &EffectKey, outcome: &Outcome, now: Timestamp) {
+    let Some(key) = suite_reading(state, effect_key) else { return };
+    match outcome {
+        Outcome::Done(Answer::TestMerge(merge)) => planned(state, &key, &merge.files, Some(merge.base_sha), now),
+        Outcome::Done(Answer::Commit(files)) => planned(state, &key, files, None, now),
+        Outcome::Done(_) => stop(state, &key, Conclusion::Lost, "git answered something else than was asked"),
+        Outcome::Refused(Refusal::Conflict { .. }) => {
+            let base = state.suites.get(&key).and_then(|suite| base_ref_of(state, suite));
+            let base = base.as_ref().map_or("its base", |base| base.short()).to_owned();
+            stop(state, &key, Conclusion::Failure, &format!("conflicts with {base}"));
+        }
+        Outcome::Refused(refusal) => {
+            stop(state, &key, Conclusion::Failure, &format!("the commit cannot be read: {}", refusal.reason()))
+        }
+        Outcome::Later { reason, .. } | Outcome::Unknown { reason } => {
+            if let Some(suite) = state.suites.get_mut(&key) {
+                suite.phase = SuitePhase::Reading { trouble: Some(reason.clone()) };
+            }
+        }
+    }
+    state.touch(Topic::Suite(key));
+}
+
+fn suite_reading(state: &Repository, effect_key: &EffectKey) -> Option<SuiteKey> {
+    let reading = state.suites.values().filter(|suite| matches!(suite.phase, SuitePhase::Reading { .. }));
+    reading.map(|suite| (suite, read_key(suite))).find(|(_, key)| key == effect_key).map(|(suite, _)| suite.key.clone())
+}
+
+/// Nothing of a suite can run.
+pub(crate) fn stop(state: &mut Repository, key: &SuiteKey, conclusion: Conclusion, reason: &str) {
+    let Some(suite) = state.suites.get_mut(key) else { return };
+    suite.phase = SuitePhase::Stopped { conclusion, reason: reason.into() };
+    state.note(format!("{} at {}", key.event, key.head_sha.short()), reason);
+    state.touch(Topic::Suite(key.clone()));
+}
+
+fn planned(state: &mut Repository, key: &SuiteKey, files: &CommitFiles, base_sha: Option<Sha>, now: Timestamp) {
+    let Some(suite) = state.suites.get(key).cloned() else { return };
+    let base = base_ref_of(state, &suite);
+    let (chosen, nothing) = choose(&suite, base.as_ref(), files);
+    let mut runs = Vec::with_capacity(chosen.len());
+    for one in chosen {
+        runs.push(make_run(state, &suite, one, files.sha, now));
+    }
+    let config_problem = match (&files.config, &key.subject) {
+        (Some((path, text)), Subject::Pull(..)) => config::decode(path, text).err(),
+        _ => None,
+    };
+    let Some(suite) = state.suites.get_mut(key) else { return };
+    suite.runs.clone_from(&runs);
+    suite.phase = SuitePhase::Planned(Planned { sha: files.sha, tree: files.tree, base_sha, nothing, config_problem });
+    for number in runs {
+        state.touch(Topic::Run(number));
+    }
+}
+
+/// A workflow that is to run, or that cannot be read.
+struct Chosen {
+    path: Arc<str>,
+    source: Arc<str>,
+    workflow: Result<Workflow, Problem>,
+}
+
+struct Problem {
+    reason: String,
+    rendered: String,
+}
+
+/// Returns which workflows the event starts, or why none.
+fn choose(suite: &Suite, base: Option<&RefName>, files: &CommitFiles) -> (Vec<Chosen>, Option<Arc<str>>) {
+    let is_change = matches!(&*suite.key.event, "push" | "pull_request");
+    if let Some((path, source)) = &suite.given {
+        return (vec![read(path, source)], None);
+    }
+    if let Some(words) = skip_words(&files.message).filter(|_| is_change) {
+        return (Vec::new(), Some(format!("nothing runs: the commit message says {words}").into()));
+    }
+    if files.workflows.is_empty() && files.cibuild && is_change {
+        return (vec![read(&CIBUILD.into(), &CIBUILD_WORKFLOW.into())], None);
+    }
+    let mut chosen = Vec::new();
+    let mut reasons = Vec::new();
+    for (path, source) in &files.workflows {
+        let one = read(path, source);
+        match &one.workflow {
+            Err(_) if is_change => chosen.push(one),
+            Err(_) => {}
+            Ok(workflow) => match workflow.triggered_by(&facts(suite, base, files)) {
+                Trigger::Yes => chosen.push(one),
+                Trigger::No { reason } => reasons.push(format!("{}: {reason}", workflow.title())),
+            },
+        }
+    }
+    let nothing = chosen.is_empty().then(|| match (files.workflows.len(), reasons.first()) {
+        (0, _) => "nothing runs: there is no workflow file".into(),
+        (1, Some(reason)) => format!("nothing runs: {reason}").into(),
+        _ => format!("nothing runs: none of the {} workflows is for this event", files.workflows.len()).into(),
+    });
+    (chosen, nothing)
+}
+
+fn read(path: &Arc<str>, source: &Arc<str>) -> Chosen {
+    let parsed = parse_workflow(path, source);
+    let workflow = match parsed.workflow {
+        Some(workflow) => Ok(workflow),
+        None => {
+            let errors: Vec<_> = parsed.findings.iter().filter(|finding| finding.is_error()).collect();
+            let reason =
+                errors.first().map_or_else(|| format!("{path} cannot be read"), |finding| finding.summary(path));
+            let rendered = errors.iter().map(|finding| finding.render(path, source)).collect::<Vec<_>>().join("\n");
+            Err(Problem { reason, rendered })
+        }
+    };
+    Chosen { path: path.clone(), source: source.clone(), workflow }
+}
+
+fn facts<'a>(suite: &'a Suite, base: Option<&'a RefName>, files: &'a CommitFiles) -> EventFacts<'a> {
+    EventFacts {
+        name: &suite.key.event,
+        action: match &suite.key.subject {
+            // A pull request's suite stands for opened, synchronize and reopened; a new base is as good as a new head.
+            Subject::Pull(..) => suite
+                .event
+                .action
+                .as_deref()
+                .filter(|action| matches!(*action, "opened" | "reopened"))
+                .or(Some("synchronize")),
+            _ => suite.event.action.as_deref(),
+        },
+        git_ref: suite.git_ref.as_str(),
+        base_branch: base.and_then(|base| base.as_branch()),
+        changed_paths: files.changed_paths.as_deref(),
+        workflow: None,
+        schedule: None,
+    }
+}
+
+fn make_run(state: &mut Repository, suite: &Suite, chosen: Chosen, sha: Sha, now: Timestamp) -> RunNumber {
+    let earlier = suite.runs.iter().filter_map(|number| state.runs.get(number)).find(|run| run.workflow == chosen.path);
+    let (number, run_number, attempt) = match earlier {
+        Some(run) => (run.number, run.run_number, run.attempt + 1),
+        None => {
+            let (number, run_number) = state.next_run(&chosen.path);
+            (number, run_number, 1)
+        }
+    };
+    let mut run = Run {
+        number,
+        suite: suite.key.clone(),
+        attempt,
+        workflow: chosen.path.clone(),
+        name: chosen.path.clone(),
+        run_number,
+        source: chosen.source,
+        sha,
+        jobs: Vec::new(),
+        state: RunState::Active,
+        reason: "it was just made".into(),
+        cancelled: None,
+        concurrency: None,
+        created_at: now,
+        deployment: None,
+        problem: None,
+    };
+    state.parsed.remove(&number);
+    match chosen.workflow {
+        Err(problem) => {
+            run.state = RunState::Completed { conclusion: Conclusion::Failure, at: now };
+            run.reason = problem.reason.into();
+            run.problem = Some(problem.rendered.into());
+        }
+        Ok(workflow) => {
+            run.name = workflow.title().into();
+            fill(state, suite, &mut run, &workflow, now);
+            state.parsed.insert(number, Arc::new(workflow));
+        }
+    }
+    if let Subject::Deployment(id) = suite.key.subject
+        && decides(suite, &chosen.path)
+    {
+        run.deployment = Some(id);
+    }
+    let text = format!(
+        "run {number}, attempt {attempt}, of {} for {} at {}",
+        run.name,
+        suite.key.event,
+        suite.key.head_sha.short()
+    );
+    state.note(format!("run {number}"), text);
+    state.runs.insert(number, run);
+    number
+}
+
+/// Does this file decide the deployment that the suite carries out?
+fn decides(suite: &Suite, path: &str) -> bool {
+    if suite.given.is_some() {
+        return true;
+    }
+    let Some(file) = &suite.decides else { return false };
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.strip_suffix(".yml").or_else(|| name.strip_suffix(".yaml")) == Some(file)
+}
+
+/// Plans a run's jobs and its concurrency group.
+fn fill(state: &Repository, suite: &Suite, run: &mut Run, workflow: &Workflow, now: Timestamp) {
+    let contexts = contexts(state, suite, run, None);
+    for job in &workflow.jobs {
+        match &job.kind {
+            JobKind::Call { .. } => {
+                let mut made = new_job(run, &suite.key.event, &job.id, job.id.clone(), job.needs.clone());
+                made.state = JobState::Completed {
+                    conclusion: Conclusion::Failure,
+                    at: now,
+                    reason: "calling a workflow is not supported yet".into(),
+                    started_at: None,
+                };
+                run.jobs.push(made);
+            }
+            JobKind::Steps(_) => match expand_job(job, &contexts) {
+                Ok(legs) => add_legs(run, &suite.key.event, &job.needs, legs),
+                Err(problem) => {
+                    let mut made = new_job(run, &suite.key.event, &job.id, job.id.clone(), job.needs.clone());
+                    made.expanded = false;
+                    if job.needs.is_empty() {
+                        made.expanded = true;
+                        let reason = problem.to_string().into();
+                        made.state =
+                            JobState::Completed { conclusion: Conclusion::Failure, at: now, reason, started_at: None };
+                    }
+                    run.jobs.push(made);
+                }
+            },
+        }
+    }
+    if let Some(concurrency) = &workflow.concurrency {
+        match concurrency.evaluate(&contexts) {
+            Ok(group) => {
+                run.concurrency = Some(Concurrency {
+                    group: group.group.to_lowercase().into(),
+                    cancel_in_progress: group.cancel_in_progress,
+                });
+            }
+            Err(problem) => {
+                run.state = RunState::Completed { conclusion: Conclusion::Failure, at: now };
+                run.reason = format!("concurrency: {problem}").into();
+            }
+        }
+    }
+}
+
+/// Adds the legs of a job whose matrix is known.
+pub(crate) fn add_legs(run: &mut Run, event: &str, needs: &[Arc<str>], legs: Vec<greenlight_workflow::JobPlan>) {
+    for leg in legs {
+        let mut made = new_job(run, event, &leg.job_id, leg.name.into(), needs.to_vec());
+        made.key = JobKey::from(leg.key);
+        made.matrix = leg.matrix;
+        made.fail_fast = leg.fail_fast;
+        made.max_parallel = leg.max_parallel.and_then(|most| u32::try_from(most).ok());
+        made.leg = (u32::try_from(leg.index).unwrap_or(u32::MAX), u32::try_from(leg.total).unwrap_or(u32::MAX));
+        run.jobs.push(made);
+    }
+}
+
+fn new_job(run: &Run, event: &str, job_id: &Arc<str>, name: Arc<str>, needs: Vec<Arc<str>>) -> Job {
+    let context = match &*run.workflow {
+        CIBUILD => Context::from("greenlight / cibuild"),
+        _ => Context::from(format!("greenlight / {} / {name} ({event})", run.name)),
+    };
+    Job {
+        key: JobKey::from(&**job_id),
+        job_id: job_id.clone(),
+        name,
+        context,
+        matrix: Value::Null,
+        leg: (0, 1),
+        expanded: true,
+        needs,
+        labels: Arc::from([]),
+        timeout: JOB_TIMEOUT,
+        continue_on_error: false,
+        fail_fast: true,
+        max_parallel: None,
+        state: JobState::Waiting,
+        tried: 1,
+        cancelled: None,
+        outputs: Vec::new(),
+        environment_url: None,
+    }
+}
+
+/// Returns the contexts that a run's expressions see outside a step; `needs` for one job, where it is asked for.
+pub(crate) fn contexts(state: &Repository, suite: &Suite, run: &Run, needs: Option<Value>) -> Contexts {
+    let event = Value::from_json(&suite.event.payload).unwrap_or(Value::Null);
+    let inputs = event.get("inputs").clone();
+    Contexts::new()
+        .with("github", github(state, suite, run, event))
+        .with("needs", needs.unwrap_or_else(|| Value::object::<&str>([])))
+        .with("inputs", if inputs.is_null() { Value::object::<&str>([]) } else { inputs })
+        .with("vars", Value::object::<&str>([]))
+}
+
+/// Returns the `github` context, as far as it does not depend on the runner.
+fn github(state: &Repository, suite: &Suite, run: &Run, event: Value) -> Value {
+    let repository = &state.meta().repository;
+    let owner = repository.full_name.split('/').next().unwrap_or_default();
+    let pull = suite.pull().and_then(|number| state.pulls.get(&number));
+    let text = |text: &str| Value::string(text);
+    let (head_ref, base_ref) = match pull {
+        Some(pull) => (pull.snapshot.head_ref.to_string(), pull.snapshot.base_ref.short().to_owned()),
+        None => (String::new(), String::new()),
+    };
+    let ref_name = suite.git_ref.as_str();
+    let short = ref_name.strip_prefix("refs/pull/").unwrap_or(suite.git_ref.short());
+    Value::object([
+        ("event_name", text(&suite.key.event)),
+        ("event", event),
+        ("action", Value::string("")),
+        ("ref", text(ref_name)),
+        ("ref_name", text(short)),
+        ("ref_type", text(if ref_name.starts_with("refs/tags/") { "tag" } else { "branch" })),
+        ("sha", text(&run.sha.to_string())),
+        ("head_ref", text(&head_ref)),
+        ("base_ref", text(&base_ref)),
+        ("repository", text(&repository.full_name)),
+        ("repository_id", text(&repository.id.to_string())),
+        ("repository_owner", text(owner)),
+        ("actor", text(&suite.event.sender.login)),
+        ("actor_id", text(&suite.event.sender.id.to_string())),
+        ("triggering_actor", text(&suite.event.sender.login)),
+        ("run_id", text(&run.number.to_string())),
+        ("run_number", text(&run.run_number.to_string())),
+        ("run_attempt", text(&run.attempt.to_string())),
+        ("workflow", text(&run.name)),
+        ("workflow_ref", text(&format!("{}/{}@{ref_name}", repository.full_name, run.workflow))),
+        ("workflow_sha", text(&run.sha.to_string())),
+    ])
+}
+
+/// Returns a run's workflow, read again where it is not at hand.
+pub(crate) fn workflow_of(state: &mut Repository, number: RunNumber) -> Option<Arc<Workflow>> {
+    if let Some(workflow) = state.parsed.get(&number) {
+        return Some(workflow.clone());
+    }
+    let run = state.runs.get(&number)?;
+    let workflow = Arc::new(parse_workflow(&run.workflow, &run.source).workflow?);
+    state.parsed.insert(number, workflow.clone());
+    Some(workflow)
+}

@@ -69,8 +69,8 @@ pub enum MergeStanding {
     Landed {
         /// The tree that was tested.
         tested_tree: Sha,
-        /// The tree that landed.
-        landed_tree: Sha,
+        /// The tree that landed; nothing while it is being read.
+        landed_tree: Option<Sha>,
     },
 }
 
@@ -115,6 +115,8 @@ pub struct Merging {
     pub phase: MergePhase,
     /// When GitHub first said "not yet", for the five minutes that it is given.
     pub not_yet_since: Option<Timestamp>,
+    /// The tree that was tested, once the call was made: it may have taken effect.
+    pub called: Option<Sha>,
 }
 
 /// How far a merge is.

@@ -1,1 +1,363 @@
-//! (being written)
+//! What is shown on commits: derived from state, compared with what GitHub last accepted.
+//!
+//! A job has its own context; `greenlight` is the one aggregate that a branch's rules should require. After an end only a later
+//! attempt is pending again (I6), and a context is written at most three times in an attempt (I8).
+
+use std::sync::Arc;
+
+use crate::effect::{Answer, Effect, Outcome, Refusal};
+use crate::entity::Report;
+use crate::id::{Context, EffectKey, Sha};
+use crate::item::Class;
+use crate::outbox::{Wanted, want, withdraw};
+use crate::repository::{Repository, Topic};
+use crate::run::{Conclusion, Job, JobState, Run, Subject, Suite, SuitePhase, Trust};
+use crate::shown::{Link, ReportForm, ReportState, ShownReport, description};
+use crate::time::{Duration, Timestamp};
+
+/// The aggregate's context.
+pub const AGGREGATE: &str = "greenlight";
+/// When an end is compared once more with what GitHub shows (R10).
+pub const COMPARE_AFTER: Duration = Duration::from_secs(600);
+/// How often one context of one commit is written at most; GitHub takes 1,000 (R11).
+pub const WRITES_MAX: u32 = 900;
+
+/// Returns the aggregate's context.
+pub fn aggregate_context() -> Context {
+    Context::from(AGGREGATE)
+}
+
+/// Says what a commit should show under a context. After an end, only a higher rank leads back to pending.
+pub(crate) fn set(state: &mut Repository, sha: Sha, context: &Context, wanted: ShownReport, rank: u64) {
+    let name = (sha, context.clone());
+    match state.reports.get(&name) {
+        Some(report) if report.rank > rank => return,
+        Some(report) if report.rank == rank && report.wanted.state.is_final() && !wanted.state.is_final() => return,
+        Some(report) if report.rank == rank && report.wanted == wanted => return,
+        Some(_) => {
+            let report = state.reports.get_mut(&name).expect("it was there a line ago");
+            report.wanted = wanted;
+            report.rank = rank;
+        }
+        None => {
+            let report = Report {
+                sha,
+                context: context.clone(),
+                wanted,
+                rank,
+                accepted: None,
+                check_run: None,
+                writes: 0,
+                compare_at: None,
+                given_up: None,
+            };
+            state.reports.insert(name, report);
+        }
+    }
+    state.touch(Topic::Report(sha, context.clone()));
+}
+
+/// Settles a report: what differs from what GitHub accepted is sent.
+pub(crate) fn settle_report(state: &mut Repository, sha: Sha, context: &Context, now: Timestamp) {
+    let Some(report) = state.reports.get(&(sha, context.clone())) else { return };
+    let topic = Topic::Report(sha, context.clone());
+    let key = key_of(sha, context);
+    if report.given_up.is_some() {
+        withdraw(state, &key);
+        return state.set_alarm(topic, None);
+    }
+    let comparing = report.compare_at.is_some_and(|at| at <= now);
+    let settled = report.accepted.as_ref() == Some(&report.wanted);
+    if (settled && !comparing) || is_enough(report) {
+        let alarm = report.compare_at;
+        withdraw(state, &key);
+        return state.set_alarm(topic, alarm);
+    }
+    let effect =
+        Effect::Show { sha, context: context.clone(), report: report.wanted.clone(), check_run: report.check_run };
+    let class = class_of(report);
+    want(state, Wanted::now(key.clone(), class, effect));
+    if comparing && let Some(item) = state.outbox.get_mut(&key) {
+        item.confirm = true;
+    }
+    state.set_alarm(topic, None);
+}
+
+/// Returns whether a further pending is not worth a write: the end must always have one left (I8).
+fn is_enough(report: &Report) -> bool {
+    !report.wanted.state.is_final()
+        && report.accepted.as_ref().is_some_and(|shown| !shown.state.is_final())
+        && report.writes % 3 == 2
+}
+
+fn class_of(report: &Report) -> Class {
+    match (report.wanted.state.is_final(), report.context.as_str() == AGGREGATE) {
+        (true, true) => Class::AggregateEnd,
+        (true, false) => Class::JobEnd,
+        (false, _) => Class::Pending,
+    }
+}
+
+fn key_of(sha: Sha, context: &Context) -> EffectKey {
+    EffectKey::from(format!("show:{sha}:{context}"))
+}
+
+/// Takes in what became of showing a report.
+pub(crate) fn shown(state: &mut Repository, effect: &Effect, outcome: &Outcome, now: Timestamp) {
+    let Effect::Show { sha, context, report: sent, .. } = effect else { return };
+    let Some(report) = state.reports.get_mut(&(*sha, context.clone())) else { return };
+    match outcome {
+        Outcome::Done(answer) => {
+            if let Answer::CheckRun(id) = answer {
+                report.check_run = Some(*id);
+            }
+            let again = report.accepted.as_ref() == Some(sent);
+            if !again {
+                report.writes += 1;
+            }
+            report.accepted = Some(sent.clone());
+            report.compare_at = (sent.state.is_final() && !again).then(|| now + COMPARE_AFTER);
+            if report.writes >= WRITES_MAX {
+                report.given_up = Some("it was written as often as GitHub allows".into());
+            }
+        }
+        Outcome::Refused(refusal) => {
+            report.compare_at = None;
+            report.given_up = Some(refusal.reason());
+            let reason = refusal.reason();
+            if !matches!(refusal, Refusal::Gone(_)) {
+                state.note(sha.short(), format!("GitHub does not show {context}: {reason}"));
+            }
+        }
+        Outcome::Later { .. } | Outcome::Unknown { .. } => {}
+    }
+    state.touch(Topic::Report(*sha, context.clone()));
+    touch_followers(state, *sha);
+}
+
+/// Touches what waits for a commit's reports: its pull requests, and the wishes to deploy it.
+pub(crate) fn touch_followers(state: &mut Repository, sha: Sha) {
+    let pulls: Vec<_> =
+        state.pulls.values().filter(|pull| pull.snapshot.head_sha == sha).map(|pull| pull.snapshot.number).collect();
+    for number in pulls {
+        state.touch(Topic::Pull(number));
+    }
+    let wishes: Vec<_> =
+        state.wishes.values().filter(|wish| wish.sha == sha).map(|wish| wish.environment.clone()).collect();
+    for environment in wishes {
+        state.touch(Topic::Wish(environment, sha));
+    }
+}
+
+/// Returns what a job's context shows.
+pub(crate) fn of_job(state: &Repository, run: &Run, job: &Job, waits_for_approval: bool) -> ShownReport {
+    let (report, text): (ReportState, Arc<str>) = match &job.state {
+        JobState::Waiting if waits_for_approval => (ReportState::Pending, "waits for approval".into()),
+        JobState::Waiting if job.needs.is_empty() => (ReportState::Pending, "waits for its turn".into()),
+        JobState::Waiting => (ReportState::Pending, format!("waits for {}", job.needs.join(", ")).into()),
+        JobState::Queued { .. } => (ReportState::Pending, "waits for a runner".into()),
+        JobState::Leased(lease) => (ReportState::Running, format!("runs on {}", lease.runner).into()),
+        JobState::Completed { conclusion, reason, .. } => (state_of(*conclusion), reason.clone()),
+    };
+    ShownReport {
+        state: report,
+        description: description(&text),
+        link: Some(Link::Job(run.number, job.key.clone())),
+        summary: None,
+        form: if state.settings.app { ReportForm::CheckRun } else { ReportForm::Status },
+    }
+}
+
+fn state_of(conclusion: Conclusion) -> ReportState {
+    match conclusion {
+        Conclusion::Success => ReportState::Success,
+        Conclusion::Skipped => ReportState::Skipped,
+        Conclusion::Failure | Conclusion::TimedOut => ReportState::Failure,
+        Conclusion::Cancelled => ReportState::Cancelled,
+        Conclusion::Lost => ReportState::Error,
+    }
+}
+
+/// Settles what a commit shows as a whole.
+pub(crate) fn settle_commit(state: &mut Repository, sha: Sha) {
+    if let Some((shown, rank)) = aggregate(state, sha) {
+        set(state, sha, &aggregate_context(), shown, rank);
+    }
+}
+
+/// One suite's part in the aggregate.
+struct Part {
+    state: ReportState,
+    text: String,
+    link: Option<Link>,
+    jobs: usize,
+}
+
+/// Returns what a commit shows as a whole, or nothing where it has no aggregate: the worst of all its subjects.
+fn aggregate(state: &Repository, sha: Sha) -> Option<(ShownReport, u64)> {
+    let wished = wished_branch(state, sha);
+    let mut rank = 0;
+    let mut worst: Option<Part> = None;
+    let mut jobs = 0;
+    for suite in state.suites_at(sha).filter(|suite| counts(state, suite, wished)) {
+        rank += u64::from(suite.turns);
+        if !is_current(state, suite) {
+            continue;
+        }
+        let part = part_of(state, suite);
+        jobs += part.jobs;
+        if worst.as_ref().is_none_or(|known| weight(part.state) > weight(known.state)) {
+            worst = Some(part);
+        }
+    }
+    if let Some(proven) = same_tree(state, sha) {
+        rank += 1;
+        if worst.as_ref().is_none_or(|part| !part.state.is_final() || part.jobs == 0 && part.state.is_green()) {
+            worst = Some(Part { state: ReportState::Success, text: proven, link: None, jobs: 0 });
+        }
+    }
+    let part = worst?;
+    let text = match part.state {
+        ReportState::Success if jobs == 1 => "1 job succeeded".to_owned(),
+        ReportState::Success if jobs > 1 => format!("{jobs} jobs succeeded"),
+        _ => part.text,
+    };
+    let shown = ShownReport {
+        state: part.state,
+        description: description(&text),
+        link: part.link,
+        summary: None,
+        form: ReportForm::Status,
+    };
+    Some((shown, rank))
+}
+
+/// Does the suite have a part in the aggregate: a pull request's, the default branch's, or a commit's that is to be deployed?
+fn counts(state: &Repository, suite: &Suite, wished: bool) -> bool {
+    match &suite.key.subject {
+        Subject::Pull(..) => true,
+        Subject::PullAction(..) => {
+            suite.planned().is_some_and(|planned| planned.nothing.is_none()) && !suite.runs.is_empty()
+        }
+        Subject::Ref(name) => &*suite.key.event == "push" && (*name == state.default_branch() || wished),
+        Subject::Deployment(_) | Subject::Other(_) => false,
+    }
+}
+
+/// Is the suite about what its pull request is now? One against an earlier base is history.
+fn is_current(state: &Repository, suite: &Suite) -> bool {
+    match &suite.key.subject {
+        Subject::Pull(number, base) => state.pulls.get(number).is_none_or(|pull| pull.snapshot.base_ref == *base),
+        _ => true,
+    }
+}
+
+fn wished_branch(state: &Repository, sha: Sha) -> bool {
+    state.wishes.values().any(|wish| wish.sha == sha)
+}
+
+/// Returns the sentence for a commit whose tree was tested green elsewhere, where it is to be deployed.
+fn same_tree(state: &Repository, sha: Sha) -> Option<String> {
+    let tree = state.wishes.values().find(|wish| wish.sha == sha)?.tree?;
+    let proof = state.proofs.get(&tree)?;
+    (proof.tested_at != sha).then(|| format!("same tree as {}, which was tested", proof.tested_at.short()))
+}
+
+fn weight(state: ReportState) -> u8 {
+    match state {
+        ReportState::Failure => 6,
+        ReportState::Error => 5,
+        ReportState::Cancelled => 4,
+        ReportState::Pending | ReportState::Running => 3,
+        ReportState::Success => 2,
+        ReportState::Skipped => 1,
+    }
+}
+
+fn part_of(state: &Repository, suite: &Suite) -> Part {
+    let part = |state, text: &str| Part { state, text: text.to_owned(), link: None, jobs: 0 };
+    let planned = match &suite.phase {
+        SuitePhase::Reading { trouble: None } => return part(ReportState::Pending, "the tests are about to run"),
+        SuitePhase::Reading { trouble: Some(trouble) } => {
+            return part(ReportState::Pending, &format!("waits: {trouble}"));
+        }
+        SuitePhase::Stopped { conclusion, reason } => return part(state_of(*conclusion), reason),
+        SuitePhase::Planned(planned) => planned,
+    };
+    if let Some(problem) = &planned.config_problem {
+        return part(ReportState::Failure, problem);
+    }
+    if let Some(nothing) = &planned.nothing {
+        return part(ReportState::Success, nothing);
+    }
+    let runs: Vec<&Run> = suite.runs.iter().filter_map(|number| state.runs.get(number)).collect();
+    let active = runs.iter().any(|run| !run.is_over());
+    if active && !suite.may_run() {
+        return match suite.trust {
+            Trust::Asking => part(ReportState::Pending, "the tests are about to run"),
+            _ => part(
+                ReportState::Pending,
+                &format!(
+                    "waits for approval: somebody with write permission comments /ok-to-test {}",
+                    suite.key.head_sha.short()
+                ),
+            ),
+        };
+    }
+    let worst = runs
+        .iter()
+        .filter_map(|run| Some((run, run.conclusion()?)))
+        .max_by_key(|(_, conclusion)| weight(state_of(*conclusion)));
+    match worst {
+        Some((run, conclusion)) if !conclusion.is_green() => Part {
+            state: state_of(conclusion),
+            text: format!("{}: {}", run.name, run.reason),
+            link: Some(Link::Run(run.number)),
+            jobs: 0,
+        },
+        _ if active => Part {
+            state: ReportState::Pending,
+            text: "the tests run".into(),
+            link: runs.first().map(|run| Link::Run(run.number)),
+            jobs: 0,
+        },
+        _ => {
+            let jobs = runs
+                .iter()
+                .flat_map(|run| &run.jobs)
+                .filter(|job| job.conclusion() == Some(Conclusion::Success))
+                .count();
+            let text = if jobs == 0 { "every job was skipped" } else { "the tests succeeded" };
+            Part {
+                state: ReportState::Success,
+                text: text.into(),
+                link: runs.first().map(|run| Link::Run(run.number)),
+                jobs,
+            }
+        }
+    }
+}
+
+/// Is every run of the suite's present attempt over and green, with at least one job that ran and succeeded?
+pub(crate) fn is_tested_green(state: &Repository, suite: &Suite) -> bool {
+    let Some(planned) = suite.planned() else { return false };
+    planned.config_problem.is_none()
+        && suite
+            .runs
+            .iter()
+            .all(|number| state.runs.get(number).and_then(Run::conclusion).is_some_and(Conclusion::is_green))
+        && suite
+            .runs
+            .iter()
+            .filter_map(|number| state.runs.get(number))
+            .flat_map(|run| &run.jobs)
+            .any(|job| job.conclusion() == Some(Conclusion::Success))
+}
+
+/// Was the aggregate accepted by GitHub as a success, and is it one still?
+pub(crate) fn is_green_on_github(state: &Repository, sha: Sha) -> bool {
+    state.reports.get(&(sha, aggregate_context())).is_some_and(|report| {
+        report.wanted.state == ReportState::Success
+            && report.accepted.as_ref().is_some_and(|shown| shown.state == ReportState::Success)
+    })
+}

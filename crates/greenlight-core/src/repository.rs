@@ -1,1 +1,473 @@
-//! (being written)
+//! One repository's live state: its pieces, which of them changed, what is to be looked at again, and when.
+//!
+//! Rules change pieces and *touch* topics; the engine settles touched topics until none is left. Nothing here decides
+//! anything. State is the truth: after a restart every topic is touched once, and the same decisions follow (I32).
+
+use std::borrow::Borrow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use greenlight_workflow::Workflow;
+
+use crate::config::{Config, ConfigStanding};
+use crate::deployment::{DeployWish, Deployment, Environment};
+use crate::entity::{Entity, EntityKey, Meta, Person, Proof, Report};
+use crate::event::Verdicts;
+use crate::fact::RepositoryRef;
+use crate::id::{
+    Context, DeploymentId, EffectKey, EnvironmentName, PullNumber, RefName, RunNumber, Sha, Token, UserId,
+};
+use crate::item::{Item, ItemState};
+use crate::port::Audit;
+use crate::pull::{Branch, Pull};
+use crate::run::{Run, Subject, Suite, SuiteKey};
+use crate::time::Timestamp;
+
+/// What a server is set up to do, for every repository alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Settings {
+    /// Are we a GitHub App? Then jobs are shown as check runs.
+    pub app: bool,
+    /// Our App's bot: what it causes starts nothing, unless it follows from an effect of ours.
+    pub own_user: Option<UserId>,
+}
+
+/// Something that a rule looks at as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Topic {
+    /// The comparison with GitHub, and the configuration.
+    Repository,
+    /// A person's permission.
+    Person(UserId),
+    /// A pull request.
+    Pull(PullNumber),
+    /// A suite.
+    Suite(SuiteKey),
+    /// A run.
+    Run(RunNumber),
+    /// What is to be shown on a commit as a whole.
+    Commit(Sha),
+    /// One report.
+    Report(Sha, Context),
+    /// Merging into a branch.
+    Branch(RefName),
+    /// A wish for a deployment.
+    Wish(EnvironmentName, Sha),
+    /// An environment's turn.
+    Environment(EnvironmentName),
+    /// A deployment.
+    Deployment(DeploymentId),
+}
+
+/// A map that knows which of its entries were changed since the last commit.
+#[derive(Clone, Debug)]
+pub struct Tracked<K, V> {
+    map: BTreeMap<K, V>,
+    changed: BTreeSet<K>,
+}
+
+impl<K: Ord + Clone, V> Default for Tracked<K, V> {
+    fn default() -> Self {
+        Self { map: BTreeMap::new(), changed: BTreeSet::new() }
+    }
+}
+
+impl<K: Ord + Clone, V> Tracked<K, V> {
+    /// Returns the entry.
+    pub fn get<Q>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.map.get(key)
+    }
+
+    /// Returns the entry to be changed; it counts as changed.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        let value = self.map.get_mut(key)?;
+        if !self.changed.contains(key) {
+            self.changed.insert(key.clone());
+        }
+        Some(value)
+    }
+
+    /// Returns the entry to be changed in memory only: what is not stored need not be.
+    pub(crate) fn get_quiet(&mut self, key: &K) -> Option<&mut V> {
+        self.map.get_mut(key)
+    }
+
+    /// Puts an entry in.
+    pub fn insert(&mut self, key: K, value: V) {
+        self.changed.insert(key.clone());
+        self.map.insert(key, value);
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        let value = self.map.remove(key)?;
+        self.changed.insert(key.clone());
+        Some(value)
+    }
+
+    /// Is there such an entry?
+    pub fn contains<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.map.contains_key(key)
+    }
+
+    /// Returns all entries in order.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
+        self.map.iter()
+    }
+
+    /// Returns all values in order of their keys.
+    pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
+        self.map.values()
+    }
+
+    /// Returns the entries of a range of keys.
+    pub fn range<R: std::ops::RangeBounds<K>>(&self, range: R) -> impl DoubleEndedIterator<Item = (&K, &V)> {
+        self.map.range(range)
+    }
+
+    /// Returns how many there are.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Are there none?
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+
+    fn load(&mut self, key: K, value: V) {
+        self.map.insert(key, value);
+    }
+}
+
+/// One repository's live state.
+#[derive(Clone, Debug)]
+pub struct Repository {
+    /// What the server is set up to do.
+    pub settings: Settings,
+    meta: Meta,
+    meta_changed: bool,
+    /// What people may do.
+    pub people: Tracked<UserId, Person>,
+    /// Branches and tags.
+    pub branches: Tracked<RefName, Branch>,
+    /// Pull requests.
+    pub pulls: Tracked<PullNumber, Pull>,
+    /// Suites.
+    pub suites: Tracked<SuiteKey, Suite>,
+    /// Runs.
+    pub runs: Tracked<RunNumber, Run>,
+    /// Reports.
+    pub reports: Tracked<(Sha, Context), Report>,
+    /// What others say.
+    pub verdicts: Tracked<(Sha, Context), Verdicts>,
+    /// Trees that were tested green.
+    pub proofs: Tracked<Sha, Proof>,
+    /// Environments.
+    pub environments: Tracked<EnvironmentName, Environment>,
+    /// Wishes for deployments.
+    pub wishes: Tracked<(EnvironmentName, Sha), DeployWish>,
+    /// Deployments.
+    pub deployments: Tracked<DeploymentId, Deployment>,
+    /// Effects that have not come to their end.
+    pub outbox: Tracked<EffectKey, Item>,
+    /// The lanes of the outbox, each with its items in order: an index, made anew at each load.
+    pub(crate) lanes: BTreeMap<Arc<str>, BTreeMap<u64, EffectKey>>,
+    /// Runs with a job that waits for a runner, and since when the oldest does: an index.
+    pub(crate) queued: BTreeMap<RunNumber, Timestamp>,
+    /// Runs that are not over, by concurrency group: an index.
+    pub(crate) groups: BTreeMap<Arc<str>, BTreeSet<RunNumber>>,
+    /// Runs that are not over: an index.
+    pub(crate) active: BTreeSet<RunNumber>,
+    agenda: BTreeSet<Topic>,
+    alarms: BTreeMap<Topic, Timestamp>,
+    due: BTreeSet<(Timestamp, Topic)>,
+    audit: Vec<Audit>,
+    /// Parsed workflows by run; made again when they are needed after a restart.
+    pub(crate) parsed: BTreeMap<RunNumber, Arc<Workflow>>,
+}
+
+impl Repository {
+    /// Returns a repository of which nothing is known yet.
+    pub fn new(repository: RepositoryRef, settings: Settings) -> Self {
+        let meta = Meta {
+            repository,
+            last_run: 0,
+            last_token: 0,
+            last_place: 0,
+            run_numbers: BTreeMap::new(),
+            config: ConfigStanding::Unknown,
+            reconciled_at: None,
+            boot: None,
+            refs_known: false,
+        };
+        Self {
+            settings,
+            meta,
+            meta_changed: true,
+            people: Tracked::default(),
+            branches: Tracked::default(),
+            pulls: Tracked::default(),
+            suites: Tracked::default(),
+            runs: Tracked::default(),
+            reports: Tracked::default(),
+            verdicts: Tracked::default(),
+            proofs: Tracked::default(),
+            environments: Tracked::default(),
+            wishes: Tracked::default(),
+            deployments: Tracked::default(),
+            outbox: Tracked::default(),
+            lanes: BTreeMap::new(),
+            queued: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            active: BTreeSet::new(),
+            agenda: BTreeSet::from([Topic::Repository]),
+            alarms: BTreeMap::new(),
+            due: BTreeSet::new(),
+            audit: Vec::new(),
+            parsed: BTreeMap::new(),
+        }
+    }
+
+    /// Returns a repository as it was stored. Everything is touched, so that all alarms are set again.
+    pub fn load(repository: RepositoryRef, settings: Settings, entities: Vec<Entity>) -> Self {
+        let mut state = Self::new(repository, settings);
+        state.meta_changed = false;
+        for entity in entities {
+            state.take_in(entity);
+        }
+        state.touch_all();
+        state
+    }
+
+    fn take_in(&mut self, entity: Entity) {
+        match entity {
+            Entity::Meta(meta) => self.meta = meta,
+            Entity::Person(person) => self.people.load(person.user.id, person),
+            Entity::Branch(branch) => self.branches.load(branch.name.clone(), branch),
+            Entity::Pull(pull) => self.pulls.load(pull.snapshot.number, pull),
+            Entity::Suite(suite) => self.suites.load(suite.key.clone(), suite),
+            Entity::Run(run) => self.runs.load(run.number, run),
+            Entity::Report(report) => self.reports.load((report.sha, report.context.clone()), report),
+            Entity::Verdict(sha, context, verdict) => self.verdicts.load((sha, context), verdict),
+            Entity::Proof(proof) => self.proofs.load(proof.tree, proof),
+            Entity::Environment(environment) => self.environments.load(environment.name.clone(), environment),
+            Entity::Wish(wish) => self.wishes.load((wish.environment.clone(), wish.sha), wish),
+            Entity::Deployment(deployment) => self.deployments.load(deployment.snapshot.id, deployment),
+            Entity::Item(mut item) => {
+                // Whether it was carried out before the restart nobody knows.
+                item.confirm = true;
+                item.state = match item.state {
+                    ItemState::InFlight { since } => ItemState::Ready { not_before: since },
+                    ready => ready,
+                };
+                self.lanes.entry(item.lane.clone()).or_default().insert(item.place, item.key.clone());
+                self.outbox.load(item.key.clone(), item);
+            }
+        }
+    }
+
+    /// Touches every topic: what is decided then is what would be decided from state alone.
+    pub fn touch_all(&mut self) {
+        let agenda = &mut self.agenda;
+        agenda.insert(Topic::Repository);
+        agenda.extend(self.people.map.keys().map(|id| Topic::Person(*id)));
+        agenda.extend(self.pulls.map.keys().map(|number| Topic::Pull(*number)));
+        for key in self.suites.map.keys() {
+            agenda.insert(Topic::Suite(key.clone()));
+            agenda.insert(Topic::Commit(key.head_sha));
+        }
+        agenda.extend(self.runs.map.keys().map(|number| Topic::Run(*number)));
+        for (sha, context) in self.reports.map.keys() {
+            agenda.insert(Topic::Report(*sha, context.clone()));
+            agenda.insert(Topic::Commit(*sha));
+        }
+        agenda.extend(self.branches.map.keys().map(|name| Topic::Branch(name.clone())));
+        agenda.extend(self.wishes.map.keys().map(|(name, sha)| Topic::Wish(name.clone(), *sha)));
+        agenda.extend(self.environments.map.keys().map(|name| Topic::Environment(name.clone())));
+        agenda.extend(self.deployments.map.keys().map(|id| Topic::Deployment(*id)));
+    }
+
+    /// Puts a topic on the agenda.
+    pub fn touch(&mut self, topic: Topic) {
+        self.agenda.insert(topic);
+    }
+
+    /// Takes the next topic off the agenda.
+    pub(crate) fn next_topic(&mut self) -> Option<Topic> {
+        self.agenda.pop_first()
+    }
+
+    /// Is anything on the agenda?
+    pub fn has_agenda(&self) -> bool {
+        !self.agenda.is_empty()
+    }
+
+    /// Sets, moves or clears the time at which a topic is looked at again.
+    pub fn set_alarm(&mut self, topic: Topic, at: Option<Timestamp>) {
+        if self.alarms.get(&topic).copied() == at {
+            return;
+        }
+        if let Some(before) = self.alarms.remove(&topic) {
+            self.due.remove(&(before, topic.clone()));
+        }
+        if let Some(at) = at {
+            self.due.insert((at, topic.clone()));
+            self.alarms.insert(topic, at);
+        }
+    }
+
+    /// Puts every topic whose time has come on the agenda.
+    pub(crate) fn ring(&mut self, now: Timestamp) {
+        while let Some((at, topic)) = self.due.first() {
+            if *at > now {
+                break;
+            }
+            let (_, topic) = (*at, topic.clone());
+            self.set_alarm(topic.clone(), None);
+            self.agenda.insert(topic);
+        }
+    }
+
+    /// Returns when a topic is next to be looked at.
+    pub fn next_alarm(&self) -> Option<Timestamp> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Returns what is known of the repository as a whole.
+    pub fn meta(&self) -> &Meta {
+        &self.meta
+    }
+
+    /// Returns the same, to be changed.
+    pub fn meta_mut(&mut self) -> &mut Meta {
+        self.meta_changed = true;
+        &mut self.meta
+    }
+
+    /// Returns the full ref of the default branch.
+    pub fn default_branch(&self) -> RefName {
+        RefName::branch(&self.meta.repository.default_branch)
+    }
+
+    /// Returns what `.greenlight.yml` says, where it was read and is right.
+    pub fn config(&self) -> Option<Arc<Config>> {
+        match &self.meta.config {
+            ConfigStanding::Read { config: Ok(config), .. } => Some(config.clone()),
+            _ => None,
+        }
+    }
+
+    /// Returns a new fencing token, larger than every one before.
+    pub fn next_token(&mut self) -> Token {
+        self.meta_mut().last_token += 1;
+        Token(self.meta.last_token)
+    }
+
+    /// Returns a new place in the outbox's order.
+    pub(crate) fn next_place(&mut self) -> u64 {
+        self.meta_mut().last_place += 1;
+        self.meta.last_place
+    }
+
+    /// Returns a new run's number, and its number within its workflow.
+    pub(crate) fn next_run(&mut self, workflow: &Arc<str>) -> (RunNumber, u64) {
+        let meta = self.meta_mut();
+        meta.last_run += 1;
+        let count = meta.run_numbers.entry(workflow.clone()).or_insert(0);
+        *count += 1;
+        let count = *count;
+        (RunNumber(meta.last_run), count)
+    }
+
+    /// Writes a line for people.
+    pub fn note(&mut self, about: impl Into<Arc<str>>, text: impl Into<Arc<str>>) {
+        self.audit.push(Audit { about: about.into(), text: text.into() });
+    }
+
+    /// Returns the suites of a commit.
+    pub fn suites_at(&self, sha: Sha) -> impl Iterator<Item = &Suite> {
+        let first =
+            SuiteKey { head_sha: sha, event: "".into(), subject: Subject::Pull(PullNumber(0), RefName::from("")) };
+        self.suites.range(first..).map(|(_, suite)| suite).take_while(move |suite| suite.key.head_sha == sha)
+    }
+
+    /// Returns every effect that has not come to its end, in the order in which it was wanted.
+    pub fn items(&self) -> impl Iterator<Item = &Item> {
+        self.outbox.values()
+    }
+
+    /// Takes what was changed since the last time, for the store.
+    pub fn take_changes(&mut self) -> (Vec<(EntityKey, Option<Entity>)>, Vec<Audit>) {
+        let mut changes = Vec::new();
+        if std::mem::take(&mut self.meta_changed) {
+            changes.push((EntityKey::Meta, Some(Entity::Meta(self.meta.clone()))));
+        }
+        drain(&mut self.people, &mut changes, |key| EntityKey::Person(*key), |value| Entity::Person(value.clone()));
+        drain(
+            &mut self.branches,
+            &mut changes,
+            |key| EntityKey::Branch(key.clone()),
+            |value| Entity::Branch(value.clone()),
+        );
+        drain(&mut self.pulls, &mut changes, |key| EntityKey::Pull(*key), |value| Entity::Pull(value.clone()));
+        drain(
+            &mut self.suites,
+            &mut changes,
+            |key| EntityKey::Suite(key.clone()),
+            |value| Entity::Suite(value.clone()),
+        );
+        drain(&mut self.runs, &mut changes, |key| EntityKey::Run(*key), |value| Entity::Run(value.clone()));
+        drain(
+            &mut self.reports,
+            &mut changes,
+            |key| EntityKey::Report(key.0, key.1.clone()),
+            |value| Entity::Report(value.clone()),
+        );
+        for key in std::mem::take(&mut self.verdicts.changed) {
+            let entity = self.verdicts.map.get(&key).map(|verdict| Entity::Verdict(key.0, key.1.clone(), *verdict));
+            changes.push((EntityKey::Verdict(key.0, key.1), entity));
+        }
+        drain(&mut self.proofs, &mut changes, |key| EntityKey::Proof(*key), |value| Entity::Proof(value.clone()));
+        drain(
+            &mut self.environments,
+            &mut changes,
+            |key| EntityKey::Environment(key.clone()),
+            |value| Entity::Environment(value.clone()),
+        );
+        drain(
+            &mut self.wishes,
+            &mut changes,
+            |key| EntityKey::Wish(key.0.clone(), key.1),
+            |value| Entity::Wish(value.clone()),
+        );
+        drain(
+            &mut self.deployments,
+            &mut changes,
+            |key| EntityKey::Deployment(*key),
+            |value| Entity::Deployment(value.clone()),
+        );
+        drain(&mut self.outbox, &mut changes, |key| EntityKey::Item(key.clone()), |value| Entity::Item(value.clone()));
+        (changes, std::mem::take(&mut self.audit))
+    }
+}
+
+fn drain<K: Ord + Clone, V>(
+    tracked: &mut Tracked<K, V>,
+    changes: &mut Vec<(EntityKey, Option<Entity>)>,
+    name: impl Fn(&K) -> EntityKey,
+    entity: impl Fn(&V) -> Entity,
+) {
+    for key in std::mem::take(&mut tracked.changed) {
+        let value = tracked.map.get(&key).map(&entity);
+        changes.push((name(&key), value));
+    }
+}

@@ -101,6 +101,8 @@ pub struct Suite {
     pub key: SuiteKey,
     /// Its attempt, from 1; a re-run or a retest after the base moved is the next.
     pub attempt: u32,
+    /// How often it, or one of its runs, began anew: grows only.
+    pub turns: u32,
     /// The event.
     pub event: Arc<Event>,
     /// `github.ref`.
@@ -166,7 +168,7 @@ pub struct Run {
     pub number: RunNumber,
     /// The suite.
     pub suite: SuiteKey,
-    /// The suite's attempt that it belongs to.
+    /// Its attempt, from 1: grows with each re-run, and with each new attempt of its suite.
     pub attempt: u32,
     /// The workflow file.
     pub workflow: Arc<str>,
@@ -310,9 +312,10 @@ impl Suite {
         match self.trust {
             Trust::Trusted => true,
             Trust::Asking => false,
-            Trust::Untrusted => {
-                self.approval.as_ref().is_some_and(|approval| approval.attempt == self.attempt && approval.head_sha == self.key.head_sha)
-            }
+            Trust::Untrusted => self
+                .approval
+                .as_ref()
+                .is_some_and(|approval| approval.attempt == self.attempt && approval.head_sha == self.key.head_sha),
         }
     }
 
@@ -320,6 +323,14 @@ impl Suite {
     pub fn pull(&self) -> Option<PullNumber> {
         match self.key.subject {
             Subject::Pull(number, _) | Subject::PullAction(number, _, _) => Some(number),
+            _ => None,
+        }
+    }
+
+    /// Returns the deployment that it is about.
+    pub fn deployment(&self) -> Option<DeploymentId> {
+        match self.key.subject {
+            Subject::Deployment(id) => Some(id),
             _ => None,
         }
     }

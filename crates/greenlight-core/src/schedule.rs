@@ -1,1 +1,759 @@
-//! (being written)
+//! Runs and jobs: which may start, which is handed out, how it ends, and what follows for the run.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use greenlight_workflow::{
+    Context as _, Contexts, Job as JobSpec, StatusCheck, Value, Workflow, ancestors, expand_job,
+};
+
+use crate::config::NotifyOn;
+use crate::effect::{Checkout, JobEnd, JobOrder, JobReport, Reply};
+use crate::entity::Proof;
+use crate::fact::LeaseAsked;
+use crate::id::{AttemptId, JobKey, RunNumber, Token};
+use crate::plan::{self, contexts, workflow_of};
+use crate::report;
+use crate::repository::{Repository, Topic};
+use crate::room::tell;
+use crate::run::{Conclusion, Job, JobState, Lease, Run, RunState, Subject, Suite, SuiteKey, SuitePhase};
+use crate::time::{Duration, Timestamp, spoken};
+use crate::trust;
+
+/// How often a job is tried when its runner is lost; a deployment's only once.
+pub const TRIES_MAX: u32 = 2;
+/// How much longer than its timeout a job may hold its lease, for the runner to end it itself.
+pub const TIMEOUT_GRACE: Duration = Duration::from_secs(60);
+
+/// Begins the next attempt of a suite: the files are read again. Returns the attempt.
+pub(crate) fn begin_attempt(state: &mut Repository, key: &SuiteKey, now: Timestamp) -> u32 {
+    let Some(suite) = state.suites.get_mut(key) else { return 0 };
+    trust::inherit(suite);
+    suite.phase = SuitePhase::Reading { trouble: None };
+    suite.requested_at = now;
+    let (attempt, runs) = (suite.attempt, suite.runs.clone());
+    for number in runs {
+        cancel_run(state, number, "a newer attempt began", now);
+    }
+    state.touch(Topic::Suite(key.clone()));
+    attempt
+}
+
+/// Settles a suite: its trust, its files, its runs.
+pub(crate) fn settle_suite(state: &mut Repository, key: &SuiteKey, now: Timestamp) {
+    trust::settle_suite(state, key, now);
+    plan::settle_reading(state, key);
+    let Some(suite) = state.suites.get(key) else { return };
+    for number in suite.runs.clone() {
+        state.touch(Topic::Run(number));
+    }
+    prove(state, key);
+    state.touch(Topic::Commit(key.head_sha));
+    touch_subject(state, key);
+}
+
+/// A suite that ended green proves its tree.
+fn prove(state: &mut Repository, key: &SuiteKey) {
+    let Some(suite) = state.suites.get(key) else { return };
+    let counts = match &key.subject {
+        Subject::Pull(..) => true,
+        Subject::Ref(name) => &*key.event == "push" && name.as_branch().is_some(),
+        _ => false,
+    };
+    let Some(planned) = suite.planned().filter(|_| counts) else { return };
+    if !report::is_tested_green(state, suite) || state.proofs.contains(&planned.tree) {
+        return;
+    }
+    let proof = Proof { tree: planned.tree, tested_at: planned.sha };
+    state.proofs.insert(proof.tree, proof);
+    let waiting: Vec<_> = state.wishes.values().map(|wish| (wish.environment.clone(), wish.sha)).collect();
+    for (environment, sha) in waiting {
+        state.touch(Topic::Wish(environment, sha));
+    }
+}
+
+/// Touches what looks at a suite: its pull request, its deployment, the wishes for its commit.
+fn touch_subject(state: &mut Repository, key: &SuiteKey) {
+    match &key.subject {
+        Subject::Pull(number, base) => {
+            state.touch(Topic::Pull(*number));
+            state.touch(Topic::Branch(base.clone()));
+        }
+        Subject::Deployment(id) => state.touch(Topic::Deployment(*id)),
+        Subject::Ref(_) => report::touch_followers(state, key.head_sha),
+        Subject::PullAction(..) | Subject::Other(_) => {}
+    }
+}
+
+/// Asks a run to stop: what has not begun never does, what runs is told to.
+pub(crate) fn cancel_run(state: &mut Repository, number: RunNumber, reason: &str, now: Timestamp) {
+    if state.runs.get(&number).is_none_or(Run::is_over) {
+        return;
+    }
+    let Some(run) = state.runs.get_mut(&number) else { return };
+    if run.cancelled.is_none() {
+        run.cancelled = Some(reason.into());
+    }
+    for job in &mut run.jobs {
+        cancel_job(job, reason, now);
+    }
+    state.note(format!("run {number}"), format!("cancelled: {reason}"));
+    state.touch(Topic::Run(number));
+}
+
+fn cancel_job(job: &mut Job, reason: &str, now: Timestamp) {
+    match job.state {
+        JobState::Waiting | JobState::Queued { .. } => {
+            let reason = format!("cancelled: {reason}").into();
+            job.state = JobState::Completed { conclusion: Conclusion::Cancelled, at: now, reason, started_at: None };
+        }
+        JobState::Leased(_) if job.cancelled.is_none() => job.cancelled = Some(reason.into()),
+        JobState::Leased(_) | JobState::Completed { .. } => {}
+    }
+}
+
+/// Runs one run again with the same files and inputs, all its jobs.
+pub(crate) fn rerun(state: &mut Repository, number: RunNumber, now: Timestamp) -> Result<Arc<str>, Arc<str>> {
+    let Some(run) = state.runs.get(&number) else { return Err(format!("there is no run {number}").into()) };
+    if !run.is_over() {
+        return Err(format!("run {number} is not over; cancel it first").into());
+    }
+    if run.deployment.is_some() {
+        return Err(format!(
+            "run {number} carried a deployment out, and a deployment is never repeated: make a new one"
+        )
+        .into());
+    }
+    if run.problem.is_some() {
+        return Err(format!("run {number} has a workflow file that cannot be read: mend it and push").into());
+    }
+    let key = run.suite.clone();
+    let event = key.event.clone();
+    let Some(workflow) = workflow_of(state, number) else {
+        return Err("its workflow file cannot be read any more".into());
+    };
+    let Some(suite) = state.suites.get_mut(&key) else {
+        return Err(format!("run {number} is history; push again").into());
+    };
+    if !suite.runs.contains(&number) {
+        return Err(format!("run {number} belongs to an older attempt").into());
+    }
+    suite.turns += 1;
+    let Some(run) = state.runs.get_mut(&number) else { return Err(format!("there is no run {number}").into()) };
+    run.attempt += 1;
+    run.state = RunState::Active;
+    run.reason = "it runs again".into();
+    run.cancelled = None;
+    run.created_at = now;
+    for job in &mut run.jobs {
+        reset(job, &workflow);
+    }
+    // The legs of a matrix that depends on `needs` are made anew.
+    run.jobs.retain(|job| job.expanded || job.leg.0 == 0);
+    let attempt = run.attempt;
+    state.note(format!("run {number}"), format!("attempt {attempt} of {event} at {}", key.head_sha.short()));
+    state.touch(Topic::Run(number));
+    state.touch(Topic::Suite(key));
+    Ok(format!("run {number} runs again, as attempt {attempt}").into())
+}
+
+fn reset(job: &mut Job, workflow: &Workflow) {
+    let supported = workflow.job(&job.job_id).is_some_and(|spec| !spec.steps().is_empty());
+    if supported {
+        job.state = JobState::Waiting;
+    }
+    job.tried = 1;
+    job.cancelled = None;
+    job.outputs.clear();
+    job.environment_url = None;
+}
+
+/// Settles a run: what may start is queued, what was lost is tried again or ended, and a run whose jobs are over is over.
+pub(crate) fn settle_run(state: &mut Repository, number: RunNumber, now: Timestamp) {
+    let Some(run) = state.runs.get(&number) else { return };
+    if run.is_over() {
+        index(state, number);
+        return shown(state, number);
+    }
+    let Some(suite) = state.suites.get(&run.suite).cloned() else { return };
+    index(state, number);
+    sweep(state, number, now);
+    let blocked = turn(state, number, now);
+    if suite.may_run() && blocked.is_none() {
+        advance(state, &suite, number, now);
+    }
+    conclude(state, &suite, number, now);
+    index(state, number);
+    shown(state, number);
+    state.set_alarm(Topic::Run(number), alarm(state, number));
+}
+
+/// Keeps the indices of active runs, groups and queued jobs.
+fn index(state: &mut Repository, number: RunNumber) {
+    let Some(run) = state.runs.get(&number) else { return };
+    let over = run.is_over();
+    let group = run.concurrency.as_ref().map(|concurrency| concurrency.group.clone());
+    let oldest = run.jobs.iter().filter_map(queued_since).min();
+    if over {
+        state.active.remove(&number);
+    } else {
+        state.active.insert(number);
+    }
+    if let Some(group) = group {
+        let members = state.groups.entry(group.clone()).or_default();
+        match over {
+            true => {
+                members.remove(&number);
+                let rest: Vec<_> = members.iter().copied().collect();
+                if members.is_empty() {
+                    state.groups.remove(&group);
+                }
+                for other in rest {
+                    state.touch(Topic::Run(other));
+                }
+            }
+            false => {
+                members.insert(number);
+            }
+        }
+    }
+    match oldest {
+        Some(since) => state.queued.insert(number, since),
+        None => state.queued.remove(&number),
+    };
+}
+
+fn queued_since(job: &Job) -> Option<Timestamp> {
+    match job.state {
+        JobState::Queued { since } => Some(since),
+        _ => None,
+    }
+}
+
+/// Ends leases that ran out.
+fn sweep(state: &mut Repository, number: RunNumber, now: Timestamp) {
+    let Some(run) = state.runs.get(&number) else { return };
+    if !run.jobs.iter().any(|job| job.lease().is_some_and(|lease| lease.until <= now || deadline(job, lease) <= now)) {
+        return;
+    }
+    let deploys = run.deployment.is_some();
+    let Some(run) = state.runs.get_mut(&number) else { return };
+    for job in &mut run.jobs {
+        let Some(lease) = job.lease().cloned() else { continue };
+        if deadline(job, &lease) <= now {
+            let reason = format!("it took longer than {}", spoken(job.timeout)).into();
+            job.state =
+                JobState::Completed { conclusion: Conclusion::TimedOut, at: now, reason, started_at: lease.started_at };
+        } else if lease.until <= now {
+            lose(job, &lease, deploys, "its runner was not heard of any more", now);
+        }
+    }
+}
+
+fn deadline(job: &Job, lease: &Lease) -> Timestamp {
+    lease.since + job.timeout + TIMEOUT_GRACE
+}
+
+/// A lease is over without a word. A CI job is tried once more; a deployment never is, for nobody knows how far it came.
+fn lose(job: &mut Job, lease: &Lease, deploys: bool, why: &str, now: Timestamp) {
+    let started_at = lease.started_at;
+    job.state = if let Some(reason) = &job.cancelled {
+        let reason = format!("cancelled: {reason}").into();
+        JobState::Completed { conclusion: Conclusion::Cancelled, at: now, reason, started_at }
+    } else if !deploys && job.tried < TRIES_MAX {
+        job.tried += 1;
+        JobState::Queued { since: now }
+    } else {
+        let reason = format!("{why} ({}), and nobody knows how far it came", lease.runner).into();
+        JobState::Completed { conclusion: Conclusion::Lost, at: now, reason, started_at }
+    };
+}
+
+/// A server started: its built-in runner's leases of an earlier life are over at once.
+pub(crate) fn booted(state: &mut Repository, boot: &Arc<str>, now: Timestamp) {
+    state.meta_mut().boot = Some(boot.clone());
+    let stale = |lease: &Lease| lease.boot.as_ref().is_some_and(|known| known != boot);
+    let numbers: Vec<_> = state
+        .runs
+        .values()
+        .filter(|run| run.jobs.iter().any(|job| job.lease().is_some_and(stale)))
+        .map(|run| run.number)
+        .collect();
+    for number in numbers {
+        let Some(run) = state.runs.get_mut(&number) else { continue };
+        let deploys = run.deployment.is_some();
+        for job in &mut run.jobs {
+            if let Some(lease) = job.lease().filter(|lease| stale(lease)).cloned() {
+                lose(job, &lease, deploys, "the server was restarted, and its runner with it", now);
+            }
+        }
+        state.note(format!("run {number}"), "the server was restarted, and its runner with it");
+        state.touch(Topic::Run(number));
+    }
+}
+
+/// Returns the run that this one waits for in its concurrency group. A newer one that waits takes the place of an older one.
+fn turn(state: &mut Repository, number: RunNumber, now: Timestamp) -> Option<RunNumber> {
+    let concurrency = state.runs.get(&number)?.concurrency.clone()?;
+    let members: Vec<RunNumber> =
+        state.groups.get(&concurrency.group)?.iter().copied().filter(|other| is_active(state, *other)).collect();
+    let holder = *members.iter().find(|other| has_begun(state, **other)).or_else(|| members.first())?;
+    let newest = *members.last()?;
+    for other in members.iter().copied().filter(|other| *other != newest) {
+        let stops = other != holder
+            || state
+                .runs
+                .get(&newest)
+                .and_then(|run| run.concurrency.as_ref())
+                .is_some_and(|newer| newer.cancel_in_progress);
+        if stops && state.runs.get(&other).is_some_and(|run| run.cancelled.is_none()) {
+            cancel_run(state, other, &format!("run {newest} took its place in {}", concurrency.group), now);
+        }
+    }
+    let holder = if is_active(state, holder) { holder } else { newest };
+    (holder != number && is_active(state, number)).then_some(holder)
+}
+
+fn is_active(state: &Repository, number: RunNumber) -> bool {
+    state.runs.get(&number).is_some_and(|run| !run.is_over() && run.jobs.iter().any(|job| !job.is_over()))
+}
+
+fn has_begun(state: &Repository, number: RunNumber) -> bool {
+    state.runs.get(&number).is_some_and(|run| {
+        run.jobs.iter().any(|job| matches!(job.state, JobState::Queued { .. } | JobState::Leased(_)))
+    })
+}
+
+/// Looks at every job that waits, until none can go on.
+fn advance(state: &mut Repository, suite: &Suite, number: RunNumber, now: Timestamp) {
+    let Some(run) = state.runs.get(&number) else { return };
+    if !run.jobs.iter().any(|job| job.state == JobState::Waiting && needs_are_over(run, job)) {
+        return;
+    }
+    let Some(workflow) = workflow_of(state, number) else { return };
+    loop {
+        let Some(run) = state.runs.get(&number) else { return };
+        let next = run
+            .jobs
+            .iter()
+            .position(|job| job.state == JobState::Waiting && needs_are_over(run, job) && has_room(run, job));
+        let Some(at) = next else { return };
+        let job = run.jobs[at].clone();
+        let Some(spec) = workflow.job(&job.job_id) else { return };
+        let contexts = contexts(state, suite, run, Some(needs_value(run, &workflow, spec)));
+        let standing = Standing { contexts, run, workflow: &workflow, needed: ancestors(&workflow, &spec.id) };
+        let verdict = look_at(&standing, spec, &job, now);
+        let Some(run) = state.runs.get_mut(&number) else { return };
+        match verdict {
+            Verdict::Is(job) => run.jobs[at] = *job,
+            Verdict::Legs(legs) => {
+                run.jobs.remove(at);
+                let event = run.suite.event.clone();
+                let mut tail = run.jobs.split_off(at);
+                plan::add_legs(run, &event, &job.needs, legs);
+                run.jobs.append(&mut tail);
+            }
+        }
+    }
+}
+
+enum Verdict {
+    Is(Box<Job>),
+    Legs(Vec<greenlight_workflow::JobPlan>),
+}
+
+fn look_at(standing: &Standing<'_>, spec: &JobSpec, job: &Job, now: Timestamp) -> Verdict {
+    let ended = |conclusion: Conclusion, reason: String| {
+        let state = JobState::Completed { conclusion, at: now, reason: reason.into(), started_at: None };
+        Verdict::Is(Box::new(Job { state, ..job.clone() }))
+    };
+    match spec.condition.evaluate(standing) {
+        Ok(true) => {}
+        Ok(false) => return ended(Conclusion::Skipped, skip_reason(standing, spec)),
+        Err(problem) => return ended(Conclusion::Failure, format!("if: {problem}")),
+    }
+    if !job.expanded {
+        return match expand_job(spec, standing) {
+            Ok(legs) if legs.is_empty() => ended(Conclusion::Skipped, "its matrix has no combination".into()),
+            Ok(legs) => Verdict::Legs(legs),
+            Err(problem) => ended(Conclusion::Failure, problem.to_string()),
+        };
+    }
+    match ready(standing, spec, job) {
+        Ok(job) => Verdict::Is(Box::new(Job { state: JobState::Queued { since: now }, ..job })),
+        Err(problem) => ended(Conclusion::Failure, problem),
+    }
+}
+
+fn skip_reason(standing: &Standing<'_>, spec: &JobSpec) -> String {
+    let blamed = spec.needs.iter().find(|id| result_of(standing.run, standing.workflow, id) != "success");
+    match (spec.condition.written(), blamed) {
+        (Some(written), _) => format!("skipped: its condition ({written}) is false"),
+        (None, Some(id)) => format!("skipped: {id} was no success"),
+        (None, None) => "skipped: something before it was no success".into(),
+    }
+}
+
+/// Evaluates what is needed to queue a job.
+fn ready(standing: &Standing<'_>, spec: &JobSpec, job: &Job) -> Result<Job, String> {
+    let mut job = job.clone();
+    let with_matrix =
+        standing.contexts.clone().with("matrix", job.matrix.clone()).with("strategy", strategy_value(&job));
+    let request = spec.runs_on.evaluate(&with_matrix).map_err(|problem| format!("runs-on: {problem}"))?;
+    job.labels = request.labels.iter().map(|label| Arc::from(label.to_lowercase())).collect();
+    if let Some(timeout) = &spec.timeout_minutes {
+        let minutes = timeout.evaluate_number(&with_matrix).map_err(|problem| format!("timeout-minutes: {problem}"))?;
+        job.timeout =
+            Duration::try_from_secs_f64(minutes * 60.0).map_err(|_| "timeout-minutes: no length of time".to_owned())?;
+    }
+    job.continue_on_error = spec
+        .continue_on_error
+        .evaluate_bool(&with_matrix)
+        .map_err(|problem| format!("continue-on-error: {problem}"))?;
+    Ok(job)
+}
+
+/// Returns the `strategy` context.
+fn strategy_value(job: &Job) -> Value {
+    Value::object([
+        ("fail-fast", Value::Bool(job.fail_fast)),
+        ("job-index", Value::Number(f64::from(job.leg.0))),
+        ("job-total", Value::Number(f64::from(job.leg.1))),
+        ("max-parallel", Value::Number(f64::from(job.max_parallel.unwrap_or(job.leg.1)))),
+    ])
+}
+
+fn needs_are_over(run: &Run, job: &Job) -> bool {
+    job.needs.iter().all(|id| run.jobs.iter().filter(|other| other.job_id == *id).all(Job::is_over))
+}
+
+fn has_room(run: &Run, job: &Job) -> bool {
+    job.max_parallel.is_none_or(|most| {
+        let begun = run.jobs.iter().filter(|other| {
+            other.job_id == job.job_id && matches!(other.state, JobState::Queued { .. } | JobState::Leased(_))
+        });
+        begun.count() < usize::try_from(most).unwrap_or(usize::MAX)
+    })
+}
+
+/// How the jobs before one stand: what `success()` and its kin look at.
+struct Standing<'a> {
+    contexts: Contexts,
+    run: &'a Run,
+    workflow: &'a Workflow,
+    needed: Vec<Arc<str>>,
+}
+
+impl Standing<'_> {
+    fn of(&self, ids: impl Iterator<Item = String>) -> StatusCheck {
+        let results: Vec<_> = ids.map(|id| result_of(self.run, self.workflow, &id)).collect();
+        StatusCheck {
+            success: self.run.cancelled.is_none() && results.iter().all(|result| *result == "success"),
+            failure: results.contains(&"failure"),
+            cancelled: self.run.cancelled.is_some() || results.contains(&"cancelled"),
+        }
+    }
+}
+
+impl greenlight_workflow::Context for Standing<'_> {
+    fn named(&self, name: &str) -> Value {
+        self.contexts.named(name)
+    }
+
+    fn status(&self) -> StatusCheck {
+        self.of(self.needed.iter().map(ToString::to_string))
+    }
+
+    fn status_of(&self, job_ids: &[String]) -> StatusCheck {
+        self.of(job_ids.iter().cloned())
+    }
+}
+
+/// Returns `needs.X.result`: the worst of its legs; a failure that may be is a success.
+fn result_of(run: &Run, _workflow: &Workflow, id: &str) -> &'static str {
+    let legs = run.jobs.iter().filter(|job| &*job.job_id == id);
+    let results: BTreeSet<&'static str> = legs
+        .map(|job| match job.conclusion() {
+            Some(conclusion) if job.continue_on_error && conclusion.as_result() == "failure" => "success",
+            Some(conclusion) => conclusion.as_result(),
+            None => "",
+        })
+        .collect();
+    ["failure", "cancelled", "success", "skipped"]
+        .into_iter()
+        .find(|result| results.contains(result))
+        .unwrap_or("skipped")
+}
+
+/// Returns the `needs` context of a job: the result and the outputs of each job that it needs directly.
+fn needs_value(run: &Run, workflow: &Workflow, spec: &JobSpec) -> Value {
+    let entry = |id: &Arc<str>| {
+        let mut outputs: Vec<(Arc<str>, Value)> = Vec::new();
+        for job in run.jobs.iter().filter(|job| job.job_id == *id) {
+            for (name, value) in &job.outputs {
+                outputs.retain(|(known, _)| known != name);
+                outputs.push((name.clone(), Value::String(value.clone())));
+            }
+        }
+        let result = Value::string(result_of(run, workflow, id));
+        (id.clone(), Value::object([("result", result), ("outputs", Value::object(outputs))]))
+    };
+    Value::object(spec.needs.iter().map(entry).collect::<Vec<_>>())
+}
+
+/// Ends a run whose jobs are over, and stops the legs beside a failed one.
+fn conclude(state: &mut Repository, suite: &Suite, number: RunNumber, now: Timestamp) {
+    let Some(run) = state.runs.get(&number) else { return };
+    let failing: Vec<_> = run
+        .jobs
+        .iter()
+        .filter(|job| {
+            job.fail_fast
+                && job.leg.1 > 1
+                && !job.continue_on_error
+                && job.conclusion().is_some_and(|conclusion| conclusion.as_result() == "failure")
+        })
+        .map(|job| (job.job_id.clone(), job.name.clone()))
+        .collect();
+    let over = run.jobs.iter().all(Job::is_over);
+    if !over && failing.is_empty() {
+        return;
+    }
+    let Some(run) = state.runs.get_mut(&number) else { return };
+    for (id, name) in failing {
+        for job in run.jobs.iter_mut().filter(|job| job.job_id == id) {
+            cancel_job(job, &format!("{name} failed"), now);
+        }
+    }
+    if !run.jobs.iter().all(Job::is_over) {
+        return;
+    }
+    let (conclusion, reason) = verdict(run);
+    run.state = RunState::Completed { conclusion, at: now };
+    run.reason = reason.into();
+    let text = format!("{}: {}", conclusion.as_result(), run.reason);
+    let (name, attempt) = (run.name.clone(), run.attempt);
+    state.note(format!("run {number}"), text.clone());
+    state.touch(Topic::Suite(suite.key.clone()));
+    if matches!(conclusion, Conclusion::Failure | Conclusion::TimedOut | Conclusion::Lost)
+        && suite.deployment().is_none()
+    {
+        let repository = state.meta().repository.full_name.clone();
+        let place = suite.pull().map_or_else(|| suite.git_ref.short().to_owned(), |number| format!("#{number}"));
+        let message =
+            format!("Build #{number} ({}) of {repository} {place}, {name}, failed: {text}", suite.key.head_sha.short());
+        tell(state, NotifyOn::Failure, &format!("run:{number}:{attempt}"), &message);
+    }
+}
+
+/// Returns how a run whose jobs are over ended, and why.
+fn verdict(run: &Run) -> (Conclusion, String) {
+    let counted = |job: &&Job| !job.continue_on_error;
+    let of = |wanted: &[Conclusion]| {
+        run.jobs
+            .iter()
+            .filter(counted)
+            .find(|job| job.conclusion().is_some_and(|conclusion| wanted.contains(&conclusion)))
+    };
+    let why = |job: &Job| match &job.state {
+        JobState::Completed { reason, .. } => format!("{}: {reason}", job.name),
+        _ => job.name.to_string(),
+    };
+    if let Some(job) = of(&[Conclusion::Lost]) {
+        return (Conclusion::Lost, why(job));
+    }
+    if let Some(job) = of(&[Conclusion::Failure, Conclusion::TimedOut]) {
+        return (Conclusion::Failure, why(job));
+    }
+    if let Some(reason) = &run.cancelled {
+        return (Conclusion::Cancelled, format!("cancelled: {reason}"));
+    }
+    if let Some(job) = of(&[Conclusion::Cancelled]) {
+        return (Conclusion::Cancelled, why(job));
+    }
+    match run.jobs.iter().filter(|job| job.conclusion() == Some(Conclusion::Success)).count() {
+        0 if run.jobs.iter().all(|job| job.conclusion() == Some(Conclusion::Skipped)) => {
+            (Conclusion::Skipped, "every job was skipped".into())
+        }
+        1 => (Conclusion::Success, "1 job succeeded".into()),
+        count => (Conclusion::Success, format!("{count} jobs succeeded")),
+    }
+}
+
+/// Says what the contexts of a run's jobs should show.
+fn shown(state: &mut Repository, number: RunNumber) {
+    let Some(run) = state.runs.get(&number).cloned() else { return };
+    let Some(suite) = state.suites.get(&run.suite) else { return };
+    if !suite.runs.contains(&number) {
+        return;
+    }
+    let waits = !suite.may_run();
+    let sha = run.suite.head_sha;
+    for job in run.jobs.iter().filter(|job| job.expanded || job.is_over()) {
+        let rank = (number.0 << 24) | (u64::from(run.attempt) << 8) | u64::from(job.tried.min(255));
+        report::set(state, sha, &job.context, report::of_job(state, &run, job, waits), rank);
+    }
+    if run.jobs.is_empty() || run.is_over() {
+        state.touch(Topic::Commit(sha));
+    }
+    if let Some(id) = run.deployment {
+        state.touch(Topic::Deployment(id));
+    }
+}
+
+/// Returns when a run is next to be looked at.
+fn alarm(state: &Repository, number: RunNumber) -> Option<Timestamp> {
+    let run = state.runs.get(&number)?;
+    run.jobs.iter().filter_map(|job| job.lease().map(|lease| lease.until.min(deadline(job, lease)))).min()
+}
+
+/// A job that may be handed out now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedJob {
+    /// Since when it waits.
+    pub since: Timestamp,
+    /// What it asks of a runner.
+    pub labels: Arc<[Arc<str>]>,
+}
+
+/// Returns the jobs that may be handed out now, the oldest first.
+pub fn queued(state: &Repository) -> Vec<QueuedJob> {
+    let mut jobs: Vec<QueuedJob> = state
+        .queued
+        .keys()
+        .filter_map(|number| state.runs.get(number))
+        .filter(|run| state.suites.get(&run.suite).is_some_and(Suite::may_run))
+        .flat_map(|run| &run.jobs)
+        .filter_map(|job| Some(QueuedJob { since: queued_since(job)?, labels: job.labels.clone() }))
+        .collect();
+    jobs.sort_by_key(|job| job.since);
+    jobs
+}
+
+/// Hands out the oldest job that the runner can do. The door: an untrusted run that nobody approved is not handed out (S1).
+pub(crate) fn lease(state: &mut Repository, asked: &LeaseAsked, now: Timestamp) -> Reply {
+    let fits = |job: &Job| job.labels.iter().all(|label| asked.labels.contains(label));
+    let oldest = state
+        .queued
+        .keys()
+        .filter_map(|number| state.runs.get(number))
+        .filter(|run| state.suites.get(&run.suite).is_some_and(Suite::may_run))
+        .flat_map(|run| {
+            run.jobs
+                .iter()
+                .filter(|job| fits(job))
+                .filter_map(|job| Some((queued_since(job)?, run.number, job.key.clone())))
+        })
+        .min();
+    let Some((_, number, key)) = oldest else { return Reply::NoJob };
+    let token = state.next_token();
+    let lease = Lease {
+        runner: asked.runner.clone(),
+        boot: asked.boot.clone(),
+        token,
+        length: asked.length,
+        until: now + asked.length,
+        since: now,
+        started_at: None,
+    };
+    let Some(job) = state.runs.get_mut(&number).and_then(|run| run.job_mut(&key)) else { return Reply::NoJob };
+    job.state = JobState::Leased(lease);
+    state.touch(Topic::Run(number));
+    index(state, number);
+    match order(state, number, &key, token) {
+        Some(order) => Reply::Leased(Box::new(order)),
+        None => Reply::NoJob,
+    }
+}
+
+fn order(state: &mut Repository, number: RunNumber, key: &JobKey, token: Token) -> Option<JobOrder> {
+    let workflow = workflow_of(state, number)?;
+    let run = state.runs.get(&number)?;
+    let suite = state.suites.get(&run.suite)?;
+    let job = run.job(key)?;
+    let spec = workflow.job(&job.job_id)?;
+    let contexts = contexts(state, suite, run, Some(needs_value(run, &workflow, spec)));
+    let attempt = AttemptId {
+        repo: state.meta().repository.id,
+        run: number,
+        run_attempt: run.attempt,
+        job: key.clone(),
+        tried: job.tried,
+    };
+    Some(JobOrder {
+        attempt,
+        token,
+        repository: state.meta().repository.full_name.clone(),
+        workflow_path: run.workflow.clone(),
+        workflow_text: run.source.clone(),
+        job_id: job.job_id.clone(),
+        job_name: job.name.clone(),
+        matrix: job.matrix.clone(),
+        strategy: strategy_value(job),
+        github: contexts.named("github"),
+        needs: contexts.named("needs"),
+        inputs: contexts.named("inputs"),
+        env: deploy_env(state, suite),
+        checkout: Checkout { sha: run.sha, git_ref: suite.git_ref.clone() },
+        timeout: job.timeout,
+        trusted: suite.trust == crate::run::Trust::Trusted,
+    })
+}
+
+/// Returns the variables that a deployment's jobs get, by Heaven's names.
+fn deploy_env(state: &Repository, suite: &Suite) -> Vec<(Arc<str>, Arc<str>)> {
+    let Some(deployment) = suite.deployment().and_then(|id| state.deployments.get(&id)) else { return Vec::new() };
+    let snapshot = &deployment.snapshot;
+    vec![
+        ("BRANCH".into(), snapshot.git_ref.clone()),
+        ("SHA".into(), snapshot.sha.to_string().into()),
+        ("DEPLOY_ENV".into(), snapshot.environment.as_str().into()),
+        ("DEPLOY_TASK".into(), snapshot.task.clone()),
+        ("DEPLOYMENT_ID".into(), snapshot.id.to_string().into()),
+    ]
+}
+
+/// Takes in what a runner tells. It is heard only under the lease that it holds (I10).
+pub(crate) fn reported(
+    state: &mut Repository,
+    attempt: &AttemptId,
+    token: Token,
+    report: &JobReport,
+    now: Timestamp,
+) -> Reply {
+    let holds = state
+        .runs
+        .get(&attempt.run)
+        .filter(|run| run.attempt == attempt.run_attempt)
+        .and_then(|run| run.job(&attempt.job))
+        .is_some_and(|job| {
+            job.tried == attempt.tried && job.lease().is_some_and(|lease| lease.token == token && lease.until > now)
+        });
+    if !holds {
+        return Reply::NotYours;
+    }
+    let Some(job) = state.runs.get_mut(&attempt.run).and_then(|run| run.job_mut(&attempt.job)) else {
+        return Reply::NotYours;
+    };
+    let cancelled = job.cancelled.is_some();
+    match report {
+        JobReport::Started | JobReport::Alive => {
+            if let JobState::Leased(lease) = &mut job.state {
+                lease.until = now + lease.length;
+                if *report == JobReport::Started && lease.started_at.is_none() {
+                    lease.started_at = Some(now);
+                }
+            }
+        }
+        JobReport::Ended(end) => ended(job, end, now),
+    }
+    state.touch(Topic::Run(attempt.run));
+    Reply::Heard { cancelled }
+}
+
+fn ended(job: &mut Job, end: &JobEnd, now: Timestamp) {
+    let started_at = job.lease().and_then(|lease| lease.started_at);
+    job.state = JobState::Completed { conclusion: end.conclusion, at: now, reason: end.reason.clone(), started_at };
+    job.outputs.clone_from(&end.outputs);
+    job.environment_url.clone_from(&end.environment_url);
+}
