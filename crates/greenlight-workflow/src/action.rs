@@ -98,7 +98,7 @@ const NODE_VERSIONS: [u32; 4] = [12, 16, 20, 24];
 
 /// Reads an action's manifest: everything that is wrong with it, and the manifest if there is no error.
 pub fn parse_action(path: &str, text: &str) -> ParsedAction {
-    let (node, mut findings) = yaml::read(text);
+    let (node, mut findings) = yaml::read(text, &yaml::Limits::default());
     let manifest = node.and_then(|node| {
         let tree = reader::read(schema::action(), "action", &node, &mut findings);
         let manifest = manifest(path, &tree, &mut findings);
@@ -147,7 +147,14 @@ fn runs(tree: &Tree, findings: &mut Vec<Finding>) -> Option<ActionRuns> {
         "docker" => Some(ActionRuns::Docker {
             image: text("image")?,
             entrypoint: text("entrypoint"),
-            args: tree.get("args").map(Tree::items).unwrap_or_default().iter().filter_map(Tree::as_template).cloned().collect(),
+            args: tree
+                .get("args")
+                .map(Tree::items)
+                .unwrap_or_default()
+                .iter()
+                .filter_map(Tree::as_template)
+                .cloned()
+                .collect(),
             env: decode::entries(tree.get("env")),
             pre_entrypoint: text("pre-entrypoint"),
             pre_if: hook_condition(tree, "pre-if", findings),

@@ -18,8 +18,8 @@ use crate::workflow::{Defaults, Document, Parsed, Workflow};
 use crate::{reader, schema, yaml};
 
 /// Reads a workflow file.
-pub(crate) fn workflow(path: &str, text: &str) -> Parsed {
-    let (node, mut findings) = yaml::read(text);
+pub(crate) fn workflow(path: &str, text: &str, limits: &yaml::Limits) -> Parsed {
+    let (node, mut findings) = yaml::read(text, limits);
     let workflow = node.and_then(|node| {
         let tree = reader::read(schema::workflow(), "workflow", &node, &mut findings);
         let document = document(path, tree, &mut findings);
@@ -87,7 +87,8 @@ pub(crate) fn entries(tree: Option<&Tree>) -> Vec<(String, Template)> {
     if let Some(whole) = tree.as_template() {
         return vec![(crate::template::INSERT.to_owned(), whole.clone())];
     }
-    let name = |key: &Template| if key.is_insert() { crate::template::INSERT.to_owned() } else { key.source().to_owned() };
+    let name =
+        |key: &Template| if key.is_insert() { crate::template::INSERT.to_owned() } else { key.source().to_owned() };
     tree.entries().iter().filter_map(|(key, value)| Some((name(key), value.as_template()?.clone()))).collect()
 }
 
@@ -105,10 +106,12 @@ pub(crate) fn condition(
 ) -> crate::template::Condition {
     let Some(template) = tree.and_then(Tree::as_template) else { return crate::template::Condition::default() };
     warn_of_constant(template, findings);
-    let already_reported = findings.iter().any(|finding| finding.code == "expression" && finding.span == template.span());
+    let already_reported =
+        findings.iter().any(|finding| finding.code == "expression" && finding.span == template.span());
     crate::template::Condition::of(template, scope).unwrap_or_else(|errors| {
         if !already_reported {
-            findings.extend(errors.into_iter().map(|error| Finding::error("expression", template.span(), error.message)));
+            findings
+                .extend(errors.into_iter().map(|error| Finding::error("expression", template.span(), error.message)));
         }
         crate::template::Condition::default()
     })

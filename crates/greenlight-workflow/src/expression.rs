@@ -168,7 +168,11 @@ impl Contexts {
 
 impl Context for Contexts {
     fn named(&self, name: &str) -> Value {
-        self.values.iter().find(|(known, _)| fold_equals(known, name)).map(|(_, value)| value.clone()).unwrap_or_default()
+        self.values
+            .iter()
+            .find(|(known, _)| fold_equals(known, name))
+            .map(|(_, value)| value.clone())
+            .unwrap_or_default()
     }
 
     fn status(&self) -> StatusCheck {
@@ -193,8 +197,24 @@ impl Scope {
     /// Returns the scope that knows every context and function there is, for texts whose place was checked before.
     pub fn everything() -> Scope {
         Scope::of([
-            "github", "inputs", "vars", "needs", "strategy", "matrix", "secrets", "steps", "job", "jobs", "runner", "env",
-            "greenlight", "always(0,0)", "failure(0,MAX)", "cancelled(0,0)", "success(0,MAX)", "hashFiles(1,255)",
+            "github",
+            "inputs",
+            "vars",
+            "needs",
+            "strategy",
+            "matrix",
+            "secrets",
+            "steps",
+            "job",
+            "jobs",
+            "runner",
+            "env",
+            "greenlight",
+            "always(0,0)",
+            "failure(0,MAX)",
+            "cancelled(0,0)",
+            "success(0,MAX)",
+            "hashFiles(1,255)",
         ])
     }
 
@@ -212,7 +232,9 @@ impl Scope {
     pub(crate) fn union(&self, other: &Scope) -> Scope {
         let mut scope = self.clone();
         scope.named.extend(other.named.iter().filter(|name| !self.knows(name)).cloned());
-        scope.functions.extend(other.functions.iter().filter(|(function, ..)| self.arity(*function).is_none()).copied());
+        scope
+            .functions
+            .extend(other.functions.iter().filter(|(function, ..)| self.arity(*function).is_none()).copied());
         scope
     }
 
@@ -248,7 +270,10 @@ impl Expression {
         self.inner.root.walk(&mut |node| {
             found |= matches!(
                 node,
-                Node::Call { function: Function::Always | Function::Success | Function::Failure | Function::Cancelled, .. }
+                Node::Call {
+                    function: Function::Always | Function::Success | Function::Failure | Function::Cancelled,
+                    ..
+                }
             );
         });
         found

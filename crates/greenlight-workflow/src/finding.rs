@@ -118,8 +118,12 @@ fn line_of(out: &mut String, line: std::fmt::Arguments<'_>) {
 fn excerpt(source: &str, column: usize) -> (String, String) {
     let at = column.saturating_sub(1);
     let from = if at > LINE_SHOWN_MAX * 3 / 4 { at - LINE_SHOWN_MAX / 2 } else { 0 };
-    let shown: String =
-        source.chars().skip(from).take(LINE_SHOWN_MAX).map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
+    let shown: String = source
+        .chars()
+        .skip(from)
+        .take(LINE_SHOWN_MAX)
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
     (shown, " ".repeat(at - from))
 }
 

@@ -89,7 +89,8 @@ impl Pattern {
     fn enter(&self, states: &mut [bool], from: usize) {
         for (at, (atom, repeat)) in self.atoms.iter().enumerate().skip(from) {
             states[at] = true;
-            let may_be_nothing = matches!(atom, Atom::Star | Atom::StarStar | Atom::Folders) || *repeat == Repeat::Optional;
+            let may_be_nothing =
+                matches!(atom, Atom::Star | Atom::StarStar | Atom::Folders) || *repeat == Repeat::Optional;
             if !may_be_nothing {
                 return;
             }

@@ -6,6 +6,7 @@
 //! [`expression`] what its texts come to while it runs.
 
 pub mod action;
+pub mod call;
 mod decode;
 pub mod expression;
 pub mod finding;
@@ -22,6 +23,7 @@ pub mod workflow;
 pub mod yaml;
 
 pub use action::{ActionInput, ActionManifest, ActionRuns, ParsedAction, parse_action};
+pub use call::{CallRules, CalledFile, CalledWorkflow, Calls, FileFinding, resolve_calls};
 pub use expression::{
     Context, Contexts, Expression, ExpressionError, ExpressionErrorKind, Scope, StatusCheck, parse_expression,
 };
@@ -32,6 +34,7 @@ pub use template::{Condition, Template, Tree, TreeKind, evaluate_entries};
 pub use trigger::{EventFacts, EventTrigger, Filter, Trigger, Triggers};
 pub use value::{JsonError, Object, Value};
 pub use workflow::{
-    CallRef, CallSecrets, Concurrency, ConcurrencyGroup, ConcurrencyQueue, Container, ContainerSpec, Defaults, Environment,
-    Job, JobKind, Parsed, RunnerRequest, RunsOn, Services, Step, StepKind, Strategy, UsesRef, Workflow, parse_workflow,
+    CallRef, CallSecrets, Concurrency, ConcurrencyGroup, ConcurrencyQueue, Container, ContainerSpec, Defaults,
+    Environment, Job, JobKind, Parsed, RunnerRequest, RunsOn, Services, Step, StepKind, Strategy, UsesRef, Workflow,
+    parse_workflow, parse_workflow_within,
 };

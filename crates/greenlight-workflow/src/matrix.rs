@@ -73,7 +73,10 @@ fn filters<'a>(matrix: &'a Object, key: &str) -> Result<Vec<&'a Object>, String>
         Value::Null => return Ok(Vec::new()),
         value => value.as_array().ok_or_else(|| format!("Matrix {key} must be a list"))?,
     };
-    items.iter().map(|item| item.as_object().ok_or_else(|| format!("An item of matrix {key} must be a mapping"))).collect()
+    items
+        .iter()
+        .map(|item| item.as_object().ok_or_else(|| format!("An item of matrix {key} must be a mapping")))
+        .collect()
 }
 
 /// Returns the product in the order of the keys, the last one moving fastest.
@@ -122,10 +125,14 @@ fn include(combinations: &mut Vec<Combination>, includes: &[&Object], vectors: &
     let from_vectors = combinations.len();
     let mut own = Vec::new();
     for include in includes {
-        let filter = Object::new(include.iter().filter(|(key, _)| is_vector(vectors, key)).map(|(key, value)| (key, value.clone())));
+        let filter = Object::new(
+            include.iter().filter(|(key, _)| is_vector(vectors, key)).map(|(key, value)| (key, value.clone())),
+        );
         let extras = || include.iter().filter(|(key, _)| !is_vector(vectors, key));
         let mut is_matched = false;
-        for combination in combinations[..from_vectors].iter_mut().filter(|combination| matches_originals(&filter, combination)) {
+        for combination in
+            combinations[..from_vectors].iter_mut().filter(|combination| matches_originals(&filter, combination))
+        {
             is_matched = true;
             for (key, value) in extras() {
                 match combination.extras.iter_mut().find(|(name, _)| fold_equals(name, key)) {

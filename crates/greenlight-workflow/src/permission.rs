@@ -2,9 +2,26 @@
 
 /// The scopes in GitHub's order.
 pub const PERMISSION_SCOPES: [&str; 20] = [
-    "actions", "artifact-metadata", "attestations", "checks", "code-quality", "contents", "copilot-requests", "deployments",
-    "discussions", "drives", "id-token", "issues", "models", "packages", "pages", "pull-requests", "repository-projects",
-    "security-events", "statuses", "vulnerability-alerts",
+    "actions",
+    "artifact-metadata",
+    "attestations",
+    "checks",
+    "code-quality",
+    "contents",
+    "copilot-requests",
+    "deployments",
+    "discussions",
+    "drives",
+    "id-token",
+    "issues",
+    "models",
+    "packages",
+    "pages",
+    "pull-requests",
+    "repository-projects",
+    "security-events",
+    "statuses",
+    "vulnerability-alerts",
 ];
 
 /// How far one scope goes.
@@ -115,7 +132,7 @@ impl Permissions {
 /// Returns the most that a scope can have of a level: some can only be written, some only be read.
 fn highest(scope: &str, level: PermissionLevel) -> PermissionLevel {
     match scope {
-        "id-token" | "copilot-requests" if level == PermissionLevel::Read => PermissionLevel::None,
+        "copilot-requests" if level == PermissionLevel::Read => PermissionLevel::None,
         "models" | "vulnerability-alerts" => level.min(PermissionLevel::Read),
         _ => level,
     }

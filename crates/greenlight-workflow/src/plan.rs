@@ -110,9 +110,8 @@ pub fn expand_job(job: &Job, context: &dyn Context) -> Result<Vec<JobPlan>, Plan
     let mut keys = BTreeSet::new();
     let plan = |(index, variant): (usize, Option<Combination>)| {
         let mut plan = variant_plan(job, &evaluated, variant.as_ref(), index, total);
-        plan.name = display_name(job, variant.as_ref(), &MatrixContext::new(context, &plan)).map_err(|error| {
-            PlanError { job_id: job.id.clone(), message: error.message, span: job.span }
-        })?;
+        plan.name = display_name(job, variant.as_ref(), &MatrixContext::new(context, &plan))
+            .map_err(|error| PlanError { job_id: job.id.clone(), message: error.message, span: job.span })?;
         plan.key = unique_key(&plan.key, &mut keys);
         Ok(plan)
     };
@@ -141,7 +140,13 @@ fn evaluate(strategy: &Strategy, context: &dyn Context) -> Result<Evaluated, Exp
     })
 }
 
-fn variant_plan(job: &Job, evaluated: &Evaluated, variant: Option<&Combination>, index: usize, total: usize) -> JobPlan {
+fn variant_plan(
+    job: &Job,
+    evaluated: &Evaluated,
+    variant: Option<&Combination>,
+    index: usize,
+    total: usize,
+) -> JobPlan {
     let strategy = Value::object([
         ("fail-fast", Value::Bool(evaluated.fail_fast)),
         ("job-index", Value::Number(index as f64)),

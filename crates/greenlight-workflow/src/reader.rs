@@ -60,7 +60,7 @@ impl Reader<'_> {
         };
         match fitting(value, definition) {
             Some(Cow::Borrowed(_)) => template,
-            Some(Cow::Owned(string)) => Template::read(&string, text, scope, span).unwrap_or(template),
+            Some(Cow::Owned(string)) => Template::verbatim(&string, text, span),
             None => {
                 let value = value.coerce_string();
                 let mut finding = Finding::error("unexpected-value", span, format!("Unexpected value '{value}'"));
@@ -79,7 +79,7 @@ impl Reader<'_> {
                 finding.help = help_for_expression(&finding.message, scope);
                 self.findings.push(finding);
             }
-            Template::read(value, text, &Scope::default(), span).unwrap_or_else(|_| Template::literal(value.clone()))
+            Template::verbatim(value, text, span)
         })
     }
 
@@ -152,7 +152,13 @@ impl Reader<'_> {
         self.findings.push(finding);
     }
 
-    fn check_complete(&mut self, span: Span, candidates: &[&Mapping], tree: &[(Template, Tree)], has_expression_key: bool) {
+    fn check_complete(
+        &mut self,
+        span: Span,
+        candidates: &[&Mapping],
+        tree: &[(Template, Tree)],
+        has_expression_key: bool,
+    ) {
         match candidates {
             [only] if !has_expression_key => {
                 for property in only.properties.iter().filter(|property| property.required) {
@@ -163,12 +169,12 @@ impl Reader<'_> {
             }
             [_] => {}
             several => {
-                let keys = |mapping: &&Mapping| mapping.properties.iter().map(|property| property.key.clone()).collect::<Vec<_>>();
-                let all: Vec<String> = several.iter().flat_map(keys).collect();
+                let all: Vec<&Property> = several.iter().flat_map(|mapping| &mapping.properties).collect();
+                let is_telling = |key: &str| all.iter().filter(|other| other.key == key).count() == 1;
                 let mut telling: Vec<&str> = all
                     .iter()
-                    .filter(|key| all.iter().filter(|other| other == key).count() == 1)
-                    .map(String::as_str)
+                    .filter(|property| property.suggested && is_telling(&property.key))
+                    .map(|property| property.key.as_str())
                     .collect();
                 telling.sort_unstable();
                 let message = format!(

@@ -3,7 +3,7 @@
 //! One definition a paragraph: `name : alternatives`, separated by `|`. An alternative is the name of another definition or
 //! of `null`, `boolean`, `number`, `string`, `nonempty` (a string that is not empty), `any`; `'text'` for a constant;
 //! `[item]` for a sequence; `<key: value>` for a mapping with free keys; `{ key: type, key!: type }` for one with known
-//! keys, `!` for those that must be there, `*key: value` for free ones beside them. Words in parentheses before it are the
+//! keys, `!` for those that must be there, `~` for those not suggested, `*key: value` for free ones beside them. Words in parentheses before it are the
 //! contexts and functions its expressions may use, besides those of what it stands in; `@name = words` names a list of them.
 
 use std::collections::BTreeMap;
@@ -25,8 +25,19 @@ pub(crate) const EVENTS: &[Event] = &[
         "discussion",
         &[],
         &[
-            "created", "edited", "deleted", "transferred", "pinned", "unpinned", "labeled", "unlabeled", "locked",
-            "unlocked", "category_changed", "answered", "unanswered",
+            "created",
+            "edited",
+            "deleted",
+            "transferred",
+            "pinned",
+            "unpinned",
+            "labeled",
+            "unlabeled",
+            "locked",
+            "unlocked",
+            "category_changed",
+            "answered",
+            "unanswered",
         ],
     ),
     event("discussion_comment", &[], &["created", "edited", "deleted"]),
@@ -38,9 +49,26 @@ pub(crate) const EVENTS: &[Event] = &[
         "issues",
         &[],
         &[
-            "opened", "edited", "deleted", "transferred", "pinned", "unpinned", "closed", "reopened", "assigned",
-            "unassigned", "labeled", "unlabeled", "locked", "unlocked", "milestoned", "demilestoned", "field_added",
-            "field_removed", "typed", "untyped",
+            "opened",
+            "edited",
+            "deleted",
+            "transferred",
+            "pinned",
+            "unpinned",
+            "closed",
+            "reopened",
+            "assigned",
+            "unassigned",
+            "labeled",
+            "unlabeled",
+            "locked",
+            "unlocked",
+            "milestoned",
+            "demilestoned",
+            "field_added",
+            "field_removed",
+            "typed",
+            "untyped",
         ],
     ),
     event("label", &[], &["created", "edited", "deleted"]),
@@ -70,9 +98,28 @@ pub(crate) const EVENTS: &[Event] = &[
 
 const PULL_REQUEST_FILTERS: &[&str] = &["branches", "branches-ignore", "paths", "paths-ignore"];
 const PULL_REQUEST_TYPES: &[&str] = &[
-    "assigned", "unassigned", "labeled", "unlabeled", "opened", "edited", "closed", "reopened", "synchronize",
-    "converted_to_draft", "locked", "unlocked", "enqueued", "dequeued", "milestoned", "demilestoned", "ready_for_review",
-    "review_requested", "review_request_removed", "auto_merge_enabled", "auto_merge_disabled", "stacked",
+    "assigned",
+    "unassigned",
+    "labeled",
+    "unlabeled",
+    "opened",
+    "edited",
+    "closed",
+    "reopened",
+    "synchronize",
+    "converted_to_draft",
+    "locked",
+    "unlocked",
+    "enqueued",
+    "dequeued",
+    "milestoned",
+    "demilestoned",
+    "ready_for_review",
+    "review_requested",
+    "review_request_removed",
+    "auto_merge_enabled",
+    "auto_merge_disabled",
+    "stacked",
 ];
 
 /// One event of the table.
@@ -145,6 +192,8 @@ pub(crate) struct Mapping {
 pub(crate) struct Property {
     pub key: String,
     pub required: bool,
+    /// Whether it is named to those who left out what would tell one mapping from another.
+    pub suggested: bool,
     pub value: usize,
 }
 
@@ -175,9 +224,13 @@ impl Schema {
 
     fn read(text: &str) -> Schema {
         let mut schema = Schema { definitions: Vec::new(), names: BTreeMap::new() };
-        for (name, definition) in
-            [("null", "null"), ("boolean", "boolean"), ("number", "number"), ("string", "string"), ("nonempty", "nonempty")]
-        {
+        for (name, definition) in [
+            ("null", "null"),
+            ("boolean", "boolean"),
+            ("number", "number"),
+            ("string", "string"),
+            ("nonempty", "nonempty"),
+        ] {
             let index = schema.index(name);
             schema.definitions[index].add_builtin(definition);
         }
@@ -367,8 +420,9 @@ impl<'a> Definer<'a> {
             } else {
                 let key = self.word().to_owned();
                 let required = self.take("!");
+                let suggested = !self.take("~");
                 self.take(":");
-                mapping.properties.push(Property { key, required, value: self.reference() });
+                mapping.properties.push(Property { key, required, suggested, value: self.reference() });
             }
             self.take(",");
         }

@@ -44,6 +44,11 @@ impl Template {
         Template { source: value.coerce_string(), span: Span::default(), kind: Kind::Literal(value) }
     }
 
+    /// Returns a scalar of a file as it stands there, whatever is in it.
+    pub(crate) fn verbatim(value: &Value, text: &str, span: Span) -> Template {
+        Template { source: text.into(), span, kind: Kind::Literal(value.clone()) }
+    }
+
     /// Parses a text, or returns everything that is wrong with its expressions.
     pub fn parse(text: &str, scope: &Scope) -> Result<Template, Vec<ExpressionError>> {
         Template::read(&Value::string(text), text, scope, Span::default())
@@ -287,7 +292,8 @@ fn read_expression(inside: &str, scope: &Scope, source: &str) -> Result<Option<E
     if text.is_empty() {
         return Err(parse_error("An expression was expected".into()));
     }
-    let Some(parameters) = text.strip_prefix("insert").filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
+    let Some(parameters) =
+        text.strip_prefix("insert").filter(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace))
     else {
         return parse_expression(text, scope).map(Some);
     };

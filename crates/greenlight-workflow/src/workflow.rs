@@ -13,6 +13,7 @@ use crate::finding::{Finding, Span};
 use crate::permission::Permissions;
 use crate::template::{Condition, Template, Tree};
 use crate::trigger::Triggers;
+use crate::yaml::Limits;
 
 pub use container::{Container, ContainerSpec, Services};
 pub use requirement::{Concurrency, ConcurrencyGroup, ConcurrencyQueue, Environment, RunnerRequest, RunsOn};
@@ -32,7 +33,12 @@ pub struct Parsed {
 
 /// Reads a workflow file: everything that is wrong with it, and the workflow if there is no error.
 pub fn parse_workflow(path: &str, text: &str) -> Parsed {
-    decode::workflow(path, text)
+    parse_workflow_within(path, text, &Limits::default())
+}
+
+/// Reads a workflow file as [`parse_workflow`] does, with bounds of its own.
+pub fn parse_workflow_within(path: &str, text: &str, limits: &Limits) -> Parsed {
+    decode::workflow(path, text, limits)
 }
 
 /// A workflow. Its parts are those of its [`Document`].
@@ -184,6 +190,15 @@ pub enum CallRef {
         /// The branch, tag or commit.
         git_ref: String,
     },
+}
+
+impl std::fmt::Display for CallRef {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            CallRef::Local(path) => write!(formatter, "./{path}"),
+            CallRef::Repository { owner, repo, path, git_ref } => write!(formatter, "{owner}/{repo}/{path}@{git_ref}"),
+        }
+    }
 }
 
 /// The secrets that a calling job hands over.

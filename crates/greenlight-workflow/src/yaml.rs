@@ -10,15 +10,15 @@ mod scalar;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use saphyr_parser::{Event, Parser, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
 use crate::finding::{Finding, Span};
 use crate::value::{Value, fold_case};
 
 /// How many bytes a file may have.
 pub const SIZE_MAX: usize = 512 << 10;
-/// How deep nodes may nest.
-pub const DEPTH_MAX: usize = 64;
+/// How deep nodes may nest, as on GitHub.
+pub const DEPTH_MAX: usize = 50;
 /// How many nodes a file may have once its aliases are replaced.
 pub const NODES_MAX: usize = 100_000;
 /// How many aliases a file may have.
@@ -105,9 +105,28 @@ impl Node {
     }
 }
 
+/// What a file may come to before it is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How many bytes.
+    pub size: usize,
+    /// How many levels; the reader itself bears at most [`DEPTH_MAX`].
+    pub depth: usize,
+    /// How many nodes, those that aliases repeat included.
+    pub nodes: usize,
+    /// How many aliases.
+    pub aliases: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { size: SIZE_MAX, depth: DEPTH_MAX, nodes: NODES_MAX, aliases: ALIASES_MAX }
+    }
+}
+
 /// Returns the tree of a file's only document, or everything that is wrong with it.
 pub fn parse(text: &str) -> Result<Node, Vec<Finding>> {
-    let (node, findings) = read(text);
+    let (node, findings) = read(text, &Limits::default());
     match node {
         Some(node) if findings.is_empty() => Ok(node),
         _ => Err(findings),
@@ -115,13 +134,14 @@ pub fn parse(text: &str) -> Result<Node, Vec<Finding>> {
 }
 
 /// Returns the tree as far as there is one: with findings it lacks what they are about (a second key of the same name).
-pub(crate) fn read(text: &str) -> (Option<Node>, Vec<Finding>) {
-    if text.len() > SIZE_MAX {
-        let message = format!("The maximum file size of {SIZE_MAX} characters has been exceeded");
+pub(crate) fn read(text: &str, limits: &Limits) -> (Option<Node>, Vec<Finding>) {
+    if text.len() > limits.size {
+        let message = format!("The maximum file size of {} characters has been exceeded", limits.size);
         return (None, vec![Finding::error("file-too-large", start(), message)]);
     }
-    let mut builder = Builder::default();
-    let root = match builder.run(text.trim_start_matches('\u{feff}')) {
+    let text = text.trim_start_matches('\u{feff}');
+    let mut builder = Builder::new(text, limits);
+    let root = match builder.run() {
         Ok(root) => root,
         Err(finding) => {
             builder.findings.push(finding);
@@ -136,8 +156,11 @@ fn start() -> Span {
 }
 
 /// Puts a tree together from the parser's events.
-#[derive(Default)]
-struct Builder {
+struct Builder<'a> {
+    text: &'a str,
+    limits: &'a Limits,
+    /// Where lines start, once a block scalar asks for it.
+    lines: Vec<&'a str>,
     open: Vec<Open>,
     anchors: BTreeMap<usize, Anchored>,
     nodes: usize,
@@ -164,9 +187,22 @@ enum Items {
     Mapping { entries: Vec<(Node, Node)>, key: Option<Node>, seen: BTreeSet<Box<str>> },
 }
 
-impl Builder {
-    fn run(&mut self, text: &str) -> Result<Option<Node>, Finding> {
-        let mut parser = Parser::new_from_str(text);
+impl<'a> Builder<'a> {
+    fn new(text: &'a str, limits: &'a Limits) -> Builder<'a> {
+        Builder {
+            text,
+            limits,
+            lines: Vec::new(),
+            open: Vec::new(),
+            anchors: BTreeMap::new(),
+            nodes: 0,
+            aliases: 0,
+            findings: Vec::new(),
+        }
+    }
+
+    fn run(&mut self) -> Result<Option<Node>, Finding> {
+        let mut parser = Parser::new_from_str(self.text);
         let mut root = None;
         let mut documents = 0;
         while let Some(next) = parser.next_event() {
@@ -180,8 +216,12 @@ impl Builder {
             if matches!(event, Event::DocumentStart(_)) {
                 documents += 1;
                 if documents > 1 {
-                    return Err(Finding::error("several-documents", span, "Only one YAML document is expected in a file")
-                        .with_help("remove the '---' line, or move what follows to a file of its own"));
+                    return Err(Finding::error(
+                        "several-documents",
+                        span,
+                        "Only one YAML document is expected in a file",
+                    )
+                    .with_help("remove the '---' line, or move what follows to a file of its own"));
                 }
             }
             if let Some(node) = self.event(event, span)? {
@@ -199,7 +239,9 @@ impl Builder {
         match event {
             Event::Alias(anchor) => self.alias(anchor, span),
             Event::Scalar(text, style, anchor, tag) => {
-                let kind = scalar::resolve(&text, style, tag.as_deref(), span)?;
+                let span = self.scalar_span(span, &text, style);
+                let text = self.without_added_line_end(&text, style);
+                let kind = scalar::resolve(text, style, tag.as_deref(), span)?;
                 self.count(span)?;
                 let node = Node { span, kind };
                 if anchor > 0 {
@@ -230,9 +272,8 @@ impl Builder {
         items: Items,
     ) -> Result<Option<Node>, Finding> {
         scalar::check_collection_tag(tag, kind, span)?;
-        if self.open.len() >= DEPTH_MAX {
-            return Err(Finding::error("too-deep", span, "Maximum object depth exceeded")
-                .with_help(format!("a file may nest {DEPTH_MAX} levels deep")));
+        if self.open.len() >= self.depth_max() {
+            return Err(self.too_deep(span));
         }
         let nodes_before = self.nodes;
         self.count(span)?;
@@ -260,19 +301,20 @@ impl Builder {
 
     fn alias(&mut self, anchor: usize, span: Span) -> Result<Option<Node>, Finding> {
         self.aliases += 1;
-        if self.aliases > ALIASES_MAX {
-            return Err(Finding::error("too-many-aliases", span, format!("More than {ALIASES_MAX} aliases in one file")));
+        if self.aliases > self.limits.aliases {
+            let message = format!("More than {} aliases in one file", self.limits.aliases);
+            return Err(Finding::error("too-many-aliases", span, message));
         }
         let (node, nodes) = match self.anchors.get(&anchor) {
             Some(Anchored::Done { node, nodes }) => (node, *nodes),
             _ => return Err(Finding::error("alias-cycle", span, "The alias stands inside the node that it refers to")),
         };
-        if self.open.len() + depth(node) > DEPTH_MAX {
-            return Err(Finding::error("too-deep", span, "Maximum object depth exceeded"));
+        if self.open.len() + depth(node) > self.depth_max() {
+            return Err(self.too_deep(span));
         }
         self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes > NODES_MAX {
-            return Err(too_many_nodes(span));
+        if self.nodes > self.limits.nodes {
+            return Err(self.too_many_nodes(span));
         }
         let node = node.clone();
         self.complete(node)
@@ -287,11 +329,14 @@ impl Builder {
                 None => *key = Some(checked_key(node)?),
                 Some(name) => {
                     let text = name.as_str().expect("keys are checked when they come");
-                    if seen.insert(fold_case(text).into()) {
+                    if text.starts_with("${{") || seen.insert(fold_case(text).into()) {
                         entries.push((name, node));
                     } else {
-                        let finding = Finding::error("duplicate-key", name.span, format!("'{text}' is already defined"))
-                            .with_help("names that differ only in case or quotes are the same name; remove one of them");
+                        let finding =
+                            Finding::error("duplicate-key", name.span, format!("'{text}' is already defined"))
+                                .with_help(
+                                    "names that differ only in case or quotes are the same name; remove one of them",
+                                );
                         self.findings.push(finding);
                     }
                 }
@@ -302,7 +347,52 @@ impl Builder {
 
     fn count(&mut self, span: Span) -> Result<(), Finding> {
         self.nodes += 1;
-        if self.nodes > NODES_MAX { Err(too_many_nodes(span)) } else { Ok(()) }
+        if self.nodes > self.limits.nodes { Err(self.too_many_nodes(span)) } else { Ok(()) }
+    }
+
+    fn depth_max(&self) -> usize {
+        self.limits.depth.min(DEPTH_MAX)
+    }
+
+    fn too_deep(&self, span: Span) -> Finding {
+        Finding::error("too-deep", span, "Maximum object depth exceeded")
+            .with_help(format!("a file may nest {} levels deep", self.depth_max()))
+    }
+
+    fn too_many_nodes(&self, span: Span) -> Finding {
+        Finding::error("too-many-nodes", span, "Maximum object size exceeded")
+            .with_help(format!("a file may have {} values, those that aliases repeat included", self.limits.nodes))
+    }
+
+    /// Returns where a scalar starts for people: a block at its `|` or `>`, one that is left out behind the colon.
+    fn scalar_span(&mut self, span: Span, text: &str, style: ScalarStyle) -> Span {
+        match style {
+            ScalarStyle::Literal | ScalarStyle::Folded => self.block_header(span).unwrap_or(span),
+            ScalarStyle::Plain if text.is_empty() => {
+                Span { column: span.column + 1, end_column: span.column + 1, ..span }
+            }
+            _ => span,
+        }
+    }
+
+    /// A block that ends with the file has a line end only if the file has one; the scanner always gives it one.
+    fn without_added_line_end<'t>(&self, text: &'t str, style: ScalarStyle) -> &'t str {
+        let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        match text.strip_suffix('\n') {
+            Some(body) if is_block && ends_file(self.text, body) => body,
+            _ => text,
+        }
+    }
+
+    fn block_header(&mut self, span: Span) -> Option<Span> {
+        if self.lines.is_empty() {
+            self.lines = self.text.lines().collect();
+        }
+        let content = (span.line as usize).saturating_sub(1).min(self.lines.len());
+        let line = (0..content).rev().find(|at| !self.lines[*at].trim().is_empty())?;
+        let header = self.lines[line];
+        let at = header.rmatch_indices(['|', '>']).map(|(at, _)| at).find(|at| is_header(&header[at + 1..]))?;
+        Some(Span { line: line as u32 + 1, column: header[..at].chars().count() as u32 + 1, ..span })
     }
 }
 
@@ -317,9 +407,16 @@ fn checked_key(node: Node) -> Result<Node, Finding> {
     }
 }
 
-fn too_many_nodes(span: Span) -> Finding {
-    Finding::error("too-many-nodes", span, "Maximum object size exceeded")
-        .with_help(format!("a file may have {NODES_MAX} values, those that aliases repeat included"))
+/// Says whether a file ends, without a line end, with the last line of a block.
+fn ends_file(text: &str, body: &str) -> bool {
+    let last = body.rsplit('\n').next().unwrap_or(body);
+    !text.ends_with('\n') && !last.is_empty() && text.ends_with(last)
+}
+
+/// Says whether this is what may follow the `|` or `>` of a block scalar.
+fn is_header(rest: &str) -> bool {
+    let rest = rest.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '+' || letter == '-');
+    rest.trim().is_empty() || (rest.starts_with([' ', '\t']) && rest.trim_start().starts_with('#'))
 }
 
 fn depth(node: &Node) -> usize {
@@ -334,5 +431,8 @@ fn syntax_error(error: &saphyr_parser::ScanError) -> Finding {
     let mark = error.marker();
     let (line, column) = (mark.line() as u32, mark.col() as u32 + 1);
     let span = Span { line, column, end_line: line, end_column: column + 1 };
+    if error.info().contains("recursion limit") {
+        return Finding::error("too-deep", span, "Maximum object depth exceeded");
+    }
     Finding::error("yaml-syntax", span, format!("The YAML cannot be read: {}", error.info()))
 }

@@ -21,7 +21,9 @@ fn check_image(tree: &Tree, findings: &mut Vec<Finding>) {
     let mut has_expression = false;
     tree.visit_templates(&mut |template: &Template| has_expression |= template.is_expression());
     let lacks_image = matches!(tree.kind, TreeKind::Mapping(_)) && tree.get("image").is_none();
-    if lacks_image && !has_expression {
+    let lines = tree.span.line..=tree.span.end_line;
+    let is_refused_already = findings.iter().any(|finding| finding.is_error() && lines.contains(&finding.span.line));
+    if lacks_image && !has_expression && !is_refused_already {
         findings.push(
             Finding::error("container-image", tree.span, "Container image cannot be empty").with_help("add 'image:'"),
         );

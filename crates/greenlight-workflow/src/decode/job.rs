@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{condition, container, defaults, entries, id, needs, permissions, requirement, scope_of, spanning, step, template};
+use super::{
+    condition, container, defaults, entries, id, needs, permissions, requirement, scope_of, spanning, step, template,
+};
 use crate::finding::Finding;
 use crate::template::{Template, Tree, TreeKind};
-use crate::workflow::{CallRef, CallSecrets, JOBS_MAX, Job, JobKind, RunsOn};
+use crate::workflow::{CallRef, CallSecrets, JOBS_MAX, Job, JobKind};
 
 pub(super) fn jobs(tree: &Tree, findings: &mut Vec<Finding>) -> Vec<Job> {
     let entries = tree.entries();
@@ -43,7 +45,7 @@ fn job(key: &Template, tree: &Tree, findings: &mut Vec<Finding>) -> Job {
         name: template(tree, "name").filter(|name| name.as_str() != Some("")),
         needs: needed(tree).into_iter().map(|(need, _)| Arc::from(need)).collect(),
         condition: condition(tree.get("if"), &scope_of("job-if"), findings),
-        runs_on: tree.get("runs-on").map(|tree| requirement::runs_on(tree, findings)).unwrap_or_else(RunsOn::default),
+        runs_on: tree.get("runs-on").map(|tree| requirement::runs_on(tree, findings)).unwrap_or_default(),
         permissions: tree.get("permissions").map(permissions),
         environment: tree.get("environment").map(requirement::environment),
         concurrency: tree.get("concurrency").map(requirement::concurrency),

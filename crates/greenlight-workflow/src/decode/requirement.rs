@@ -24,7 +24,8 @@ pub(super) fn environment(tree: &Tree) -> Environment {
 }
 
 pub(super) fn runs_on(tree: &Tree, findings: &mut Vec<Finding>) -> RunsOn {
-    let labels = |tree: &Tree| std::iter::once(tree).chain(tree.items()).filter_map(Tree::as_template).cloned().collect();
+    let labels =
+        |tree: &Tree| std::iter::once(tree).chain(tree.items()).filter_map(Tree::as_template).cloned().collect();
     let group = template(tree, "group");
     if let Some(problem) = group.as_ref().and_then(|group| group_problem(group.as_str()?)) {
         let span = group.as_ref().map_or(tree.span, Template::span);

@@ -11,7 +11,8 @@ use crate::workflow::{Step, StepKind, UsesRef};
 /// Returns the steps of a list; `if_scope` is what their conditions may use.
 pub(crate) fn steps(tree: &Tree, if_scope: &Scope, findings: &mut Vec<Finding>) -> Vec<Step> {
     let mut ids = Ids::default();
-    let mut steps: Vec<Step> = tree.items().iter().filter_map(|tree| step(tree, if_scope, &mut ids, findings)).collect();
+    let mut steps: Vec<Step> =
+        tree.items().iter().filter_map(|tree| step(tree, if_scope, &mut ids, findings)).collect();
     for step in steps.iter_mut().filter(|step| step.id.is_empty()) {
         step.id = ids.make(&id_base(&step.kind)).into();
     }
@@ -57,9 +58,12 @@ fn kind(
         return Some(StepKind::Uses { reference, with: entries(tree.get("with")) });
     }
     if let Some(wait) = tree.get("wait") {
-        let targets: Vec<&Tree> = std::iter::once(wait).chain(wait.items()).filter(|tree| tree.as_str().is_some()).collect();
+        let targets: Vec<&Tree> =
+            std::iter::once(wait).chain(wait.items()).filter(|tree| tree.as_str().is_some()).collect();
         targets.iter().for_each(|target| check_target(target, ids, own_id, findings));
-        return Some(StepKind::Wait { targets: targets.iter().filter_map(|tree| tree.as_str().map(Into::into)).collect() });
+        return Some(StepKind::Wait {
+            targets: targets.iter().filter_map(|tree| tree.as_str().map(Into::into)).collect(),
+        });
     }
     if let Some(wait) = tree.get("wait-all") {
         if wait.as_template().and_then(Template::as_literal) == Some(&Value::Bool(false)) {

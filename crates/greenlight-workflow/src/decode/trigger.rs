@@ -88,7 +88,8 @@ fn is_cron(text: &str) -> bool {
     const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
     let fields: Vec<&str> = text.split(' ').filter(|field| !field.is_empty()).collect();
     let ranges: [(u32, u32, &[&str]); 5] = [(0, 59, &[]), (0, 23, &[]), (1, 31, &[]), (1, 12, &MONTHS), (0, 6, &DAYS)];
-    fields.len() == ranges.len() && fields.iter().zip(ranges).all(|(field, range)| field.split(',').all(|part| is_cron_part(part, range)))
+    fields.len() == ranges.len()
+        && fields.iter().zip(ranges).all(|(field, range)| field.split(',').all(|part| is_cron_part(part, range)))
 }
 
 fn is_cron_part(part: &str, (min, max, names): (u32, u32, &[&str])) -> bool {
@@ -138,17 +139,21 @@ fn check_input(input: &Input, span: Span, findings: &mut Vec<Finding>) {
         let message = "Input type is not 'choice', but 'options' is defined";
         findings.push(Finding::error("input-options", span, message));
     }
-    let Some((default, value)) = input.default.as_ref().and_then(|default| Some((default, default.as_literal()?))) else {
+    let Some((default, value)) = input.default.as_ref().and_then(|default| Some((default, default.as_literal()?)))
+    else {
         return;
     };
     let fits = match input.kind {
         InputKind::Boolean => matches!(value, Value::Bool(_)) || matches!(value.as_str(), Some("true" | "false")),
         InputKind::Number => !value.coerce_number().is_nan() && !matches!(value, Value::Bool(_)),
-        InputKind::Choice => input.options.is_empty() || input.options.iter().any(|option| **option == *value.coerce_string()),
+        InputKind::Choice => {
+            input.options.is_empty() || input.options.iter().any(|option| **option == *value.coerce_string())
+        }
         InputKind::String | InputKind::Environment => true,
     };
     if !fits {
-        let message = format!("The default '{}' of input '{}' does not fit its type", value.coerce_string(), input.name);
+        let message =
+            format!("The default '{}' of input '{}' does not fit its type", value.coerce_string(), input.name);
         findings.push(Finding::error("input-default", default.span(), message));
     }
 }

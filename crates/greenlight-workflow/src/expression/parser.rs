@@ -8,7 +8,7 @@ pub(super) fn parse(text: &str, scope: &Scope) -> Result<Node, ExpressionError> 
     let tokens = tokens(text)?;
     let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0, scope };
     if parser.peek().kind == Kind::End {
-        return Err(parse_error("An expression was expected".into()));
+        return Ok(Node::Literal(Value::Null));
     }
     let root = parser.expression()?;
     match parser.peek().kind {
@@ -101,7 +101,10 @@ impl<'a> Parser<'a> {
         let is_literal = !matches!(self.peek().kind, Kind::Identifier | Kind::LeftParen);
         let mut node = self.operand()?;
         let depth_before = self.depth;
-        while !is_literal {
+        if is_literal {
+            return Ok(node);
+        }
+        loop {
             if self.take(&Kind::LeftBracket) {
                 node = if self.take(&Kind::Star) {
                     Node::Star { base: Box::new(node) }

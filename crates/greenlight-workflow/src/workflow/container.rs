@@ -62,7 +62,13 @@ fn spec(value: &Value) -> Option<ContainerSpec> {
     let spec = match value {
         Value::Object(_) => ContainerSpec {
             image: text(value.get("image")),
-            env: value.get("env").as_object().into_iter().flat_map(|env| env.iter()).map(|(name, value)| (name.to_owned(), text(value))).collect(),
+            env: value
+                .get("env")
+                .as_object()
+                .into_iter()
+                .flat_map(|env| env.iter())
+                .map(|(name, value)| (name.to_owned(), text(value)))
+                .collect(),
             ports: texts(value.get("ports")),
             volumes: texts(value.get("volumes")),
             options: text(value.get("options")),

@@ -126,7 +126,9 @@ impl Concurrency {
     pub fn evaluate(&self, context: &dyn Context) -> Result<ConcurrencyGroup, ExpressionError> {
         let value = self.group.evaluate(context)?;
         let (group, cancel_in_progress, queue) = match &value {
-            Value::Object(_) => (value.get("group").clone(), value.get("cancel-in-progress").clone(), value.get("queue").clone()),
+            Value::Object(_) => {
+                (value.get("group").clone(), value.get("cancel-in-progress").clone(), value.get("queue").clone())
+            }
             _ => {
                 let queue = self.queue.as_ref().map(|queue| queue.evaluate(context)).transpose()?.unwrap_or_default();
                 (value.clone(), Value::Bool(self.cancel_in_progress.evaluate_bool(context)?), queue)
@@ -137,7 +139,8 @@ impl Concurrency {
             return Err(refused("the concurrency group's name is empty"));
         }
         if group.chars().count() > CONCURRENCY_GROUP_LENGTH_MAX {
-            let message = format!("the concurrency group's name is longer than {CONCURRENCY_GROUP_LENGTH_MAX} characters");
+            let message =
+                format!("the concurrency group's name is longer than {CONCURRENCY_GROUP_LENGTH_MAX} characters");
             return Err(refused(&message));
         }
         let queue = match &*queue.coerce_string() {

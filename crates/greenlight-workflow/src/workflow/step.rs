@@ -139,7 +139,8 @@ impl Step {
     /// Returns what the step is called where it is shown: its name, or `Run` and the first line of what it runs. What
     /// cannot be evaluated yet is shown as it was written.
     pub fn display_name(&self, context: &dyn Context) -> String {
-        let shown = |template: &Template| template.evaluate_string(context).unwrap_or_else(|_| template.source().to_owned());
+        let shown =
+            |template: &Template| template.evaluate_string(context).unwrap_or_else(|_| template.source().to_owned());
         if let Some(name) = self.name.as_ref().map(shown).filter(|name| !name.trim().is_empty()) {
             return name;
         }
