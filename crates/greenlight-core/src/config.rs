@@ -108,6 +108,9 @@ pub const ENVIRONMENTS_MAX: usize = 50;
 
 /// Decodes the file. The error is one sentence with path, line and what to do; where more is wrong it says how much.
 pub fn decode(path: &str, text: &str) -> Result<Config, Arc<str>> {
+    if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
+        return Ok(Config::default());
+    }
     let mut findings = Vec::new();
     let config = match yaml::parse(text) {
         Ok(node) => read_config(&node, &mut findings),

@@ -144,6 +144,15 @@ pub struct Proof {
     pub tested_at: Sha,
 }
 
+/// One line of the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Audit {
+    /// What it is about ("run 12", "#3", "staging").
+    pub about: Arc<str>,
+    /// What happened and why, in one sentence.
+    pub text: Arc<str>,
+}
+
 impl Entity {
     /// Returns the entity's name.
     pub fn key(&self) -> EntityKey {

@@ -9,32 +9,33 @@
 pub mod id;
 pub mod time;
 
-pub mod effect;
 pub mod event;
+pub mod run;
+pub mod shown;
 pub mod fact;
+pub mod effect;
 
 pub mod config;
 pub mod deployment;
-pub mod entity;
 pub mod item;
-pub mod port;
 pub mod pull;
+pub mod entity;
 pub mod repository;
-pub mod run;
-pub mod shown;
 
-pub mod deploy;
-pub mod merge;
 pub mod outbox;
-pub mod plan;
-pub mod schedule;
 pub mod trust;
-
-pub mod command;
 pub mod report;
 pub mod room;
 
+pub mod plan;
+pub mod schedule;
+pub mod merge;
+pub mod deploy;
+
+pub mod command;
+
 pub mod engine;
 
+pub mod port;
 pub mod intake;
 pub mod step;

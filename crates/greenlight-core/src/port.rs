@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use crate::effect::{Dispatch, Outcome};
+pub use crate::entity::Audit;
 use crate::entity::{Entity, EntityKey};
 use crate::fact::RepositoryRef;
 use crate::id::{DeliveryId, RepoId};
@@ -107,15 +108,6 @@ pub struct Commit {
     pub audit: Vec<Audit>,
     /// Now.
     pub at: Timestamp,
-}
-
-/// One line of the audit log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Audit {
-    /// What it is about ("run 12", "#3", "staging").
-    pub about: Arc<str>,
-    /// What happened and why, in one sentence.
-    pub text: Arc<str>,
 }
 
 /// The memory.

@@ -11,14 +11,13 @@ use greenlight_workflow::Workflow;
 
 use crate::config::{Config, ConfigStanding};
 use crate::deployment::{DeployWish, Deployment, Environment};
-use crate::entity::{Entity, EntityKey, Meta, Person, Proof, Report};
+use crate::entity::{Audit, Entity, EntityKey, Meta, Person, Proof, Report};
 use crate::event::Verdicts;
 use crate::fact::RepositoryRef;
 use crate::id::{
     Context, DeploymentId, EffectKey, EnvironmentName, PullNumber, RefName, RunNumber, Sha, Token, UserId,
 };
 use crate::item::{Item, ItemState};
-use crate::port::Audit;
 use crate::pull::{Branch, Pull};
 use crate::run::{Run, Subject, Suite, SuiteKey};
 use crate::time::Timestamp;

@@ -1,0 +1,152 @@
+//! Stories: readable facts in, readable state and effects out. The whole core, and nothing that sleeps, forks or listens.
+
+mod world;
+
+use greenlight_core::fact::Wish;
+use world::World;
+
+const BOTH: &str = "name: CI
+on: [push, pull_request]
+jobs:
+  build:
+    runs-on: ubuntu-latest
+    outputs: { version: '${{ steps.v.outputs.version }}' }
+    steps: [{ id: v, run: echo version=1 >> $GITHUB_OUTPUT }]
+  test:
+    needs: build
+    runs-on: ubuntu-latest
+    steps: [{ run: make test }]
+";
+const DEPLOY: &str = "name: Deploy
+on: deployment
+jobs:
+  deploy:
+    runs-on: ubuntu-latest
+    steps: [{ run: make deploy }]
+";
+const GREEN: &str = "merge: { when: green }
+environments:
+  staging: { on: merge, run: { workflow: deploy } }
+  production: { after: [staging], run: { workflow: deploy } }
+notify: [{ room: deploys, on: [deployment, failure, merge] }]
+";
+
+fn repository() -> World {
+    World::new(&[(".github/workflows/ci.yml", BOTH), (".github/workflows/deploy.yml", DEPLOY)], GREEN)
+}
+
+#[test]
+fn a_pull_request_goes_all_the_way_to_production() {
+    let mut world = repository();
+    world.open_pull(1, 'a');
+    assert_eq!(world.status('a'), "pending: the tests are about to run");
+    world.work();
+    assert_eq!(world.status('a'), "pending: the tests run");
+    assert_eq!(world.run_job().as_deref(), Some("build"));
+    assert_eq!(world.run_job().as_deref(), Some("test"));
+    world.work();
+    assert_eq!(world.status('a'), "success: 2 jobs succeeded");
+    assert_eq!(world.merged(), [1]);
+    assert_eq!(world.deployments(), ["staging queued"]);
+    world.finish();
+    assert_eq!(world.deployments(), ["staging queued in_progress success", "production queued in_progress success"]);
+    assert_eq!(
+        world.room(),
+        [
+            "acme/app#1 (pull 1) was merged into main as M",
+            "greenlight's staging deployment of acme/app (M) is being deployed",
+            "greenlight's staging deployment of acme/app (M) is done!",
+            "greenlight's production deployment of acme/app (M) is being deployed",
+            "greenlight's production deployment of acme/app (M) is done!",
+        ]
+    );
+}
+
+#[test]
+fn a_failing_test_is_shown_and_nothing_is_merged() {
+    let mut world = repository();
+    world.open_pull(1, 'a');
+    world.work();
+    world.fail_job("step 'make' failed with exit code 2");
+    world.finish();
+    assert_eq!(world.status('a'), "failure: CI: build: step 'make' failed with exit code 2");
+    assert_eq!(world.merged(), [0; 0]);
+    world.push_pull(1, 'b');
+    world.finish();
+    assert_eq!(world.status('b'), "success: 2 jobs succeeded");
+    assert_eq!(world.merged(), [1]);
+}
+
+#[test]
+fn a_fork_waits_until_somebody_who_may_push_lets_it_start() {
+    let mut world = repository();
+    world.open_fork(1, 'a');
+    world.finish();
+    assert!(world.status('a').starts_with("pending: waits for approval"), "{}", world.status('a'));
+    assert_eq!(world.run_job(), None);
+    world.comment(1, world::STRANGER, &format!("/ok-to-test {}", world::sha('a')));
+    world.finish();
+    assert!(
+        world.comments(1).iter().any(|text| text.contains("only people with write permission")),
+        "{:?}",
+        world.comments(1)
+    );
+    assert_eq!(world.run_job(), None);
+    world.comment(1, world::WRITER, &format!("/ok-to-test {}", world::sha('b')));
+    world.finish();
+    assert_eq!(world.run_job(), None);
+    world.comment(1, world::WRITER, &format!("/ok-to-test {}", world::sha('a')));
+    world.finish();
+    assert_eq!(world.status('a'), "success: 2 jobs succeeded");
+    assert_eq!(world.merged(), [0; 0], "an untrusted run needs a review as well");
+    assert!(
+        world.comments(1).iter().any(|text| text.contains("waits for an approving review")),
+        "{:?}",
+        world.comments(1)
+    );
+    world.approve(1, world::WRITER, 'a');
+    world.finish();
+    assert_eq!(world.merged(), [1]);
+}
+
+#[test]
+fn a_base_that_moved_is_tested_again_first() {
+    let mut world = repository();
+    world.open_pull(1, 'a');
+    world.work();
+    world.move_main('y');
+    world.finish();
+    assert_eq!(world.merged(), [1]);
+    assert!(world.audit().iter().any(|line| line.contains("is tested again first")), "{:#?}", world.audit());
+}
+
+#[test]
+fn a_lost_runner_costs_one_more_try_and_a_lost_deployment_a_person() {
+    let mut world = repository();
+    world.open_pull(1, 'a');
+    world.work();
+    world.lose_job();
+    world.finish_merge_only();
+    assert_eq!(world.merged(), [1]);
+    world.work();
+    while world.lease_is_not("deploy") {
+        world.work();
+    }
+    world.restart_with_new_boot();
+    world.finish();
+    assert_eq!(world.deployments(), ["staging queued in_progress error"]);
+    assert_eq!(world.click(Wish::Unlock("staging".into())), "staging is unlocked");
+}
+
+#[test]
+fn what_comes_twice_happens_once() {
+    let mut world = repository();
+    world.open_pull(1, 'a');
+    world.open_pull(1, 'a');
+    world.work();
+    world.open_pull(1, 'a');
+    world.finish();
+    assert_eq!(world.merged(), [1]);
+    assert_eq!(world.runs_of("pull_request"), 1);
+    assert_eq!(world.deployments().len(), 2);
+}

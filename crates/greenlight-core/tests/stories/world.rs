@@ -1,0 +1,556 @@
+//! A small, kind world for the stories: it answers every effect at once, and says what happened in short words.
+//!
+//! Commits are letters. A test merge of head `a` on base `x` has a tree of its own; what lands has the tree that was tested.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use greenlight_core::effect::{
+    Answer, Dispatch, Effect, JobEnd, JobOrder, JobReport, Outcome, PullRead, Reconciled, Refusal, Reply,
+};
+use greenlight_core::entity::{Entity, EntityKey};
+use greenlight_core::event::{
+    Comment, CommitFiles, DeploymentMaker, DeploymentSnapshot, DeploymentState, Event, Permission, PullSnapshot,
+    PullStanding, Review, TestMerge, User, Verdict,
+};
+use greenlight_core::fact::{Click, Fact, LeaseAsked, PullFact, PushFact, RepositoryRef, Source, Wish};
+use greenlight_core::id::{CommentId, DeploymentId, PullNumber, RefName, RepoId, ReviewId, RunnerId, Sha, UserId};
+use greenlight_core::outbox::Budget;
+use greenlight_core::port::{self, Commit, Disposition, Loaded, NewDelivery, Store, StoreError, Stored, Waiting};
+use greenlight_core::repository::Settings;
+use greenlight_core::run::Conclusion;
+use greenlight_core::step::{self, Cell, Input};
+use greenlight_core::time::{Duration, Timestamp};
+
+pub const WRITER: u64 = 1;
+pub const STRANGER: u64 = 2;
+const OURS: u64 = 3;
+
+/// Returns the commit that a letter stands for.
+pub fn sha(letter: char) -> Sha {
+    let mut bytes = [0; 20];
+    bytes[0] = u8::try_from(letter).expect("letters are ASCII");
+    Sha::from_bytes(bytes)
+}
+
+/// Returns the tree of a head on a base.
+fn tree(head: Sha, base: Sha) -> Sha {
+    let mut bytes = *head.as_bytes();
+    bytes[1] = base.as_bytes()[0];
+    bytes[19] = b't';
+    Sha::from_bytes(bytes)
+}
+
+fn user(id: u64) -> User {
+    let login = match id {
+        WRITER => "octocat",
+        STRANGER => "stranger",
+        _ => "greenlight",
+    };
+    User { id: UserId(id), login: login.into() }
+}
+
+#[derive(Default)]
+struct Memory {
+    entities: Mutex<BTreeMap<EntityKey, Entity>>,
+    version: Mutex<u64>,
+    audit: Mutex<Vec<String>>,
+}
+
+impl Store for Memory {
+    fn receive<'a>(&'a self, _: &'a NewDelivery) -> port::Reply<'a, Result<Stored, StoreError>> {
+        Box::pin(async { Ok(Stored::New) })
+    }
+
+    fn waiting<'a>(&'a self, _: u64, _: usize) -> port::Reply<'a, Result<Vec<Waiting>, StoreError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    fn dispose<'a>(&'a self, _: u64, _: Disposition) -> port::Reply<'a, Result<(), StoreError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    fn load<'a>(&'a self, _: RepoId) -> port::Reply<'a, Result<Option<Loaded>, StoreError>> {
+        let version = *self.version.lock().unwrap();
+        let entities = self.entities.lock().unwrap().values().cloned().collect();
+        Box::pin(async move { Ok((version > 0).then_some(Loaded { version, entities })) })
+    }
+
+    fn commit<'a>(&'a self, commit: &'a Commit) -> port::Reply<'a, Result<(), StoreError>> {
+        let mut entities = self.entities.lock().unwrap();
+        for (key, entity) in &commit.changes {
+            match entity {
+                Some(entity) => entities.insert(key.clone(), entity.clone()),
+                None => entities.remove(key),
+            };
+        }
+        *self.version.lock().unwrap() += 1;
+        self.audit.lock().unwrap().extend(commit.audit.iter().map(|line| format!("{}: {}", line.about, line.text)));
+        Box::pin(async { Ok(()) })
+    }
+
+    fn repositories<'a>(&'a self) -> port::Reply<'a, Result<Vec<RepositoryRef>, StoreError>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+fn now_or_never<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => value,
+        Poll::Pending => panic!("the world answers at once"),
+    }
+}
+
+pub struct World {
+    store: Memory,
+    cell: Cell,
+    now: Timestamp,
+    boot: u32,
+    workflows: Vec<(Arc<str>, Arc<str>)>,
+    config: Arc<str>,
+    main: Sha,
+    trees: BTreeMap<Sha, Sha>,
+    pulls: BTreeMap<u64, PullSnapshot>,
+    reviews: Vec<Review>,
+    statuses: BTreeMap<(Sha, String), String>,
+    merged: Vec<u64>,
+    comments: BTreeMap<u64, BTreeMap<String, String>>,
+    deployed: Vec<(DeploymentSnapshot, String)>,
+    room: Vec<String>,
+    holding: Option<JobOrder>,
+    waiting: Vec<Dispatch>,
+}
+
+impl World {
+    pub fn new(workflows: &[(&str, &str)], config: &str) -> Self {
+        let store = Memory::default();
+        let now = Timestamp::from_millis(1_000_000);
+        let cell = now_or_never(step::open(&store, repository(), Settings::default(), now)).unwrap();
+        let mut world = Self {
+            store,
+            cell,
+            now,
+            boot: 1,
+            workflows: workflows.iter().map(|(path, text)| ((*path).into(), (*text).into())).collect(),
+            config: config.into(),
+            main: sha('x'),
+            trees: BTreeMap::from([(sha('x'), sha('X'))]),
+            pulls: BTreeMap::new(),
+            reviews: Vec::new(),
+            statuses: BTreeMap::new(),
+            merged: Vec::new(),
+            comments: BTreeMap::new(),
+            deployed: Vec::new(),
+            room: Vec::new(),
+            holding: None,
+            waiting: Vec::new(),
+        };
+        world.boot();
+        world.work();
+        world
+    }
+
+    fn boot(&mut self) {
+        let boot = self.boot_id();
+        self.step(Fact::Booted { boot });
+    }
+
+    fn boot_id(&self) -> Arc<str> {
+        format!("boot-{}", self.boot).into()
+    }
+
+    fn step(&mut self, fact: Fact) -> Option<Reply> {
+        let input = Input { facts: vec![fact], deliveries: Vec::new() };
+        let stepped = now_or_never(step::step(&self.store, &mut self.cell, input, self.now)).unwrap();
+        self.show_pending();
+        stepped.replies.into_iter().next().flatten()
+    }
+
+    /// Statuses are answered at once, so that the stories can look between two steps.
+    fn show_pending(&mut self) {
+        loop {
+            let dispatches = step::dispatch(&mut self.cell, &mut Budget::unlimited(), self.now);
+            let (shows, rest): (Vec<_>, Vec<_>) =
+                dispatches.into_iter().partition(|dispatch| matches!(dispatch.effect, Effect::Show { .. }));
+            self.waiting.extend(rest);
+            if shows.is_empty() {
+                return;
+            }
+            for dispatch in shows {
+                self.answer(&dispatch);
+            }
+        }
+    }
+
+    fn answer(&mut self, dispatch: &Dispatch) {
+        let outcome = self.perform(dispatch);
+        let input =
+            Input { facts: vec![Fact::Outcome { effect: dispatch.key.clone(), outcome }], deliveries: Vec::new() };
+        now_or_never(step::step(&self.store, &mut self.cell, input, self.now)).unwrap();
+    }
+
+    /// Answers every effect until none is left; jobs stay where they are.
+    pub fn work(&mut self) {
+        for _ in 0..1000 {
+            self.show_pending();
+            let dispatches = std::mem::take(&mut self.waiting);
+            if dispatches.is_empty() {
+                match self.cell.wake_at() {
+                    Some(at) if at <= self.now + Duration::from_secs(10) => {
+                        self.now = self.now.max(at);
+                        self.step_clock();
+                        if self.waiting.is_empty() {
+                            continue;
+                        }
+                    }
+                    _ => return,
+                }
+            }
+            for dispatch in dispatches {
+                self.answer(&dispatch);
+            }
+        }
+        panic!("the world does not come to rest");
+    }
+
+    fn step_clock(&mut self) {
+        now_or_never(step::step(&self.store, &mut self.cell, Input::default(), self.now)).unwrap();
+        self.show_pending();
+    }
+
+    /// Runs everything that can run, successfully, until nothing is left to do.
+    pub fn finish(&mut self) {
+        loop {
+            self.work();
+            if self.run_job().is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Runs everything until the pull request is merged.
+    pub fn finish_merge_only(&mut self) {
+        while self.merged.is_empty() {
+            self.work();
+            if self.merged.is_empty() && self.run_job().is_none() {
+                return;
+            }
+        }
+    }
+
+    // What people do.
+
+    pub fn open_pull(&mut self, number: u64, head: char) {
+        self.show_pull(number, head, RepoId(1), "opened");
+    }
+
+    pub fn open_fork(&mut self, number: u64, head: char) {
+        self.show_pull(number, head, RepoId(2), "opened");
+    }
+
+    pub fn push_pull(&mut self, number: u64, head: char) {
+        self.now = self.now + Duration::from_secs(2);
+        self.show_pull(number, head, RepoId(1), "synchronize");
+    }
+
+    fn show_pull(&mut self, number: u64, head: char, from: RepoId, action: &str) {
+        let snapshot = PullSnapshot {
+            number: PullNumber(number),
+            title: format!("pull {number}").into(),
+            standing: PullStanding::Open,
+            draft: false,
+            head_sha: sha(head),
+            head_ref: format!("topic-{number}").into(),
+            head_repo: Some(from),
+            base_ref: RefName::branch("main"),
+            base_sha: self.main,
+            author: user(if from == RepoId(1) { WRITER } else { STRANGER }),
+            updated_at: self.now,
+            head_pushed_at: Some(self.now),
+        };
+        if self.merged.contains(&number) {
+            return;
+        }
+        self.pulls.insert(number, snapshot.clone());
+        let fact = PullFact { pull: snapshot, event: event("pull_request", Some(action)), source: Source::Webhook };
+        self.step(Fact::Pull(fact));
+    }
+
+    pub fn move_main(&mut self, to: char) {
+        self.now = self.now + Duration::from_secs(2);
+        let push = push(self.main, sha(to), self.now);
+        self.trees.insert(sha(to), tree(sha(to), self.main));
+        self.main = sha(to);
+        self.step(Fact::Push(push));
+    }
+
+    pub fn comment(&mut self, number: u64, by: u64, body: &str) {
+        self.now = self.now + Duration::from_secs(2);
+        let id = CommentId(u64::try_from(self.now.as_millis()).unwrap());
+        let comment =
+            Comment { id, pull: PullNumber(number), author: user(by), body: body.into(), created_at: self.now };
+        self.step(Fact::Comment(comment));
+    }
+
+    pub fn approve(&mut self, number: u64, by: u64, head: char) {
+        let id = ReviewId(self.reviews.len() as u64 + 1);
+        let review = Review { id, user: user(by), verdict: Verdict::Approved, commit: Some(sha(head)) };
+        self.reviews.push(review.clone());
+        self.step(Fact::Review { pull: PullNumber(number), review });
+    }
+
+    pub fn click(&mut self, wish: Wish) -> String {
+        match self.step(Fact::Click(Click { by: "octocat".into(), wish })) {
+            Some(Reply::Granted(text)) => text.to_string(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    // What runners do.
+
+    fn ask(&mut self) -> Option<JobOrder> {
+        let labels: Arc<[Arc<str>]> = [Arc::from("ubuntu-latest"), Arc::from("self-hosted")].into();
+        let asked = LeaseAsked {
+            runner: RunnerId::from("runner-1"),
+            boot: Some(self.boot_id()),
+            labels,
+            length: Duration::from_secs(60),
+        };
+        match self.step(Fact::LeaseAsked(asked)) {
+            Some(Reply::Leased(order)) => Some(*order),
+            _ => None,
+        }
+    }
+
+    fn report(&mut self, order: &JobOrder, report: JobReport) {
+        let reply = self.step(Fact::Reported { attempt: order.attempt.clone(), token: order.token, report });
+        assert!(matches!(reply, Some(Reply::Heard { .. })), "{reply:?}");
+    }
+
+    /// Runs the oldest job that waits, successfully. Returns its id.
+    pub fn run_job(&mut self) -> Option<String> {
+        self.end_job(Conclusion::Success, "succeeded")
+    }
+
+    pub fn fail_job(&mut self, reason: &str) {
+        self.end_job(Conclusion::Failure, reason).expect("a job waits");
+    }
+
+    fn end_job(&mut self, conclusion: Conclusion, reason: &str) -> Option<String> {
+        let order = self.ask()?;
+        self.report(&order, JobReport::Started);
+        self.work();
+        let end = JobEnd { conclusion, reason: reason.into(), outputs: Vec::new(), environment_url: None };
+        self.report(&order, JobReport::Ended(end));
+        self.work();
+        Some(order.job_id.to_string())
+    }
+
+    pub fn lose_job(&mut self) {
+        let order = self.ask().expect("a job waits");
+        self.report(&order, JobReport::Started);
+        self.now = self.now + Duration::from_secs(61);
+        self.step_clock();
+        let reply =
+            self.step(Fact::Reported { attempt: order.attempt.clone(), token: order.token, report: JobReport::Alive });
+        assert_eq!(reply, Some(Reply::NotYours));
+    }
+
+    /// Takes jobs and ends them until the one of this id is held.
+    pub fn lease_is_not(&mut self, id: &str) -> bool {
+        let order = self.ask().expect("a job waits");
+        self.report(&order, JobReport::Started);
+        self.work();
+        if &*order.job_id == id {
+            self.holding = Some(order);
+            return false;
+        }
+        let end = JobEnd {
+            conclusion: Conclusion::Success,
+            reason: "succeeded".into(),
+            outputs: Vec::new(),
+            environment_url: None,
+        };
+        self.report(&order, JobReport::Ended(end));
+        true
+    }
+
+    pub fn restart_with_new_boot(&mut self) {
+        self.boot += 1;
+        self.waiting.clear();
+        self.cell = now_or_never(step::open(&self.store, repository(), Settings::default(), self.now)).unwrap();
+        self.boot();
+    }
+
+    // What can be seen.
+
+    pub fn status(&self, head: char) -> String {
+        self.statuses.get(&(sha(head), "greenlight".into())).cloned().unwrap_or_default()
+    }
+
+    pub fn merged(&self) -> Vec<u64> {
+        self.merged.clone()
+    }
+
+    pub fn deployments(&self) -> Vec<String> {
+        self.deployed.iter().map(|(deployment, states)| format!("{}{states}", deployment.environment)).collect()
+    }
+
+    pub fn room(&self) -> Vec<String> {
+        let landed = self.main.short();
+        self.room.iter().map(|line| line.replace(&landed, "M")).collect()
+    }
+
+    pub fn comments(&self, number: u64) -> Vec<String> {
+        self.comments.get(&number).map(|comments| comments.values().cloned().collect()).unwrap_or_default()
+    }
+
+    pub fn audit(&self) -> Vec<String> {
+        self.store.audit.lock().unwrap().clone()
+    }
+
+    pub fn runs_of(&self, name: &str) -> usize {
+        self.cell.repository().runs.values().filter(|run| &*run.suite.event == name).count()
+    }
+
+    // What GitHub, git and the rooms answer.
+
+    fn perform(&mut self, dispatch: &Dispatch) -> Outcome {
+        let answer = match &dispatch.effect {
+            Effect::PrepareMerge { head_sha, .. } => {
+                let files = self.files(sha('m'), tree(*head_sha, self.main));
+                Answer::TestMerge(Box::new(TestMerge { base_sha: self.main, files }))
+            }
+            Effect::ReadCommit { sha, .. } => match self.trees.get(sha) {
+                Some(tree) => Answer::Commit(Box::new(self.files(*sha, *tree))),
+                None => return Outcome::Refused(Refusal::Gone("there is no such commit".into())),
+            },
+            Effect::ReadPermission(user) => {
+                Answer::Permission(if user.id.0 == WRITER { Permission::Write } else { Permission::Read })
+            }
+            Effect::ReadPull(number) => Answer::Pull(Box::new(self.read_pull(number.0))),
+            Effect::Reconcile { .. } => Answer::Reconciled(Box::new(Reconciled {
+                repository: repository(),
+                pulls: Vec::new(),
+                reviews: Vec::new(),
+                comments: Vec::new(),
+                refs: vec![PushFact { source: Source::Read, ..push(Sha::ZERO, self.main, self.now) }],
+                deployments: Vec::new(),
+            })),
+            Effect::Show { sha, context, report, .. } => {
+                let text = format!("{:?}: {}", report.state, report.description);
+                self.statuses
+                    .insert((*sha, context.to_string()), format!("{}{}", text[..1].to_lowercase(), &text[1..]));
+                Answer::Nothing
+            }
+            Effect::Comment { pull, mark, body, .. } => {
+                self.comments.entry(pull.0).or_default().insert(mark.to_string(), body.to_string());
+                Answer::Comment(CommentId(1))
+            }
+            Effect::Merge { pull, head_sha, .. } => return self.merge(pull.0, *head_sha),
+            Effect::CreateDeployment { sha, environment, .. } => {
+                assert!(self.statuses[&(*sha, "greenlight".into())].starts_with("success"));
+                let snapshot = DeploymentSnapshot {
+                    id: DeploymentId(self.deployed.len() as u64 + 1),
+                    sha: *sha,
+                    git_ref: sha.to_string().into(),
+                    task: "deploy".into(),
+                    environment: environment.clone(),
+                    payload: "{}".into(),
+                    key: Some(dispatch.key.clone()),
+                    creator: user(OURS),
+                    maker: DeploymentMaker::Anyone,
+                    state: None,
+                };
+                self.deployed.push((snapshot.clone(), String::new()));
+                Answer::Deployment(Box::new(snapshot))
+            }
+            Effect::ShowDeployment { id, shown } => {
+                let word = match shown.state {
+                    DeploymentState::Queued => "queued",
+                    DeploymentState::InProgress => "in_progress",
+                    DeploymentState::Success => "success",
+                    DeploymentState::Failure => "failure",
+                    _ => "error",
+                };
+                let (_, states) = &mut self.deployed[usize::try_from(id.0).unwrap() - 1];
+                *states = format!("{states} {word}");
+                Answer::Nothing
+            }
+            Effect::Tell { message, .. } => {
+                self.room.push(message.to_string());
+                Answer::Nothing
+            }
+        };
+        Outcome::Done(answer)
+    }
+
+    fn merge(&mut self, number: u64, head: Sha) -> Outcome {
+        let pull = self.pulls.get_mut(&number).unwrap();
+        if pull.head_sha != head {
+            return Outcome::Refused(Refusal::HeadMoved);
+        }
+        let mut bytes = *head.as_bytes();
+        bytes[18] = b'L';
+        let landed = Sha::from_bytes(bytes);
+        let tree = tree(head, self.main);
+        self.now = self.now + Duration::from_secs(2);
+        pull.standing = PullStanding::Merged { commit: Some(landed) };
+        pull.updated_at = self.now;
+        self.trees.insert(landed, tree);
+        let moved = push(self.main, landed, self.now);
+        self.main = landed;
+        self.merged.push(number);
+        let input = Input { facts: vec![Fact::Push(moved)], deliveries: Vec::new() };
+        now_or_never(step::step(&self.store, &mut self.cell, input, self.now)).unwrap();
+        Outcome::Done(Answer::Merged { sha: landed, tree })
+    }
+
+    fn read_pull(&self, number: u64) -> PullRead {
+        PullRead {
+            fact: PullFact {
+                pull: self.pulls[&number].clone(),
+                event: event("pull_request", Some("synchronize")),
+                source: Source::Read,
+            },
+            base_tip: self.main,
+            reviews: self.reviews.clone(),
+            rules: None,
+            verdicts: Vec::new(),
+        }
+    }
+
+    fn files(&self, sha: Sha, tree: Sha) -> CommitFiles {
+        CommitFiles {
+            sha,
+            tree,
+            message: "a change".into(),
+            workflows: self.workflows.clone(),
+            config: Some((".greenlight.yml".into(), self.config.clone())),
+            cibuild: false,
+            changed_paths: None,
+        }
+    }
+}
+
+fn repository() -> RepositoryRef {
+    RepositoryRef { id: RepoId(1), full_name: "acme/app".into(), default_branch: "main".into() }
+}
+
+fn event(name: &str, action: Option<&str>) -> Arc<Event> {
+    Arc::new(Event { name: name.into(), action: action.map(Into::into), payload: "{}".into(), sender: user(WRITER) })
+}
+
+fn push(before: Sha, after: Sha, at: Timestamp) -> PushFact {
+    PushFact {
+        git_ref: RefName::branch("main"),
+        before,
+        after,
+        pushed_at: at,
+        event: event("push", None),
+        source: Source::Webhook,
+    }
+}
