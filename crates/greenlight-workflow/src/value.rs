@@ -83,8 +83,8 @@ impl Value {
     }
 
     /// Returns an object of these entries; of two names that differ only in case the first wins.
-    pub fn object<K: Into<Arc<str>>>(entries: impl IntoIterator<Item = (K, Value)>) -> Value {
-        Value::Object(Arc::new(Object::new(entries)))
+    pub fn object<K: Into<Arc<str>>, V: Into<Value>>(entries: impl IntoIterator<Item = (K, V)>) -> Value {
+        Value::Object(Arc::new(Object::new(entries.into_iter().map(|(key, value)| (key, value.into())))))
     }
 
     /// Returns the property of this name, or Null where there is none or this is no object.

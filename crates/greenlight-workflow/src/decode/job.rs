@@ -85,16 +85,20 @@ fn kind(tree: &Tree, findings: &mut Vec<Finding>) -> JobKind {
 
 fn call_ref(text: &str) -> Option<CallRef> {
     if let Some(path) = text.strip_prefix("./").or_else(|| text.strip_prefix("$/")) {
-        return (!path.is_empty() && !text.contains('@')).then(|| CallRef::Local(path.into()));
+        return (is_workflow_file(path) && !text.contains('@')).then(|| CallRef::Local(path.into()));
     }
     let (name, git_ref) = text.split_once('@')?;
     let mut parts = name.splitn(3, '/');
     let (owner, repo, path) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_right = ![owner, repo, path, git_ref].contains(&"");
+    let is_right = ![owner, repo, git_ref].contains(&"") && is_workflow_file(path);
     is_right.then(|| CallRef::Repository {
         owner: owner.into(),
         repo: repo.into(),
         path: path.into(),
         git_ref: git_ref.into(),
     })
+}
+
+fn is_workflow_file(path: &str) -> bool {
+    [".yml", ".yaml"].iter().any(|end| path.len() > end.len() && path.ends_with(end))
 }
