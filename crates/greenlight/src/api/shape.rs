@@ -1,0 +1,275 @@
+//! The words of `/api/v1`, and what the pages show: plain data, all times as RFC 3339 text, every state with its sentence.
+
+use serde::{Deserialize, Serialize};
+
+/// The repositories that the server looks after.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Repositories {
+    /// By name.
+    pub repositories: Vec<Repository>,
+}
+
+/// One repository.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Repository {
+    /// GitHub's id.
+    pub id: u64,
+    /// "owner/name".
+    pub full_name: String,
+    /// The default branch's name.
+    pub default_branch: String,
+    /// Why its work stands still, where it does.
+    pub trouble: Option<String>,
+}
+
+/// A page of runs, the newest first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Runs {
+    /// The runs.
+    pub runs: Vec<RunLine>,
+    /// Give this as `before` for the next page; nothing at the end.
+    pub next: Option<String>,
+}
+
+/// A run in one line.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunLine {
+    /// "owner/name".
+    pub repository: String,
+    /// Its number within the repository.
+    pub number: u64,
+    /// Its attempt, from 1.
+    pub attempt: u32,
+    /// The workflow's name.
+    pub name: String,
+    /// The workflow file.
+    pub workflow: String,
+    /// The event that started it.
+    pub event: String,
+    /// What it is about ("#3 into main", "main", "deployment 7").
+    pub subject: String,
+    /// The pull request, where it is about one.
+    pub pull: Option<u64>,
+    /// The commit that the result is shown on.
+    pub head_sha: String,
+    /// `waiting`, `queued`, `running`, or how it ended.
+    pub state: String,
+    /// How it ended: success, skipped, failure, cancelled, timed_out or lost.
+    pub conclusion: Option<String>,
+    /// Why it stands so.
+    pub reason: String,
+    /// When it was made.
+    pub created_at: String,
+    /// When it ended.
+    pub ended_at: Option<String>,
+}
+
+/// One run with everything about it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Run {
+    /// What its line says.
+    #[serde(flatten)]
+    pub line: RunLine,
+    /// The commit that is checked out: the test merge of a pull request.
+    pub sha: String,
+    /// Does it wait until somebody with write permission lets it start?
+    pub needs_approval: bool,
+    /// What is wrong with the workflow file, with its carets.
+    pub problem: Option<String>,
+    /// The concurrency group, where it has one.
+    pub concurrency: Option<String>,
+    /// Its jobs, in the file's order.
+    pub jobs: Vec<Job>,
+}
+
+impl std::ops::Deref for Run {
+    type Target = RunLine;
+
+    fn deref(&self) -> &RunLine {
+        &self.line
+    }
+}
+
+/// A job of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Job {
+    /// Its key within the run.
+    pub key: String,
+    /// Its name.
+    pub name: String,
+    /// The context under which GitHub shows it.
+    pub context: String,
+    /// `waiting`, `queued`, `running`, or how it ended.
+    pub state: String,
+    /// Why it stands so.
+    pub reason: String,
+    /// What it asks of a runner.
+    pub labels: Vec<String>,
+    /// Who runs it.
+    pub runner: Option<String>,
+    /// Which try this is, from 1.
+    pub tried: u32,
+    /// When its first step began.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub ended_at: Option<String>,
+    /// The address of what it deployed.
+    pub environment_url: Option<String>,
+    /// Its steps.
+    pub steps: Vec<Step>,
+}
+
+/// A step of a job.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Step {
+    /// From 1.
+    pub number: u32,
+    /// Its name.
+    pub name: String,
+    /// `running`, or how it ended.
+    pub state: String,
+    /// When it began.
+    pub started_at: Option<String>,
+    /// When it ended.
+    pub ended_at: Option<String>,
+    /// Its first line in the log.
+    pub line: Option<u64>,
+}
+
+/// A page of deliveries, the newest first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Deliveries {
+    /// The deliveries.
+    pub deliveries: Vec<Delivery>,
+    /// Give this as `before` for the next page; nothing at the end.
+    pub next: Option<String>,
+}
+
+/// One delivery of a webhook.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Delivery {
+    /// Its place in the order of arrival.
+    pub place: u64,
+    /// GitHub's id for it.
+    pub id: String,
+    /// The event.
+    pub event: String,
+    /// When it came.
+    pub received_at: String,
+    /// `waiting`, `applied`, `ignored`, `unreadable` or `quarantined`.
+    pub state: String,
+    /// Why, in one sentence.
+    pub reason: String,
+}
+
+/// One delivery with its body.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DeliveryWhole {
+    /// What its line says.
+    #[serde(flatten)]
+    pub delivery: Delivery,
+    /// The body as it came; bytes that are no text are replaced.
+    pub body: String,
+}
+
+/// The environments of a repository.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Environments {
+    /// "owner/name".
+    pub repository: String,
+    /// The environments, by name.
+    pub environments: Vec<Environment>,
+    /// Commits that are to be deployed and for which there is no deployment yet.
+    pub wishes: Vec<Wish>,
+}
+
+/// One environment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Environment {
+    /// Its name.
+    pub name: String,
+    /// What is live and who holds it.
+    pub sentence: String,
+    /// The commit that is live.
+    pub live_sha: Option<String>,
+    /// The deployment that holds it.
+    pub locked_by: Option<u64>,
+    /// Why the lock is kept for a person, where it is.
+    pub lock_kept: Option<String>,
+    /// Its deployments, the newest first.
+    pub deployments: Vec<Deployment>,
+}
+
+/// One deployment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Deployment {
+    /// GitHub's id.
+    pub id: u64,
+    /// Where to.
+    pub environment: String,
+    /// What.
+    pub sha: String,
+    /// GitHub's word for its state.
+    pub state: String,
+    /// Why it stands so.
+    pub sentence: String,
+    /// Who made it.
+    pub creator: String,
+    /// The run that carries it out.
+    pub run: Option<u64>,
+    /// Where the deployed thing is.
+    pub url: Option<String>,
+    /// When it was first seen.
+    pub seen_at: String,
+}
+
+/// A commit that is to be deployed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Wish {
+    /// Where to.
+    pub environment: String,
+    /// What.
+    pub sha: String,
+    /// The pull request that it comes from.
+    pub pull: u64,
+    /// `waiting`, `creating`, `created` or `refused`.
+    pub state: String,
+    /// Why.
+    pub sentence: String,
+}
+
+/// Why something stands as it does.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Why {
+    /// What was asked about.
+    pub about: String,
+    /// The answer.
+    pub sentences: Vec<String>,
+}
+
+/// What a wish was answered with, or why a question cannot be.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Answer {
+    /// One sentence.
+    pub message: String,
+}
+
+/// Whether the server can do its work.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Readiness {
+    /// Is nothing in its way?
+    pub ok: bool,
+    /// What it waits for.
+    pub waits: Vec<Wait>,
+}
+
+/// Something that the server waits for.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Wait {
+    /// What is meant ("store", "github", "acme/app").
+    pub what: String,
+    /// Why, in one sentence.
+    pub why: String,
+    /// Since when.
+    pub since: String,
+}

@@ -1,0 +1,124 @@
+//! The verbs: what they take, and which code they end with.
+
+mod client;
+mod emulate;
+mod env;
+mod run;
+mod serve;
+mod settings;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// What the exit codes mean; every verb's help ends with it.
+const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed or refused · 2 wrong usage · 3 the server cannot be reached · 4 there is no such thing";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "greenlight", version, about = "Self-hosted CI and delivery for GitHub in one program.", after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Play the whole loop on this machine: an emulated GitHub, a server, a sample repository.
+    #[command(after_help = example("greenlight demo --once --fast"))]
+    Demo(crate::demo::Args),
+    /// Run the server, with a runner built in.
+    #[command(after_help = example("greenlight serve --config greenlight.toml"))]
+    Serve(Settings),
+    /// Run the emulated GitHub alone, for anybody's tests.
+    #[command(after_help = example("greenlight emulate --listen 127.0.0.1:8080 --data emulated --profile ghes"))]
+    Emulate(emulate::Emulate),
+    /// Show or check the settings.
+    #[command(subcommand, after_help = example("greenlight config show --origin"))]
+    Config(settings::Verb),
+    /// List, watch and steer runs.
+    #[command(subcommand, after_help = example("greenlight run watch 12"))]
+    Run(run::Verb),
+    /// List and unlock environments.
+    #[command(subcommand, after_help = example("greenlight env unlock production"))]
+    Env(env::Verb),
+}
+
+/// Where the settings are.
+#[derive(Debug, Args)]
+pub struct Settings {
+    /// The settings file [default: greenlight.toml, where it is there].
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+/// How the program ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All is well.
+    Done = 0,
+    /// What was asked about failed, or what was asked for was refused.
+    Failed = 1,
+    /// Wrong usage.
+    Usage = 2,
+    /// The server cannot be reached.
+    Unreachable = 3,
+    /// There is no such thing.
+    Missing = 4,
+}
+
+/// Does what the arguments ask for.
+pub fn start(cli: Cli) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the system gives threads to a program that starts");
+    let exit = match runtime.block_on(perform(cli.verb)) {
+        Ok(exit) => exit,
+        Err(error) => {
+            eprintln!("greenlight: {error:#}");
+            error.downcast_ref::<client::ClientError>().map_or(Exit::Failed, client::ClientError::exit)
+        }
+    };
+    // What still runs has been told to end; nothing may hold the program up.
+    runtime.shutdown_background();
+    ExitCode::from(exit as u8)
+}
+
+async fn perform(verb: Verb) -> anyhow::Result<Exit> {
+    match verb {
+        Verb::Demo(args) => crate::demo::run(args).await,
+        Verb::Serve(settings) => serve::serve(settings).await,
+        Verb::Emulate(args) => emulate::emulate(args).await,
+        Verb::Config(verb) => settings::perform(verb),
+        Verb::Run(verb) => run::perform(verb).await,
+        Verb::Env(verb) => env::perform(verb).await,
+    }
+}
+
+fn example(line: &str) -> String {
+    format!("Example:\n  {line}\n\n{EXIT_CODES}")
+}
+
+/// Returns the environment variables that are text.
+fn environment() -> crate::config::Environment {
+    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_has_an_example() {
+        use clap::CommandFactory as _;
+        for verb in Cli::command().get_subcommands() {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example:") && help.contains("Exit codes:"), "`{}` lacks them", verb.get_name());
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! `greenlight run`: the words of gh, about our own runs.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use clap::Subcommand;
+
+use super::Exit;
+use super::client::{Client, Server};
+use crate::api::{segment, shape};
+
+/// How often a watched run is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List runs, the newest first.
+    List {
+        /// How many.
+        #[arg(long, short = 'L', default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=100))]
+        limit: u16,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Show one run with its jobs, and why it stands as it does.
+    View {
+        /// The run's number.
+        number: u64,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Follow a run to its end; ends with 1 if it is not green.
+    Watch {
+        /// The run's number.
+        number: u64,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Print the logs of a run.
+    Logs {
+        /// The run's number.
+        number: u64,
+        /// One job only.
+        #[arg(long, value_name = "JOB")]
+        job: Option<String>,
+        /// Stay until the job is over.
+        #[arg(long, short)]
+        follow: bool,
+        /// Begin with this line.
+        #[arg(long, value_name = "LINE", default_value_t = 1)]
+        from: u64,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Run it again, all its jobs.
+    Rerun {
+        /// The run's number.
+        number: u64,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Stop it.
+    Cancel {
+        /// The run's number.
+        number: u64,
+        #[command(flatten)]
+        server: Server,
+    },
+    /// Let a run from a fork start: exactly this one at its present head.
+    Approve {
+        /// The run's number.
+        number: u64,
+        #[command(flatten)]
+        server: Server,
+    },
+}
+
+pub async fn perform(verb: Verb) -> anyhow::Result<Exit> {
+    match verb {
+        Verb::List { limit, server } => list(limit, server).await,
+        Verb::View { number, server } => view(number, server).await,
+        Verb::Watch { number, server } => watch(number, server).await,
+        Verb::Logs { number, job, follow, from, server } => logs(number, job, follow, from, server).await,
+        Verb::Rerun { number, server } => wish(number, "rerun", server).await,
+        Verb::Cancel { number, server } => wish(number, "cancel", server).await,
+        Verb::Approve { number, server } => wish(number, "approve", server).await,
+    }
+}
+
+async fn list(limit: u16, server: Server) -> anyhow::Result<Exit> {
+    let client = Client::new(&server)?;
+    let found: shape::Runs = match client.repository_named() {
+        Some(repo) => client.get(&format!("/api/v1/repos/{repo}/runs?limit={limit}")).await?,
+        None => client.get(&format!("/api/v1/runs?limit={limit}")).await?,
+    };
+    if server.json {
+        println!("{}", serde_json::to_string(&found)?);
+        return Ok(Exit::Done);
+    }
+    for run in &found.runs {
+        println!("{} #{}  {}  {}  {} ({})", run.repository, run.number, run.state, run.name, run.reason, run.event);
+    }
+    Ok(Exit::Done)
+}
+
+async fn read(client: &Client, number: u64) -> anyhow::Result<(String, shape::Run)> {
+    let repo = client.repository().await?;
+    let path = format!("/api/v1/repos/{repo}/runs/{number}");
+    let run = client.get(&path).await?;
+    Ok((path, run))
+}
+
+async fn view(number: u64, server: Server) -> anyhow::Result<Exit> {
+    let client = Client::new(&server)?;
+    let (_, run) = read(&client, number).await?;
+    if server.json {
+        println!("{}", serde_json::to_string(&run)?);
+        return Ok(Exit::Done);
+    }
+    println!("{} #{} attempt {}: {} — {}", run.repository, run.number, run.attempt, run.state, run.reason);
+    println!("{} on {} at {}", run.name, run.event, run.head_sha);
+    if let Some(problem) = &run.problem {
+        println!("\n{problem}");
+    }
+    for job in &run.jobs {
+        println!("  {}  {}  {}", job.state, job.name, job.reason);
+        for step in &job.steps {
+            println!("    {}. {}  {}", step.number, step.name, step.state);
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn watch(number: u64, server: Server) -> anyhow::Result<Exit> {
+    let client = Client::new(&server)?;
+    let mut told = std::collections::BTreeMap::new();
+    loop {
+        let (_, run) = read(&client, number).await?;
+        for job in &run.jobs {
+            let line = format!("{}  {}  {}", job.state, job.name, job.reason);
+            if told.insert(job.key.clone(), line.clone()).as_ref() != Some(&line) && !server.json {
+                println!("{line}");
+            }
+        }
+        if let Some(conclusion) = &run.conclusion {
+            if server.json {
+                println!("{}", serde_json::to_string(&run)?);
+            } else {
+                println!("#{} {conclusion}: {}", run.number, run.reason);
+            }
+            let is_green = matches!(conclusion.as_str(), "success" | "skipped");
+            return Ok(if is_green { Exit::Done } else { Exit::Failed });
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+async fn logs(number: u64, job: Option<String>, follow: bool, from: u64, server: Server) -> anyhow::Result<Exit> {
+    let client = Client::new(&server)?;
+    let (path, run) = read(&client, number).await?;
+    let keys: Vec<String> = match job {
+        Some(key) => vec![key],
+        None => run.jobs.iter().map(|job| job.key.clone()).collect(),
+    };
+    for key in keys {
+        let address = format!("{path}/jobs/{}/logs?from={from}&follow={follow}", segment(&key));
+        let mut response = client.stream(&address).await?;
+        while let Some(part) = response.chunk().await? {
+            let mut out = std::io::stdout().lock();
+            out.write_all(&part)?;
+            out.flush()?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+async fn wish(number: u64, what: &str, server: Server) -> anyhow::Result<Exit> {
+    let client = Client::new(&server)?;
+    let repo = client.repository().await?;
+    let answer = client.post(&format!("/api/v1/repos/{repo}/runs/{number}/{what}")).await?;
+    if server.json {
+        println!("{}", serde_json::to_string(&answer)?);
+    } else {
+        println!("{}", answer.message);
+    }
+    Ok(Exit::Done)
+}

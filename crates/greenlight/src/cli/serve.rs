@@ -1,0 +1,32 @@
+//! `greenlight serve`: the server, until it is told to end.
+
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::{Exit, Settings, environment};
+use crate::config::Config;
+use crate::server;
+
+/// Runs the server until SIGTERM or SIGINT; a second one ends it at once.
+pub async fn serve(settings: Settings) -> anyhow::Result<Exit> {
+    let config = Config::load(settings.config.as_deref(), &environment())?;
+    start_log(&config.log);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let running = server::start(config).await?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("ending");
+    tokio::select! {
+        () = running.stop() => Ok(Exit::Done),
+        _ = terminate.recv() => Ok(Exit::Failed),
+        _ = interrupt.recv() => Ok(Exit::Failed),
+    }
+}
+
+fn start_log(filter: &str) {
+    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let is_plain = std::env::var_os("NO_COLOR").is_some() || !std::io::IsTerminal::is_terminal(&std::io::stderr());
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(!is_plain).with_writer(std::io::stderr).init();
+}

@@ -1,0 +1,117 @@
+use super::*;
+
+/// Writes the five lines of the guide and their files, then `more`, and reads them.
+fn load(more: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("github.token"), "ghp_sesame\n").unwrap();
+    std::fs::write(dir.path().join("webhook.secret"), "It's a Secret to Everybody\n").unwrap();
+    let text = format!(
+        "url = \"https://ci.example.org\"\n{more}\n[github]\ntoken_file = \"github.token\"\n\
+         webhook_secret_file = \"webhook.secret\"\nrepositories = [\"acme/app\"]\n"
+    );
+    let file = dir.path().join(FILE_NAME);
+    std::fs::write(&file, text).unwrap();
+    Config::load(Some(&file), &environment(variables))
+}
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+fn problem(result: Result<Config, ConfigError>) -> String {
+    result.expect_err("the settings are wrong").problems.join("\n")
+}
+
+#[test]
+fn five_lines_are_enough() {
+    let config = load("", &[]).unwrap();
+    assert_eq!(config.url.as_deref(), Some("https://ci.example.org"));
+    assert_eq!(config.listen.to_string(), "127.0.0.1:4567");
+    assert_eq!(config.pages.listen.to_string(), "127.0.0.1:4568");
+    assert_eq!(&*config.github.api_url, "https://api.github.com");
+    assert_eq!(config.github.repositories, ["acme/app".into()]);
+    assert_eq!(config.github.webhook_secrets[0].expose(), "It's a Secret to Everybody");
+    assert!(matches!(&config.github.identity, Identity::Token(token) if token.expose() == "ghp_sesame"));
+    assert_eq!(config.data, PathBuf::from("data"));
+    assert!(config.runner.slots >= 1 && config.runner.labels.contains(&"ubuntu-latest".into()));
+}
+
+#[test]
+fn a_secret_is_not_printed() {
+    let text = format!("{:?}", load("", &[]).unwrap());
+    assert!(!text.contains("sesame") && !text.contains("Everybody"), "{text}");
+}
+
+#[test]
+fn without_a_webhook_secret_it_does_not_start() {
+    let variables = [("GREENLIGHT_GITHUB__TOKEN", "t"), ("GREENLIGHT_GITHUB__REPOSITORIES", "a/b")];
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(FILE_NAME);
+    std::fs::write(&file, "").unwrap();
+    let told = problem(Config::load(Some(&file), &environment(&variables)));
+    assert!(told.starts_with("there is no webhook secret") && told.contains("github.webhook_secret_file"), "{told}");
+}
+
+#[test]
+fn an_unknown_key_names_the_nearest() {
+    let told = problem(load("lisen = \"127.0.0.1:1\"", &[]));
+    assert!(told.ends_with("greenlight.toml:2: there is no setting lisen; did you mean listen?"), "{told}");
+    let told = problem(load("[page]\nlisten = \"127.0.0.1:1\"", &[]));
+    assert!(told.contains("there is no setting page"), "{told}");
+    let told = problem(load("", &[("GREENLIGHT_GITHUB__TOKEN_FIEL", "x")]));
+    assert!(told.contains("did you mean github.token_file?"), "{told}");
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let config = load("", &[("GREENLIGHT_LISTEN", "127.0.0.1:9"), ("GREENLIGHT_GITHUB__TOKEN", "other")]).unwrap();
+    assert_eq!(config.listen.port(), 9);
+    assert!(matches!(&config.github.identity, Identity::Token(token) if token.expose() == "other"));
+}
+
+#[test]
+fn all_problems_are_told_at_once() {
+    let told = problem(load("listen = \"here\"\n[pages]\nlisten = \"0.0.0.0:80\"\n[runner]\nslots = 0", &[]));
+    for part in ["listen must be an address", "pages.listen must be a loopback", "runner.slots must be a number from 1"] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+}
+
+#[test]
+fn two_webhook_secrets_live_side_by_side() {
+    let config = load("", &[("GREENLIGHT_GITHUB__WEBHOOK_SECRET", "old, new")]).unwrap();
+    assert_eq!(config.github.webhook_secrets, [Secret::new("old").unwrap(), Secret::new("new").unwrap()]);
+    assert!(problem(load("", &[("GREENLIGHT_GITHUB__WEBHOOK_SECRET", "a,b,c")])).contains("one secret, or two"));
+}
+
+#[test]
+fn rooms_are_read() {
+    let config = load(
+        "[rooms.deploys]\nkind = \"webhook\"\nurl = \"https://chat.example.org/in\"\nsecret = \"s\"\n\
+         [rooms.ops]\nkind = \"hubot\"\nurl = \"http://127.0.0.1:9/\"\nroom = \"#ops\"",
+        &[("GREENLIGHT_ROOMS__TALK__KIND", "slack"), ("GREENLIGHT_ROOMS__TALK__URL", "https://hooks.example.com/x")],
+    )
+    .unwrap();
+    assert_eq!(config.rooms.len(), 3);
+    assert!(matches!(&config.rooms[&"ops".into()].kind, RoomKind::Hubot { room } if &**room == "#ops"));
+    assert!(problem(load("[rooms.x]\nkind = \"irc\"\nurl = \"https://a.example\"", &[])).contains("slack, hubot or webhook"));
+}
+
+#[test]
+fn a_value_and_its_file_exclude_each_other() {
+    let told = problem(load("[rooms.x]\nkind = \"slack\"\nurl = \"https://a.example\"\nurl_file = \"u\"", &[]));
+    assert!(told.contains("keep one"), "{told}");
+}
+
+#[test]
+fn what_is_shown_says_where_it_comes_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(FILE_NAME);
+    std::fs::write(&file, "listen = \"127.0.0.1:1\"\n[github]\ntoken = \"sesame\"").unwrap();
+    let shown = show(Some(&file), &environment(&[("GREENLIGHT_PAGES__URL", "https://p.example")])).unwrap();
+    let of = |key: &str| shown.iter().find(|shown| shown.key == key).unwrap();
+    assert_eq!(of("listen").origin, Origin::File { path: file.clone(), line: 1 });
+    assert_eq!(of("pages.url").origin, Origin::Variable("GREENLIGHT_PAGES__URL".into()));
+    assert_eq!(of("data").origin, Origin::Default);
+    assert_eq!(of("github.token").value, "(secret)");
+}

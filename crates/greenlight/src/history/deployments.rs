@@ -1,0 +1,116 @@
+//! Environments as they stand: what is live, who holds them, what waits and why.
+
+use greenlight_core::deployment::{Carrying, DeployWish, Deployment, Environment, WishState};
+use greenlight_core::event::DeploymentState;
+use greenlight_core::repository::Repository;
+
+use super::Refusal;
+use crate::api::shape;
+use crate::server::clock::written;
+use crate::server::repository::Handle;
+
+/// Deployments that are shown for one environment.
+const DEPLOYMENTS_MAX: usize = 20;
+
+/// Returns the environments of a repository.
+pub async fn environments(handle: &Handle) -> Result<shape::Environments, Refusal> {
+    Ok(handle.look(|cell| all(cell.repository())).await?)
+}
+
+fn all(state: &Repository) -> shape::Environments {
+    shape::Environments {
+        repository: state.meta().repository.full_name.to_string(),
+        environments: state.environments.values().map(|environment| shown(state, environment)).collect(),
+        wishes: state.wishes.values().filter(|wish| !matches!(wish.state, WishState::Created(_))).map(wish).collect(),
+    }
+}
+
+fn shown(state: &Repository, environment: &Environment) -> shape::Environment {
+    let here = state.deployments.values().rev().filter(|deployment| deployment.snapshot.environment == environment.name);
+    shape::Environment {
+        name: environment.name.to_string(),
+        sentence: standing(environment),
+        live_sha: environment.live.as_ref().map(|(_, sha)| sha.to_string()),
+        locked_by: environment.lock.as_ref().map(|lock| lock.deployment.0),
+        lock_kept: environment.lock.as_ref().and_then(|lock| lock.kept.as_ref()).map(ToString::to_string),
+        deployments: here.take(DEPLOYMENTS_MAX).map(|deployment| of(state, deployment)).collect(),
+    }
+}
+
+fn standing(environment: &Environment) -> String {
+    let live = match &environment.live {
+        Some((id, sha)) => format!("{} is live, by deployment {id}", sha.short()),
+        None => "nothing was deployed here yet".to_owned(),
+    };
+    match &environment.lock {
+        None => format!("{live}; it is free"),
+        Some(lock) => match &lock.kept {
+            None => format!("{live}; deployment {} holds it since {}", lock.deployment, written(lock.since)),
+            Some(why) => format!("{live}; it stays locked by deployment {} until a person unlocks it: {why}", lock.deployment),
+        },
+    }
+}
+
+fn of(state: &Repository, deployment: &Deployment) -> shape::Deployment {
+    let snapshot = &deployment.snapshot;
+    shape::Deployment {
+        id: snapshot.id.0,
+        environment: snapshot.environment.to_string(),
+        sha: snapshot.sha.to_string(),
+        state: state_of(deployment).to_owned(),
+        sentence: sentence_of(state, deployment),
+        creator: snapshot.creator.login.to_string(),
+        run: match &deployment.state {
+            Carrying::Started { run, .. } => run.map(|run| run.0),
+            _ => None,
+        },
+        url: deployment.wanted.as_ref().and_then(|wanted| wanted.environment_url.as_ref()).map(ToString::to_string),
+        seen_at: written(deployment.seen_at),
+    }
+}
+
+fn state_of(deployment: &Deployment) -> &'static str {
+    let wanted = deployment.wanted.as_ref().map(|wanted| wanted.state);
+    match wanted.or(deployment.snapshot.state).unwrap_or(DeploymentState::Pending) {
+        DeploymentState::Pending => "pending",
+        DeploymentState::Queued => "queued",
+        DeploymentState::InProgress => "in_progress",
+        DeploymentState::Success => "success",
+        DeploymentState::Failure => "failure",
+        DeploymentState::Error => "error",
+        DeploymentState::Inactive => "inactive",
+    }
+}
+
+/// Returns why a deployment stands as it does.
+pub(super) fn sentence_of(state: &Repository, deployment: &Deployment) -> String {
+    if let Some(given_up) = &deployment.given_up {
+        return format!("GitHub does not take its state: {given_up}");
+    }
+    let described = deployment.wanted.as_ref().map(|wanted| wanted.description.to_string()).filter(|text| !text.is_empty());
+    match &deployment.state {
+        Carrying::Watched { reason } => reason.to_string(),
+        Carrying::Waiting => described.unwrap_or_else(|| {
+            let lock = state.environments.get(&deployment.snapshot.environment).and_then(|environment| environment.lock.as_ref());
+            lock.map_or_else(|| "waits for its turn".to_owned(), |lock| format!("waits for deployment {}, which holds the environment", lock.deployment))
+        }),
+        Carrying::Started { .. } => described.unwrap_or_else(|| "is being carried out".to_owned()),
+        Carrying::Done => described.unwrap_or_else(|| "is over".to_owned()),
+    }
+}
+
+fn wish(wish: &DeployWish) -> shape::Wish {
+    let (state, sentence) = match &wish.state {
+        WishState::Waiting { reason } => ("waiting", reason.to_string()),
+        WishState::Creating { .. } => ("creating", "the deployment is being made".to_owned()),
+        WishState::Created(id) => ("created", format!("deployment {id} was made")),
+        WishState::Refused { reason } => ("refused", reason.to_string()),
+    };
+    shape::Wish {
+        environment: wish.environment.to_string(),
+        sha: wish.sha.to_string(),
+        pull: wish.pull.0,
+        state: state.to_owned(),
+        sentence,
+    }
+}

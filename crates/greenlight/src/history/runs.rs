@@ -1,0 +1,235 @@
+//! Runs, jobs, steps and deliveries, from the rows that were written beside the state.
+
+use greenlight_core::fact::RepositoryRef;
+use greenlight_core::id::{AttemptId, PullNumber, RunNumber};
+use greenlight_core::run::{Conclusion, Trust};
+use greenlight_core::step::Cell;
+use greenlight_store::{DeliveryRow, DeliveryState, JobRow, RunQuery, RunRow, StepRow};
+
+use super::sentences::job_reason;
+use super::{Page, Refusal, name_of};
+use crate::api::shape;
+use crate::server::Shared;
+use crate::server::clock::written;
+use crate::server::repository::Handle;
+
+/// Runs that a pull request's page lists.
+const PULL_RUNS_MAX: usize = 50;
+/// Deliveries in quarantine that the first page begins with.
+const QUARANTINED_MAX: usize = 20;
+
+/// Returns a page of runs, the newest first.
+pub async fn runs(shared: &Shared, repository: Option<&RepositoryRef>, page: &Page) -> Result<shape::Runs, Refusal> {
+    let before = page.before.as_deref().map(str::parse).transpose().map_err(|_| Refusal::Wrong("`before` is what `next` said".into()))?;
+    let limit = page.limit() as usize;
+    let query = RunQuery { repo: repository.map(|repository| repository.id), head_sha: None, before, limit };
+    let rows = shared.store.history().runs(&query).await?;
+    let next = (rows.len() == limit).then(|| rows.last().map(|row| row.seq.to_string())).flatten();
+    Ok(shape::Runs { runs: rows.into_iter().map(|row| line(shared, row)).collect(), next })
+}
+
+/// Returns the runs of a pull request, the newest first.
+pub async fn runs_of_pull(shared: &Shared, repository: &RepositoryRef, pull: u64) -> Result<Vec<shape::RunLine>, Refusal> {
+    let rows = shared.store.history().pull_runs(repository.id, PullNumber(pull), PULL_RUNS_MAX).await?;
+    Ok(rows.into_iter().map(|row| line(shared, row)).collect())
+}
+
+/// Returns one run in its latest attempt, with the latest try of each job.
+pub async fn run(shared: &Shared, handle: &Handle, number: u64) -> Result<shape::Run, Refusal> {
+    let reference = handle.reference();
+    let found = shared.store.history().run(reference.id, RunNumber(number)).await?;
+    let missing = || Refusal::Missing(format!("{} has no run {number}", reference.full_name).into());
+    let (row, jobs) = found.and_then(|detail| detail.attempts.into_iter().next()).ok_or_else(missing)?;
+    let mut latest: Vec<JobRow> = Vec::new();
+    for job in jobs {
+        match latest.iter_mut().find(|known| known.attempt.job == job.attempt.job) {
+            Some(known) if known.attempt.tried < job.attempt.tried => *known = job,
+            Some(_) => {}
+            None => latest.push(job),
+        }
+    }
+    let mut shown = Vec::with_capacity(latest.len());
+    for row in latest {
+        let first_lines = shared.logs.shape(&row.attempt).await.ok().flatten().map_or_else(Vec::new, |shape| shape.steps);
+        shown.push(job(row, &first_lines));
+    }
+    let (sha, problem) = (row.sha.to_string(), row.problem.clone());
+    let mut run =
+        shape::Run { line: line(shared, row), sha, needs_approval: false, problem, concurrency: None, jobs: shown };
+    if run.line.conclusion.is_none() {
+        // What only the live state knows: labels, contexts, and why something waits. Without it the rows must do.
+        if let Ok(Some(live)) = handle.look(move |cell| Live::of(cell, RunNumber(number))).await {
+            live.add_to(&mut run);
+        }
+    }
+    Ok(run)
+}
+
+/// Returns the names of a job attempt, its newest try: what its log lies under.
+pub async fn attempt_of(shared: &Shared, handle: &Handle, number: u64, key: &str) -> Result<AttemptId, Refusal> {
+    let reference = handle.reference();
+    let found = shared.store.history().run(reference.id, RunNumber(number)).await?;
+    let jobs = found.and_then(|detail| detail.attempts.into_iter().next()).map_or_else(Vec::new, |(_, jobs)| jobs);
+    let tries = jobs.into_iter().filter(|job| job.attempt.job.as_str() == key);
+    let latest = tries.max_by_key(|job| job.attempt.tried).map(|job| job.attempt);
+    latest.ok_or_else(|| Refusal::Missing(format!("run {number} of {} has no job `{key}`", reference.full_name).into()))
+}
+
+/// Returns a page of deliveries, the newest first; the first page begins with the quarantine.
+pub async fn deliveries(shared: &Shared, page: &Page) -> Result<shape::Deliveries, Refusal> {
+    let history = shared.store.history();
+    let before = page.before.as_deref().map(str::parse).transpose().map_err(|_| Refusal::Wrong("`before` is what `next` said".into()))?;
+    let limit = page.limit() as usize;
+    let mut rows = match before {
+        None => history.quarantined(QUARANTINED_MAX).await?,
+        Some(_) => Vec::new(),
+    };
+    let came = history.deliveries(before, limit).await?;
+    let next = (came.len() == limit).then(|| came.last().map(|row| row.place.to_string())).flatten();
+    rows.extend(came);
+    Ok(shape::Deliveries { deliveries: rows.into_iter().map(delivery_line).collect(), next })
+}
+
+/// Returns one delivery with its body.
+pub async fn delivery(shared: &Shared, id: &str) -> Result<shape::DeliveryWhole, Refusal> {
+    let found = shared.store.history().delivery(id).await?;
+    let detail = found.ok_or_else(|| Refusal::Missing("there is no delivery of this id".into()))?;
+    let body = String::from_utf8_lossy(&detail.body).into_owned();
+    Ok(shape::DeliveryWhole { delivery: delivery_line(detail.row), body })
+}
+
+fn line(shared: &Shared, row: RunRow) -> shape::RunLine {
+    let conclusion = row.conclusion.map(word);
+    shape::RunLine {
+        repository: row.repository.unwrap_or_else(|| name_of(shared, row.repo)),
+        number: row.number.0,
+        attempt: row.attempt,
+        name: row.name,
+        workflow: row.workflow,
+        event: row.event,
+        subject: row.subject,
+        pull: row.pull.map(|pull| pull.0),
+        head_sha: row.head_sha.to_string(),
+        state: conclusion.unwrap_or("running").to_owned(),
+        conclusion: conclusion.map(str::to_owned),
+        reason: row.reason,
+        created_at: written(row.created_at),
+        ended_at: row.completed_at.map(written),
+    }
+}
+
+fn job(row: JobRow, first_lines: &[(u32, u64)]) -> shape::Job {
+    let state = match row.conclusion {
+        Some(conclusion) => word(conclusion),
+        None => match row.state.as_str() {
+            "leased" | "running" => "running",
+            "queued" => "queued",
+            _ => "waiting",
+        },
+    };
+    shape::Job {
+        key: row.attempt.job.to_string(),
+        name: row.name,
+        context: String::new(),
+        state: state.to_owned(),
+        reason: row.reason.unwrap_or_default(),
+        labels: Vec::new(),
+        runner: row.runner,
+        tried: row.attempt.tried,
+        started_at: row.started_at.map(written),
+        ended_at: row.completed_at.map(written),
+        environment_url: None,
+        steps: row.steps.into_iter().map(|row| step(row, first_lines)).collect(),
+    }
+}
+
+fn step(row: StepRow, first_lines: &[(u32, u64)]) -> shape::Step {
+    let state = row.conclusion.map_or_else(|| row.state.clone(), |conclusion| word(conclusion).to_owned());
+    shape::Step {
+        number: row.index + 1,
+        name: row.name,
+        state,
+        started_at: row.started_at.map(written),
+        ended_at: row.completed_at.map(written),
+        line: first_lines.iter().find(|(index, _)| *index == row.index).map(|(_, line)| line + 1),
+    }
+}
+
+/// What the live state adds to a run that is not over.
+struct Live {
+    needs_approval: bool,
+    concurrency: Option<String>,
+    jobs: Vec<LiveJob>,
+}
+
+struct LiveJob {
+    key: String,
+    context: String,
+    labels: Vec<String>,
+    reason: String,
+    environment_url: Option<String>,
+}
+
+impl Live {
+    fn of(cell: &Cell, number: RunNumber) -> Option<Self> {
+        let state = cell.repository();
+        let run = state.runs.get(&number)?;
+        let suite = state.suites.get(&run.suite);
+        let jobs = run.jobs.iter().map(|job| LiveJob {
+            key: job.key.to_string(),
+            context: job.context.to_string(),
+            labels: job.labels.iter().map(ToString::to_string).collect(),
+            reason: job_reason(run, job),
+            environment_url: job.environment_url.as_ref().map(ToString::to_string),
+        });
+        Some(Self {
+            needs_approval: suite.is_some_and(|suite| suite.trust == Trust::Untrusted && !suite.may_run()),
+            concurrency: run.concurrency.as_ref().map(|concurrency| concurrency.group.to_string()),
+            jobs: jobs.collect(),
+        })
+    }
+
+    fn add_to(self, run: &mut shape::Run) {
+        run.needs_approval = self.needs_approval;
+        run.concurrency = self.concurrency;
+        for live in self.jobs {
+            if let Some(job) = run.jobs.iter_mut().find(|job| job.key == live.key) {
+                (job.context, job.labels, job.environment_url) = (live.context, live.labels, live.environment_url);
+                job.reason = match self.needs_approval && job.state != "success" {
+                    true => "waits for an approval".to_owned(),
+                    false => live.reason,
+                };
+            }
+        }
+    }
+}
+
+fn delivery_line(row: DeliveryRow) -> shape::Delivery {
+    let (state, default) = match row.state {
+        DeliveryState::New => ("waiting", "it is looked at next"),
+        DeliveryState::Applied => ("applied", "it was taken in"),
+        DeliveryState::Ignored => ("ignored", "nothing here uses it"),
+        DeliveryState::Unreadable => ("unreadable", "it cannot be read"),
+        DeliveryState::Quarantined => ("quarantined", "the same id came before with another body"),
+    };
+    shape::Delivery {
+        place: row.place,
+        id: row.id.to_string(),
+        event: row.event,
+        received_at: written(row.received_at),
+        state: state.to_owned(),
+        reason: row.reason.unwrap_or_else(|| default.to_owned()),
+    }
+}
+
+/// Returns the word for a conclusion.
+pub fn word(conclusion: Conclusion) -> &'static str {
+    match conclusion {
+        Conclusion::Success => "success",
+        Conclusion::Skipped => "skipped",
+        Conclusion::Failure => "failure",
+        Conclusion::Cancelled => "cancelled",
+        Conclusion::TimedOut => "timed_out",
+        Conclusion::Lost => "lost",
+    }
+}

@@ -1,0 +1,115 @@
+//! Why something stands as it does, in sentences: gathered from where the core wrote them, not thought up here.
+
+use greenlight_core::event::PullStanding;
+use greenlight_core::id::{Context, DeploymentId, PullNumber, RunNumber};
+use greenlight_core::pull::{MergePhase, Pull};
+use greenlight_core::repository::Repository;
+use greenlight_core::run::{Job, JobState, Run};
+
+use super::deployments::sentence_of;
+use super::{About, Refusal};
+use crate::api::shape;
+use crate::server::repository::Handle;
+
+/// The one context that sums a commit up.
+const AGGREGATE: &str = "greenlight";
+
+/// Returns why a pull request, a run or a deployment stands as it does.
+pub async fn why(handle: &Handle, about: About) -> Result<shape::Why, Refusal> {
+    let missing = |what: String| Refusal::Missing(format!("{what} is not known here").into());
+    match about {
+        About::Pull(number) => {
+            let told = handle.look(move |cell| of_pull(cell.repository(), PullNumber(number))).await?;
+            told.ok_or_else(|| missing(format!("pull request #{number}")))
+        }
+        About::Run(number) => {
+            let told = handle.look(move |cell| of_run(cell.repository(), RunNumber(number))).await?;
+            told.ok_or_else(|| missing(format!("run {number}, as something that waits or runs,")))
+        }
+        About::Deployment(id) => {
+            let told = handle.look(move |cell| of_deployment(cell.repository(), DeploymentId(id))).await?;
+            told.ok_or_else(|| missing(format!("deployment {id}")))
+        }
+    }
+}
+
+fn of_pull(state: &Repository, number: PullNumber) -> Option<shape::Why> {
+    let pull = state.pulls.get(&number)?;
+    let snapshot = &pull.snapshot;
+    let mut sentences = Vec::new();
+    match snapshot.standing {
+        PullStanding::Open if snapshot.draft => sentences.push("It is open, as a draft.".to_owned()),
+        PullStanding::Open => sentences.push("It is open.".to_owned()),
+        PullStanding::Closed => sentences.push("It was closed without a merge.".to_owned()),
+        PullStanding::Merged { commit: Some(commit) } => sentences.push(format!("It was merged as {}.", commit.short())),
+        PullStanding::Merged { commit: None } => sentences.push("It was merged.".to_owned()),
+    }
+    if let Some(report) = state.reports.get(&(snapshot.head_sha, Context::from(AGGREGATE))) {
+        sentences.push(format!("{AGGREGATE} at {}: {}.", snapshot.head_sha.short(), report.wanted.description));
+        if let Some(given_up) = &report.given_up {
+            sentences.push(format!("GitHub does not show it: {given_up}."));
+        }
+    }
+    sentences.extend(pull.note.wanted.iter().map(ToString::to_string));
+    sentences.extend(merging(state, pull));
+    let about = format!("#{number} {} into {}", snapshot.title, snapshot.base_ref.short());
+    Some(shape::Why { about, sentences })
+}
+
+fn merging(state: &Repository, pull: &Pull) -> Vec<String> {
+    let Some(branch) = state.branches.get(&pull.snapshot.base_ref) else { return Vec::new() };
+    let mut sentences = Vec::new();
+    if let Some(halted) = &branch.halted {
+        sentences.push(format!("Nothing is merged into {} until a person says so: {halted}.", branch.name.short()));
+    }
+    if let Some(merging) = &branch.merging {
+        let doing = match merging.phase {
+            MergePhase::Reading { .. } => "GitHub is read before the merge",
+            MergePhase::Retesting { .. } => "the base moved, so it is tested again before the merge",
+            MergePhase::Calling { .. } => "the merge is being made",
+        };
+        match merging.pull == pull.snapshot.number {
+            true => sentences.push(format!("It is being merged: {doing}.")),
+            false => sentences.push(format!("#{} is being merged into {} at the moment: {doing}.", merging.pull, branch.name.short())),
+        }
+    }
+    sentences
+}
+
+fn of_run(state: &Repository, number: RunNumber) -> Option<shape::Why> {
+    let run = state.runs.get(&number)?;
+    let mut sentences = vec![run.reason.to_string()];
+    sentences.extend(run.cancelled.iter().map(|why| format!("It is to stop: {why}.")));
+    sentences.extend(run.jobs.iter().map(|job| format!("{}: {}", job.name, job_reason(run, job))));
+    Some(shape::Why { about: format!("run {number} of {}", run.name), sentences })
+}
+
+fn of_deployment(state: &Repository, id: DeploymentId) -> Option<shape::Why> {
+    let deployment = state.deployments.get(&id)?;
+    let about = format!("deployment {id} of {} to {}", deployment.snapshot.sha.short(), deployment.snapshot.environment);
+    Some(shape::Why { about, sentences: vec![sentence_of(state, deployment)] })
+}
+
+/// Returns why a job stands as it does.
+pub(super) fn job_reason(run: &Run, job: &Job) -> String {
+    match &job.state {
+        JobState::Waiting => {
+            let open: Vec<&str> = job.needs.iter().map(|need| &**need).filter(|need| !is_over(run, need)).collect();
+            match (open.is_empty(), &run.concurrency) {
+                (false, _) => format!("waits for {}", open.join(", ")),
+                (true, Some(concurrency)) => format!("waits for the concurrency group {}", concurrency.group),
+                (true, None) => "waits to be started".to_owned(),
+            }
+        }
+        JobState::Queued { .. } => format!("waits for a free runner with {}", job.labels.join(", ")),
+        JobState::Leased(lease) => match &job.cancelled {
+            Some(why) => format!("is being stopped: {why}"),
+            None => format!("runs on {}", lease.runner),
+        },
+        JobState::Completed { reason, .. } => reason.to_string(),
+    }
+}
+
+fn is_over(run: &Run, job_id: &str) -> bool {
+    run.jobs.iter().filter(|job| &*job.job_id == job_id).all(Job::is_over)
+}

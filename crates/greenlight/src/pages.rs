@@ -1,0 +1,130 @@
+//! The pages: plain HTML that works without JavaScript, on a listener of their own that only this machine reaches.
+//!
+//! A page shows what the API says ([`crate::api::shape`]), nothing else. A button submits a wish, as a push submits facts.
+//! Everything is escaped; a page may load our one style sheet and our one module, and nothing besides (S16).
+
+mod actions;
+mod events;
+mod guard;
+mod job;
+mod sgr;
+mod view;
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+
+use crate::history::{self, Page, Refusal};
+use crate::server::Shared;
+use view::{Frame, Shown, html};
+pub(crate) use job::raw as raw_log;
+pub(crate) use view::is_web;
+
+/// Returns the routes of pages and API, behind the checks that both need.
+pub fn routes(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route("/", get(all_runs))
+        .route("/deliveries", get(deliveries))
+        .route("/deliveries/{id}", get(delivery))
+        .route("/{owner}/{repo}", get(repository))
+        .route("/{owner}/{repo}/runs", get(runs))
+        .route("/{owner}/{repo}/runs/{number}", get(run))
+        .route("/{owner}/{repo}/runs/{number}/jobs/{key}", get(job::job))
+        .route("/{owner}/{repo}/runs/{number}/{wish}", post(actions::run))
+        .route("/{owner}/{repo}/environments", get(environments))
+        .route("/{owner}/{repo}/environments/{name}/unlock", post(actions::unlock))
+        .route("/{owner}/{repo}/pulls/{number}", get(pull))
+        .route("/events", get(events::events))
+        .route("/readyz", get(crate::api::readyz))
+        .route("/version", get(crate::api::version))
+        .route("/assets/greenlight.css", get(css))
+        .route("/assets/live.js", get(live))
+        .merge(crate::api::routes())
+        .fallback(async || Shown(Refusal::Missing("there is no such page".into())))
+        .layer(middleware::from_fn_with_state(shared.clone(), guard::guard))
+        .with_state(shared)
+}
+
+async fn all_runs(State(shared): State<Arc<Shared>>, Query(page): Query<Page>) -> Result<Response, Shown> {
+    let found = history::runs(&shared, None, &page).await?;
+    let frame = Frame::new(&shared, "Runs").live();
+    html(&view::Runs { frame, repositories: history::repositories(&shared).repositories, runs: found.runs, next: found.next })
+}
+
+async fn repository(Path((owner, repo)): Path<(String, String)>, State(shared): State<Arc<Shared>>) -> Result<Response, Shown> {
+    let handle = history::handle(&shared, &owner, &repo)?;
+    Ok(axum::response::Redirect::to(&format!("/{}/runs", handle.reference().full_name)).into_response())
+}
+
+async fn runs(
+    Path((owner, repo)): Path<(String, String)>,
+    State(shared): State<Arc<Shared>>,
+    Query(page): Query<Page>,
+) -> Result<Response, Shown> {
+    let handle = history::handle(&shared, &owner, &repo)?;
+    let reference = handle.reference();
+    let found = history::runs(&shared, Some(&reference), &page).await?;
+    let frame = Frame::new(&shared, &format!("Runs of {}", reference.full_name)).of(&reference.full_name).live();
+    html(&view::Runs { frame, repositories: Vec::new(), runs: found.runs, next: found.next })
+}
+
+async fn run(
+    Path((owner, repo, number)): Path<(String, String, u64)>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Response, Shown> {
+    let handle = history::handle(&shared, &owner, &repo)?;
+    let run = history::run(&shared, &handle, number).await?;
+    let title = format!("{} #{} {}", run.line.repository, run.line.number, run.line.name);
+    let frame = Frame::new(&shared, &title).of(&run.line.repository).live();
+    html(&view::RunPage { frame, run })
+}
+
+async fn deliveries(State(shared): State<Arc<Shared>>, Query(page): Query<Page>) -> Result<Response, Shown> {
+    let found = history::deliveries(&shared, &page).await?;
+    let refused = match shared.door.refused.load(std::sync::atomic::Ordering::Relaxed) {
+        0 => "No delivery came".to_owned(),
+        1 => "One delivery came".to_owned(),
+        many => format!("{many} deliveries came"),
+    };
+    let frame = Frame::new(&shared, "Deliveries").live();
+    html(&view::Deliveries { frame, refused, deliveries: found.deliveries, next: found.next })
+}
+
+async fn delivery(Path(id): Path<String>, State(shared): State<Arc<Shared>>) -> Result<Response, Shown> {
+    let whole = history::delivery(&shared, &id).await?;
+    let frame = Frame::new(&shared, &format!("Delivery of {}", whole.delivery.event));
+    html(&view::Delivery { frame, whole })
+}
+
+async fn environments(Path((owner, repo)): Path<(String, String)>, State(shared): State<Arc<Shared>>) -> Result<Response, Shown> {
+    let handle = history::handle(&shared, &owner, &repo)?;
+    let shown = history::environments(&handle).await?;
+    let frame = Frame::new(&shared, &format!("Environments of {}", shown.repository)).of(&shown.repository).live();
+    html(&view::Environments { frame, shown })
+}
+
+async fn pull(
+    Path((owner, repo, number)): Path<(String, String, u64)>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Response, Shown> {
+    let handle = history::handle(&shared, &owner, &repo)?;
+    let name = handle.reference().full_name;
+    let why = history::why(&handle, history::About::Pull(number)).await?;
+    let runs = history::runs_of_pull(&shared, &handle.reference(), number).await?;
+    let frame = Frame::new(&shared, &format!("{name} {}", why.about)).of(&name).live();
+    html(&view::Pull { frame, why, runs })
+}
+
+async fn css() -> Response {
+    ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")], include_str!("../assets/greenlight.css"))
+        .into_response()
+}
+
+async fn live() -> Response {
+    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")], include_str!("../assets/live.js"))
+        .into_response()
+}

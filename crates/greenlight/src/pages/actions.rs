@@ -1,0 +1,43 @@
+//! The buttons: each submits a wish, and shows the sentence that it was answered with where it was denied.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Redirect, Response};
+use greenlight_core::fact::Wish;
+use greenlight_core::id::RunNumber;
+
+use super::view::{Frame, Shown, Told, html};
+use crate::history::{self, Refusal};
+use crate::server::Shared;
+
+/// Who clicked, as it is written down: nobody signs in on this listener.
+const BY: &str = "somebody at this machine";
+
+pub async fn run(
+    Path((owner, repo, number, wish)): Path<(String, String, u64, String)>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Response, Shown> {
+    let wish = history::run_wish(&wish, RunNumber(number))?;
+    submit(&shared, &owner, &repo, wish, &format!("/{owner}/{repo}/runs/{number}")).await
+}
+
+pub async fn unlock(
+    Path((owner, repo, name)): Path<(String, String, String)>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Response, Shown> {
+    submit(&shared, &owner, &repo, Wish::Unlock(name.into()), &format!("/{owner}/{repo}/environments")).await
+}
+
+async fn submit(shared: &Shared, owner: &str, repo: &str, wish: Wish, back: &str) -> Result<Response, Shown> {
+    let handle = history::handle(shared, owner, repo)?;
+    match history::submit(&handle, BY, wish).await {
+        Ok(_) => Ok(Redirect::to(back).into_response()),
+        Err(Refusal::Denied(sentence)) => {
+            let frame = Frame::new(shared, "Not done").of(&handle.reference().full_name);
+            let page = html(&Told { frame, sentence: sentence.to_string(), back: back.to_owned() })?;
+            Ok((axum::http::StatusCode::CONFLICT, page).into_response())
+        }
+        Err(other) => Err(other.into()),
+    }
+}

@@ -1,0 +1,209 @@
+//! The server: the loops between the door and the hands, and how they start and end.
+//!
+//! Started first are the store and the two listeners, so that the first answer comes at once; everything that needs GitHub, git
+//! or time follows in the background and says what it waits for ([`standing`]). A repository has one loop ([`repository`]) that
+//! alone steps it; the inbox ([`inbox`]) feeds it, hands ([`outbox`]) carry out what it wants, the pool ([`pool`]) takes its jobs.
+//! At the end every loop is given a moment to write down what came of what was under way; being killed is just as well.
+
+pub mod clock;
+pub mod standing;
+pub mod feed;
+
+pub mod inbox;
+pub mod repository;
+pub mod directory;
+
+pub mod github;
+pub mod mirrors;
+pub mod outbox;
+
+pub mod board;
+pub mod pool;
+
+pub mod missed;
+pub mod hosted;
+pub mod disk;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use greenlight_core::port::Store;
+use greenlight_github::signature::{SecretsError, Verifier};
+use greenlight_store::{Database, OpenError};
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::Config;
+use crate::intake::{self, Door};
+use crate::pages;
+use crate::rooms::Rooms;
+
+/// How long the loops are given to end.
+const END_WITHIN: Duration = Duration::from_secs(15);
+
+/// What the loops share.
+pub struct Shared {
+    /// The settings.
+    pub config: Config,
+    /// New at every start: leases of the built-in runner under an older one are over.
+    pub boot: Arc<str>,
+    /// The memory.
+    pub store: Arc<Database>,
+    /// The logs of jobs.
+    pub logs: Arc<greenlight_store::Logs>,
+    /// The door that deliveries come through.
+    pub door: Arc<Door>,
+    /// What is in the way.
+    pub standing: Arc<standing::Standing>,
+    /// Tells open pages.
+    pub feed: feed::Feed,
+    /// Jobs that wait for a runner.
+    pub board: board::Board,
+    /// GitHub.
+    pub github: Arc<github::GitHub>,
+    /// The mirrors.
+    pub git: Arc<mirrors::Git>,
+    /// The repositories.
+    pub directory: directory::Directory,
+    /// Deliveries stayed in the store and are to be looked for again.
+    pub rescan: Notify,
+    /// No new job starts: the disk is nearly full.
+    pub jobs_stopped: AtomicBool,
+    /// The server ends.
+    pub stop: CancellationToken,
+    /// The loops.
+    pub tasks: TaskTracker,
+}
+
+/// A server that runs.
+pub struct Running {
+    /// Where the public listener listens.
+    pub public: SocketAddr,
+    /// Where pages and API listen.
+    pub pages: SocketAddr,
+    /// What the loops share.
+    pub shared: Arc<Shared>,
+}
+
+/// The server cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be opened.
+    #[error("the store cannot be opened")]
+    Store(#[source] OpenError),
+    /// The logs cannot be kept.
+    #[error("the folder of the logs cannot be used")]
+    Logs(#[source] greenlight_store::BlobError),
+    /// There is no webhook secret.
+    #[error("no delivery could be verified")]
+    Secrets(#[source] SecretsError),
+    /// GitHub's settings.
+    #[error("GitHub cannot be spoken with")]
+    GitHub(#[source] github::GitHubError),
+    /// The client for rooms.
+    #[error("rooms cannot be spoken with")]
+    Rooms(#[source] reqwest::Error),
+    /// A listener.
+    #[error("cannot listen at {address} (is another server running?)")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Starts the server.
+pub async fn start(config: Config) -> Result<Running, StartError> {
+    let public = listen(config.listen).await?;
+    let private = listen(config.pages.listen).await?;
+    let addresses = (config.listen, config.pages.listen);
+    let shared = share(config).await?;
+    let (public_at, private_at) = (public.local_addr().unwrap_or(addresses.0), private.local_addr().unwrap_or(addresses.1));
+    serve(&shared, public, intake::routes(shared.door.clone()));
+    serve(&shared, private, pages::routes(shared.clone()));
+    let spawn = |name: &'static str, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
+        shared.tasks.spawn(async move {
+            task.await;
+            tracing::debug!("{name} ended");
+        });
+    };
+    spawn("inbox", Box::pin(inbox::run(shared.clone())));
+    spawn("directory", Box::pin(directory::find(shared.clone())));
+    spawn("missed deliveries", Box::pin(missed::run(shared.clone())));
+    spawn("hosted Actions", Box::pin(hosted::run(shared.clone())));
+    spawn("disk", Box::pin(disk::run(shared.clone())));
+    pool::start(&shared);
+    tell_start(&shared.config, public_at, private_at);
+    Ok(Running { public: public_at, pages: private_at, shared })
+}
+
+impl Running {
+    /// Ends the loops, giving each a moment to write down what came of what was under way.
+    pub async fn stop(self) {
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        if tokio::time::timeout(END_WITHIN, self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!("some work did not end within {} s; the next start takes it up", END_WITHIN.as_secs());
+        }
+    }
+}
+
+async fn share(config: Config) -> Result<Arc<Shared>, StartError> {
+    let verifier = Verifier::new(&config.github.webhook_secrets).map_err(StartError::Secrets)?;
+    let github = Arc::new(github::GitHub::new(&config).map_err(StartError::GitHub)?);
+    let rooms = Rooms::new(config.rooms.clone()).map_err(StartError::Rooms)?;
+    let store = Database::open(&config.data).await.map_err(StartError::Store)?;
+    let logs = pool::open_logs(&config).map_err(StartError::Logs)?;
+    let standing = Arc::new(standing::Standing::default());
+    let git = Arc::new(mirrors::Git::new(config.data.join("mirrors"), github.clone(), standing.clone()));
+    let hands = Arc::new(outbox::Hands::new(git.clone(), github.clone(), rooms));
+    let directory = directory::Directory::new(config.github.repositories.clone(), github.clone(), hands);
+    let door: Arc<dyn Store> = store.clone();
+    Ok(Arc::new(Shared {
+        boot: uuid::Uuid::new_v4().to_string().into(),
+        door: Arc::new(Door::new(door, verifier)),
+        store,
+        logs,
+        standing,
+        feed: feed::Feed::default(),
+        board: board::Board::default(),
+        github,
+        git,
+        directory,
+        rescan: Notify::new(),
+        jobs_stopped: AtomicBool::new(false),
+        stop: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+        config,
+    }))
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+fn serve(shared: &Shared, listener: TcpListener, routes: axum::Router) {
+    let stop = shared.stop.clone().cancelled_owned();
+    shared.tasks.spawn(async move {
+        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+            // Without it an answer in two parts waits for the other side's clock; where it is refused it is only slower.
+            let _ = stream.set_nodelay(true);
+        });
+        if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop).await {
+            tracing::error!("a listener ended: {error}");
+        }
+    });
+}
+
+fn tell_start(config: &Config, public: SocketAddr, pages: SocketAddr) {
+    tracing::info!("webhooks: http://{public}/webhooks/github · pages: http://{pages}/");
+    if config.pages.url.is_none() {
+        tracing::info!("statuses carry no links: set pages.url to the address under which people reach the pages");
+    }
+}

@@ -1,0 +1,43 @@
+//! Watches how full the disk is: new jobs stop first, then deliveries, so that what is stored already stays whole (R19).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::Shared;
+
+/// How often.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// From here on no new job starts, in percent.
+const JOBS_STOP: u64 = 90;
+/// From here on no delivery is taken, in percent.
+const INTAKE_STOPS: u64 = 95;
+/// However large the disk, with so much room left all goes on.
+const ROOM_ENOUGH: u64 = 10 << 30;
+/// What is waited for when the disk is full.
+const DISK: &str = "disk";
+
+/// Runs until the server ends.
+pub async fn run(shared: Arc<Shared>) {
+    loop {
+        if let Ok(found) = rustix::fs::statvfs(&shared.config.data) {
+            let (free, whole) = (found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize);
+            let used = (whole - free.min(whole)) * 100 / whole.max(1);
+            judge(&shared, if free > ROOM_ENOUGH { 0 } else { used });
+        }
+        tokio::select! {
+            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = shared.stop.cancelled() => return,
+        }
+    }
+}
+
+fn judge(shared: &Shared, used: u64) {
+    shared.door.set_full(used >= INTAKE_STOPS);
+    shared.jobs_stopped.store(used >= JOBS_STOP, Ordering::Relaxed);
+    match used {
+        INTAKE_STOPS.. => shared.standing.wait(DISK, format!("it is {INTAKE_STOPS} % full: no delivery is taken until there is room")),
+        JOBS_STOP.. => shared.standing.wait(DISK, format!("it is {JOBS_STOP} % full: no new job starts until there is room")),
+        _ => shared.standing.clear(DISK),
+    }
+}

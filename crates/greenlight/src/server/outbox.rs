@@ -1,0 +1,63 @@
+//! Who carries out which effect, and what may still be written.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use greenlight_core::effect::{Dispatch, Outcome, Target};
+use greenlight_core::fact::RepositoryRef;
+use greenlight_core::outbox::Budget;
+use greenlight_core::port;
+use tokio::sync::Semaphore;
+
+use super::clock;
+use super::github::{GitHub, Profile};
+use super::mirrors::Git;
+use crate::rooms::Rooms;
+
+/// Git processes of ours at once: a fetch is mostly waiting, a merge mostly the disk.
+const GIT_MAX: usize = 4;
+/// Lines that go to rooms at once.
+const ROOMS_MAX: usize = 8;
+
+/// The hands of the server.
+pub struct Hands {
+    git: Arc<Git>,
+    github: Arc<GitHub>,
+    rooms: Rooms,
+    git_slots: Semaphore,
+    room_slots: Semaphore,
+    budgets: Mutex<BTreeMap<String, Budget>>,
+}
+
+impl Hands {
+    /// Puts the hands together.
+    pub fn new(git: Arc<Git>, github: Arc<GitHub>, rooms: Rooms) -> Self {
+        let (git_slots, room_slots) = (Semaphore::new(GIT_MAX), Semaphore::new(ROOMS_MAX));
+        Self { git, github, rooms, git_slots, room_slots, budgets: Mutex::default() }
+    }
+
+    /// Uses what the token of this repository may still write.
+    pub fn with_budget<T>(&self, repository: &RepositoryRef, with: impl FnOnce(&mut Budget) -> T) -> T {
+        let whose = self.github.whose_token(repository);
+        let mut budgets = self.budgets.lock().expect("nobody panics while holding the budgets");
+        with(budgets.entry(whose).or_insert_with(|| match self.github.profile() {
+            Profile::GitHubCom => Budget::github_com(clock::now()),
+            Profile::Enterprise => Budget::unlimited(),
+        }))
+    }
+
+    /// Carries out one try.
+    pub async fn perform(&self, repository: &RepositoryRef, dispatch: &Dispatch) -> Outcome {
+        match dispatch.effect.target() {
+            Target::Git => {
+                let _slot = self.git_slots.acquire().await;
+                self.git.perform(repository, dispatch).await
+            }
+            Target::GitHubRead | Target::GitHubWrite => self.github.perform(repository, dispatch).await,
+            Target::Room => {
+                let _slot = self.room_slots.acquire().await;
+                port::Hands::perform(&self.rooms, repository, dispatch).await
+            }
+        }
+    }
+}
