@@ -15,7 +15,7 @@ use crate::id::{DeploymentId, EffectKey, EnvironmentName, PullNumber, RefName, S
 use crate::item::Class;
 use crate::outbox::{Wanted, backoff, remove, want, withdraw};
 use crate::pull::{MergeStanding, Pull};
-use crate::report::{aggregate_context, is_tested_green};
+use crate::report::{self, aggregate_context, is_tested_green};
 use crate::repository::{Repository, Topic};
 use crate::room::tell;
 use crate::run::{Conclusion, Job, JobState, Run, Subject, Suite, SuiteKey, SuitePhase, Trust};
@@ -74,7 +74,14 @@ pub(crate) fn settle_wish(state: &mut Repository, environment: &EnvironmentName,
     let Some(wish) = state.wishes.get(&name) else { return };
     match wish.state.clone() {
         WishState::Created(_) | WishState::Refused { .. } => state.set_alarm(topic, None),
-        WishState::Creating { not_before } => create(state, environment, sha, not_before),
+        WishState::Creating { not_before } => match proof_of(state, &name) {
+            Ok(()) => create(state, environment, sha, not_before),
+            Err(reason) if withdraw(state, &create_key(environment, sha)) => {
+                let wish = state.wishes.get_mut(&name).expect("it was there a line ago");
+                wish.state = WishState::Waiting { reason };
+            }
+            Err(_) => {}
+        },
         WishState::Waiting { reason } => {
             if wish.tree.is_none() && !learn_tree(state, &name) {
                 return;
@@ -157,15 +164,21 @@ pub(crate) fn tree_read(state: &mut Repository, sha: Sha, outcome: &Outcome) {
 /// Is the commit proven: was its tree tested green, or did its own push runs end green? Else why not.
 fn proof_of(state: &Repository, name: &(EnvironmentName, Sha)) -> Result<(), Arc<str>> {
     let Some(wish) = state.wishes.get(name) else { return Err("it is not wished for".into()) };
-    if wish.tree.is_some_and(|tree| state.proofs.contains(&tree)) {
-        return Ok(());
-    }
+    let proven = wish.tree.is_some_and(|tree| state.proofs.contains(&tree));
     let suite = state.suites_at(wish.sha).find(|suite| {
         &*suite.key.event == "push" && matches!(&suite.key.subject, Subject::Ref(name) if name.as_branch().is_some())
     });
     let Some(suite) = suite else {
-        return Err(format!("nothing tested {}; a person must deploy it", wish.sha.short()).into());
+        return match proven {
+            true => Ok(()),
+            false => Err(format!("nothing tested {}; a person must deploy it", wish.sha.short()).into()),
+        };
     };
+    let is_over = |number| state.runs.get(number).is_some_and(Run::is_over);
+    let failed = suite.planned().is_some() && suite.runs.iter().all(is_over) && report::has_failed(state, suite);
+    if proven && !failed {
+        return Ok(());
+    }
     match &suite.phase {
         SuitePhase::Reading { .. } => Err("it waits for the tests of its own push".into()),
         SuitePhase::Stopped { reason, .. } => {
@@ -298,7 +311,7 @@ fn rule_of(state: &Repository, name: &EnvironmentName) -> Option<EnvironmentRule
 pub(crate) fn settle_deployment(state: &mut Repository, id: DeploymentId, now: Timestamp) {
     let Some(deployment) = state.deployments.get(&id) else { return };
     match deployment.state.clone() {
-        Carrying::Waiting => take_on(state, id),
+        Carrying::Waiting => take_on(state, id, now),
         Carrying::Started { token, .. } => follow(state, id, token, now),
         Carrying::Watched { .. } | Carrying::Done => {}
     }
@@ -306,7 +319,7 @@ pub(crate) fn settle_deployment(state: &mut Repository, id: DeploymentId, now: T
 }
 
 /// Decides whether a deployment is ours to carry out; if so it waits for its environment.
-fn take_on(state: &mut Repository, id: DeploymentId) {
+fn take_on(state: &mut Repository, id: DeploymentId, now: Timestamp) {
     if !matches!(state.meta().config, ConfigStanding::Read { config: Ok(_), .. }) {
         return;
     }
@@ -315,6 +328,10 @@ fn take_on(state: &mut Repository, id: DeploymentId) {
     let reason: Option<Arc<str>> =
         if deployment.wanted.is_none() && snapshot.state.is_some_and(DeploymentState::is_final) {
             Some("it was over when it was first seen".into())
+        } else if deployment.wanted.is_none()
+            && matches!(snapshot.state, Some(DeploymentState::Queued | DeploymentState::InProgress))
+        {
+            Some("somebody else is carrying it out".into())
         } else if snapshot.maker == DeploymentMaker::Actions {
             Some("hosted Actions made it, and carries it out".into())
         } else if rule_of(state, &snapshot.environment).is_none() {
@@ -324,13 +341,17 @@ fn take_on(state: &mut Repository, id: DeploymentId) {
         };
     if let Some(reason) = reason {
         let event = deployment.event.clone();
+        if deployment.wanted.is_some() {
+            // It was queued by us, and `.greenlight.yml` changed meanwhile.
+            return end(state, id, Token::default(), End::error(&reason), now);
+        }
         let deployment = state.deployments.get_mut(&id).expect("it was there a line ago");
         deployment.state = Carrying::Watched { reason };
         if let Some(event) = event
             && !snapshot.state.is_some_and(DeploymentState::is_final)
             && snapshot.maker == DeploymentMaker::Anyone
         {
-            begin_suite(state, &snapshot, event, None, None);
+            begin_suite(state, &snapshot, event, None, None, now);
         }
         return;
     }
@@ -390,7 +411,7 @@ pub(crate) fn settle_environment(state: &mut Repository, name: &EnvironmentName,
         Provider::Workflow(file) => (Some(file.clone()), None),
         Provider::Shell(path) => (None, Some((path.clone(), shell_workflow(path)))),
     };
-    begin_suite(state, &snapshot, event, decides, given);
+    begin_suite(state, &snapshot, event, decides, given, now);
     state.note(name.as_str(), format!("deployment {id} of {} begins", snapshot.sha.short()));
     state.touch(Topic::Deployment(id));
     let others: Vec<_> = waiting_in(state, name).collect();
@@ -442,6 +463,7 @@ fn begin_suite(
     event: Arc<Event>,
     decides: Option<Arc<str>>,
     given: Option<(Arc<str>, Arc<str>)>,
+    now: Timestamp,
 ) {
     let key = suite_key(snapshot);
     if state.suites.contains(&key) {
@@ -465,7 +487,7 @@ fn begin_suite(
         approval: None,
         phase: SuitePhase::Reading { trouble: None },
         runs: Vec::new(),
-        requested_at: Timestamp::EPOCH,
+        requested_at: now,
         decides,
         given,
     };
@@ -488,7 +510,7 @@ fn follow(state: &mut Repository, id: DeploymentId, token: Token, now: Timestamp
         }
         SuitePhase::Stopped { reason, .. } => {
             let reason = reason.clone();
-            end(state, id, token, DeploymentState::Error, &reason, None);
+            end(state, id, token, End::error(&reason), now);
         }
         SuitePhase::Planned(_) => {
             let run = suite
@@ -504,14 +526,14 @@ fn follow(state: &mut Repository, id: DeploymentId, token: Token, now: Timestamp
                     let reason = format!(
                         ".github/workflows/{file}.yml does not run on: deployment at this commit, or is not there, so {name} cannot be deployed"
                     );
-                    end(state, id, token, DeploymentState::Error, &reason, None);
+                    end(state, id, token, End::error(&reason), now);
                 }
             }
         }
     }
 }
 
-fn follow_run(state: &mut Repository, id: DeploymentId, token: Token, run: &Run, _now: Timestamp) {
+fn follow_run(state: &mut Repository, id: DeploymentId, token: Token, run: &Run, now: Timestamp) {
     if let Some(deployment) = state.deployments.get_mut(&id) {
         deployment.state = Carrying::Started { token, run: Some(run.number) };
     }
@@ -529,27 +551,29 @@ fn follow_run(state: &mut Repository, id: DeploymentId, token: Token, run: &Run,
         None => {
             show(state, id, DeploymentState::Queued, "waits for a runner", link, None);
         }
-        Some(Conclusion::Success) => end_with(state, id, token, DeploymentState::Success, &run.reason, link, url),
+        Some(Conclusion::Success) => {
+            let ended = End { result: DeploymentState::Success, reason: &run.reason, link, environment_url: url };
+            end(state, id, token, ended, now);
+        }
         Some(Conclusion::Lost) => {
             let (result, text) = DEPLOYMENT_UNKNOWN;
             keep_lock(state, id, token, text);
-            end_with(state, id, token, result, text, link, None);
+            end(state, id, token, End { result, reason: text, link, environment_url: None }, now);
         }
         Some(Conclusion::Cancelled) if run.jobs.iter().any(was_interrupted) => {
             let (result, text) = DEPLOYMENT_UNKNOWN;
             keep_lock(state, id, token, text);
-            end_with(state, id, token, result, &format!("{text}: {}", run.reason), link, None);
+            let reason = format!("{text}: {}", run.reason);
+            end(state, id, token, End { result, reason: &reason, link, environment_url: None }, now);
         }
-        Some(Conclusion::Skipped) => end_with(
-            state,
-            id,
-            token,
-            DeploymentState::Error,
-            "every job was skipped, so nothing was deployed",
-            link,
-            None,
-        ),
-        Some(_) => end_with(state, id, token, DeploymentState::Failure, &run.reason, link, url),
+        Some(Conclusion::Skipped) => {
+            let reason = "every job was skipped, so nothing was deployed";
+            end(state, id, token, End { link, ..End::error(reason) }, now);
+        }
+        Some(_) => {
+            let ended = End { result: DeploymentState::Failure, reason: &run.reason, link, environment_url: url };
+            end(state, id, token, ended, now);
+        }
     }
 }
 
@@ -561,27 +585,23 @@ fn was_interrupted(job: &Job) -> bool {
     matches!(&job.state, JobState::Completed { conclusion: Conclusion::Cancelled, started_at: Some(_), .. })
 }
 
-fn end(
-    state: &mut Repository,
-    id: DeploymentId,
-    token: Token,
+/// How a deployment ended.
+struct End<'a> {
     result: DeploymentState,
-    reason: &str,
+    reason: &'a str,
     link: Option<Link>,
-) {
-    end_with(state, id, token, result, reason, link, None);
+    environment_url: Option<Arc<str>>,
+}
+
+impl<'a> End<'a> {
+    fn error(reason: &'a str) -> Self {
+        Self { result: DeploymentState::Error, reason, link: None, environment_url: None }
+    }
 }
 
 /// Ends a deployment: its state is shown, its lock freed unless it is kept, the room told, and the next environment wants the commit.
-fn end_with(
-    state: &mut Repository,
-    id: DeploymentId,
-    token: Token,
-    result: DeploymentState,
-    reason: &str,
-    link: Option<Link>,
-    environment_url: Option<Arc<str>>,
-) {
+fn end(state: &mut Repository, id: DeploymentId, token: Token, end: End<'_>, now: Timestamp) {
+    let End { result, reason, link, environment_url } = end;
     show(state, id, result, reason, link, environment_url.clone());
     let Some(deployment) = state.deployments.get_mut(&id) else { return };
     deployment.state = Carrying::Done;
@@ -598,7 +618,7 @@ fn end_with(
         if let Some(environment) = state.environments.get_mut(&name) {
             environment.live = Some((id, sha));
         }
-        wish_for_next(state, &name, sha);
+        wish_for_next(state, &name, sha, now);
     }
     free(state, &name, id, token);
 }
@@ -666,7 +686,7 @@ pub(crate) fn unlock(state: &mut Repository, name: &EnvironmentName, by: &str) -
 }
 
 /// An environment succeeded with a commit: those that come after it want the commit, once all that they come after have it.
-fn wish_for_next(state: &mut Repository, done: &EnvironmentName, sha: Sha) {
+fn wish_for_next(state: &mut Repository, done: &EnvironmentName, sha: Sha, now: Timestamp) {
     let Some(config) = state.config() else { return };
     let Some(pull) = state.wishes.get(&(done.clone(), sha)).map(|wish| wish.pull) else { return };
     for rule in config.environments.iter().filter(|rule| rule.after.contains(done)) {
@@ -679,7 +699,7 @@ fn wish_for_next(state: &mut Repository, done: &EnvironmentName, sha: Sha) {
                 })
         });
         if all {
-            wish(state, &rule.name, sha, pull, Timestamp::EPOCH);
+            wish(state, &rule.name, sha, pull, now);
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::pull::{Branch, MergeStanding, Note, Pull};
 use crate::repository::{Repository, Topic};
 use crate::run::{Conclusion, Subject, Suite, SuiteKey, SuitePhase, Trust};
 use crate::time::{Duration, Timestamp};
-use crate::{command, deploy, merge, outbox, plan, report, schedule, trust};
+use crate::{command, deploy, forget, merge, outbox, plan, report, schedule, trust};
 
 /// How often GitHub is compared with (R5).
 pub const RECONCILE_EVERY: Duration = Duration::from_secs(600);
@@ -91,6 +91,7 @@ fn settle_repository(state: &mut Repository, now: Timestamp) {
     let due = state.meta().reconciled_at.map_or(now, |at| at + RECONCILE_EVERY);
     if due <= now {
         reconcile(state, now);
+        forget::forget(state, now);
     }
     state.set_alarm(Topic::Repository, Some(if due <= now { now + RECONCILE_EVERY } else { due }));
     let name = state.default_branch();
@@ -124,7 +125,10 @@ fn config_read(state: &mut Repository, files: &CommitFiles) {
     if state.meta().config == standing {
         return;
     }
-    let same = matches!((&state.meta().config, &standing), (ConfigStanding::Read { config: one, .. }, ConfigStanding::Read { config: other, .. }) if one == other);
+    let same = match (&state.meta().config, &standing) {
+        (ConfigStanding::Read { config: one, .. }, ConfigStanding::Read { config: other, .. }) => one == other,
+        _ => false,
+    };
     state.meta_mut().config = standing;
     if !same {
         state.touch_all();
@@ -452,8 +456,13 @@ fn stop_suite(state: &mut Repository, key: &SuiteKey, reason: &str, now: Timesta
             plan::stop(state, key, Conclusion::Cancelled, &format!("cancelled: {reason}"));
         }
         SuitePhase::Planned(_) => {
+            let active = runs.iter().any(|number| state.runs.get(number).is_some_and(|run| !run.is_over()));
             for number in runs {
                 schedule::cancel_run(state, number, reason, now);
+            }
+            // What ended before keeps its results; what was cut short begins anew if its head comes back.
+            if active {
+                plan::stop(state, key, Conclusion::Cancelled, &format!("cancelled: {reason}"));
             }
         }
         SuitePhase::Stopped { .. } => {}

@@ -33,6 +33,7 @@ pub mod merge;
 pub mod deploy;
 
 pub mod command;
+pub mod forget;
 
 pub mod engine;
 

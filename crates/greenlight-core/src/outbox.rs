@@ -233,7 +233,7 @@ pub fn dispatch(state: &mut Repository, budget: &mut Budget, now: Timestamp) -> 
 fn is_awaiting(state: &Repository, item: &Item) -> bool {
     item.after_success.as_ref().is_some_and(|awaited| {
         let accepted = state.reports.get(awaited).and_then(|report| report.accepted.as_ref());
-        !accepted.is_some_and(|shown| shown.state == ReportState::Success)
+        accepted.is_none_or(|shown| shown.state != ReportState::Success)
     })
 }
 

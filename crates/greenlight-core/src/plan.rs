@@ -90,7 +90,10 @@ pub(crate) fn files_read(state: &mut Repository, effect_key: &EffectKey, outcome
             stop(state, &key, Conclusion::Failure, &format!("conflicts with {base}"));
         }
         Outcome::Refused(refusal) => {
-            stop(state, &key, Conclusion::Failure, &format!("the commit cannot be read: {}", refusal.reason()))
+            if let (Refusal::HeadMoved, Some(number)) = (refusal, state.suites.get(&key).and_then(Suite::pull)) {
+                want(state, Wanted::now(format!("read-pull:{number}"), Class::Read, Effect::ReadPull(number)));
+            }
+            stop(state, &key, Conclusion::Failure, &format!("the commit cannot be read: {}", refusal.reason()));
         }
         Outcome::Later { reason, .. } | Outcome::Unknown { reason } => {
             if let Some(suite) = state.suites.get_mut(&key) {
@@ -374,9 +377,9 @@ pub(crate) fn contexts(state: &Repository, suite: &Suite, run: &Run, needs: Opti
     let inputs = event.get("inputs").clone();
     Contexts::new()
         .with("github", github(state, suite, run, event))
-        .with("needs", needs.unwrap_or_else(|| Value::object::<&str>([])))
-        .with("inputs", if inputs.is_null() { Value::object::<&str>([]) } else { inputs })
-        .with("vars", Value::object::<&str>([]))
+        .with("needs", needs.unwrap_or_else(|| Value::Object(Arc::default())))
+        .with("inputs", if inputs.is_null() { Value::Object(Arc::default()) } else { inputs })
+        .with("vars", Value::Object(Arc::default()))
 }
 
 /// Returns the `github` context, as far as it does not depend on the runner.

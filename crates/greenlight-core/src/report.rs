@@ -354,6 +354,12 @@ pub(crate) fn is_tested_green(state: &Repository, suite: &Suite) -> bool {
             .any(|job| job.conclusion() == Some(Conclusion::Success))
 }
 
+/// Did any run of the suite's present attempt end as anything but green?
+pub(crate) fn has_failed(state: &Repository, suite: &Suite) -> bool {
+    let conclusions = suite.runs.iter().filter_map(|number| state.runs.get(number).and_then(Run::conclusion));
+    conclusions.into_iter().any(|conclusion| !conclusion.is_green())
+}
+
 /// Was the aggregate accepted by GitHub as a success, and is it one still?
 pub(crate) fn is_green_on_github(state: &Repository, sha: Sha) -> bool {
     state.reports.get(&(sha, aggregate_context())).is_some_and(|report| {

@@ -243,6 +243,8 @@ impl Repository {
         for entity in entities {
             state.take_in(entity);
         }
+        // At start GitHub is compared with, whenever that was done last (R5).
+        state.meta.reconciled_at = None;
         state.touch_all();
         state
     }

@@ -51,7 +51,7 @@ pub fn spoken(length: Duration) -> impl fmt::Display {
     match seconds {
         0 => format!("{}.{} s", 0, millis / 100),
         1..60 => format!("{seconds} s"),
-        60..3600 if seconds % 60 == 0 => format!("{} min", seconds / 60),
+        60..3600 if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
         60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
         _ => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
     }
