@@ -2,7 +2,7 @@
 
 use crate::decode;
 use crate::expression::Scope;
-use crate::finding::Finding;
+use crate::finding::{Finding, put_in_order};
 use crate::template::{Condition, Template, Tree};
 use crate::value::Value;
 use crate::workflow::Step;
@@ -104,7 +104,7 @@ pub fn parse_action(path: &str, text: &str) -> ParsedAction {
         let manifest = manifest(path, &tree, &mut findings);
         manifest.filter(|_| !findings.iter().any(Finding::is_error))
     });
-    findings.sort_by_key(|finding| (finding.span.line, finding.span.column));
+    put_in_order(&mut findings);
     ParsedAction { manifest, findings }
 }
 

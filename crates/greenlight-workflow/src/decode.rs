@@ -11,7 +11,7 @@ mod trigger;
 
 use std::sync::Arc;
 
-use crate::finding::{Finding, Span};
+use crate::finding::{Finding, Span, put_in_order};
 use crate::permission::{PermissionLevel, Permissions};
 use crate::template::{Template, Tree};
 use crate::workflow::{Defaults, Document, Parsed, Workflow};
@@ -25,7 +25,7 @@ pub(crate) fn workflow(path: &str, text: &str, limits: &yaml::Limits) -> Parsed 
         let document = document(path, tree, &mut findings);
         (!findings.iter().any(Finding::is_error)).then(|| Workflow::new(document))
     });
-    findings.sort_by_key(|finding| (finding.span.line, finding.span.column));
+    put_in_order(&mut findings);
     Parsed { workflow, findings }
 }
 

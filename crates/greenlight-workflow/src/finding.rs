@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 /// How many letters of a source line are shown.
 const LINE_SHOWN_MAX: usize = 160;
 
+/// How many findings of one file are kept.
+pub const FINDINGS_MAX: usize = 500;
+
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
@@ -125,6 +128,18 @@ fn excerpt(source: &str, column: usize) -> (String, String) {
         .map(|letter| if letter.is_control() { ' ' } else { letter })
         .collect();
     (shown, " ".repeat(at - from))
+}
+
+/// Puts findings in the order of the file, and keeps the first ones of too many. An error stays an error: where the file is
+/// refused, the findings that are kept say so.
+pub(crate) fn put_in_order(findings: &mut Vec<Finding>) {
+    findings.sort_by_key(|finding| (finding.span.line, finding.span.column));
+    let left_out = findings.len().saturating_sub(FINDINGS_MAX);
+    let refused_later = findings.iter().skip(FINDINGS_MAX).find(|finding| finding.is_error()).cloned();
+    findings.truncate(FINDINGS_MAX);
+    if let Some(last) = findings.last_mut().filter(|_| left_out > 0) {
+        *last = refused_later.unwrap_or_else(|| last.clone()).with_help(format!("and {left_out} more findings"));
+    }
 }
 
 /// Returns the known name that comes closest to a mistyped one, if any is close enough to be meant.

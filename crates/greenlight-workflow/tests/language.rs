@@ -387,6 +387,25 @@ fn a_condition_that_always_holds_is_a_warning_only() {
 }
 
 #[test]
+fn what_github_ignores_is_a_warning_only() {
+    let text = "on:\n  workflow_dispatch:\n    input: {}\n    inputs:\n      a: { type: choice, options: [x], default: y }\njobs:\n  a:\n    runs-on: x\n    steps: [{run: x}]\n";
+    let parsed = parse_workflow("ci.yml", text);
+    assert!(parsed.workflow.is_some());
+    assert_eq!(
+        parsed.findings.iter().map(|finding| finding.code).collect::<Vec<_>>(),
+        ["ignored-key", "input-default"]
+    );
+}
+
+#[test]
+fn too_many_findings_are_cut() {
+    let keys: String = (0..2_000).map(|at| format!("wrong{at}: x\n")).collect();
+    let found = findings(&keys);
+    assert_eq!(found.len(), 500);
+    assert_eq!(found[499].help.as_deref(), Some("and 1502 more findings"));
+}
+
+#[test]
 fn aliases_stand_for_what_they_name() {
     let workflow = read(
         "on: push\njobs:\n  a: &job\n    runs-on: x\n    env: &env { A: one }\n    steps: [{run: x, env: *env}]\n  b: *job\n",

@@ -34,6 +34,9 @@ fn is_known(name: &Template, findings: &mut Vec<Finding>) -> bool {
 
 fn event(key: &Template, tree: &Tree, findings: &mut Vec<Finding>) -> EventTrigger {
     let name = key.source();
+    if name == "workflow_dispatch" {
+        warn_of_ignored_keys(tree, findings);
+    }
     let patterns = |key: &str| Patterns::new(texts(tree.get(key)));
     EventTrigger {
         name: name.into(),
@@ -49,6 +52,14 @@ fn event(key: &Template, tree: &Tree, findings: &mut Vec<Finding>) -> EventTrigg
         secrets: secrets(tree.get("secrets")),
         outputs: outputs(tree.get("outputs")),
         span: key.span(),
+    }
+}
+
+/// GitHub reads nothing but the inputs here and says nothing about the rest.
+fn warn_of_ignored_keys(tree: &Tree, findings: &mut Vec<Finding>) {
+    for (key, _) in tree.entries().iter().filter(|(key, _)| key.source() != "inputs") {
+        let message = format!("'{}' means nothing under workflow_dispatch and is ignored", key.source());
+        findings.push(Finding::warning("ignored-key", key.span(), message).with_help("known here: inputs"));
     }
 }
 
@@ -139,6 +150,10 @@ fn check_input(input: &Input, span: Span, findings: &mut Vec<Finding>) {
         let message = "Input type is not 'choice', but 'options' is defined";
         findings.push(Finding::error("input-options", span, message));
     }
+    if let Some(default) = input.default.as_ref().filter(|default| is_choice && !is_option(input, default)) {
+        let message = format!("The default '{}' of input '{}' is none of its options", default.source(), input.name);
+        findings.push(Finding::warning("input-default", default.span(), message));
+    }
     let Some((default, value)) = input.default.as_ref().and_then(|default| Some((default, default.as_literal()?)))
     else {
         return;
@@ -146,16 +161,17 @@ fn check_input(input: &Input, span: Span, findings: &mut Vec<Finding>) {
     let fits = match input.kind {
         InputKind::Boolean => matches!(value, Value::Bool(_)) || matches!(value.as_str(), Some("true" | "false")),
         InputKind::Number => !value.coerce_number().is_nan() && !matches!(value, Value::Bool(_)),
-        InputKind::Choice => {
-            input.options.is_empty() || input.options.iter().any(|option| **option == *value.coerce_string())
-        }
-        InputKind::String | InputKind::Environment => true,
+        InputKind::Choice | InputKind::String | InputKind::Environment => true,
     };
     if !fits {
         let message =
             format!("The default '{}' of input '{}' does not fit its type", value.coerce_string(), input.name);
         findings.push(Finding::error("input-default", default.span(), message));
     }
+}
+
+fn is_option(input: &Input, default: &Template) -> bool {
+    default.is_expression() || input.options.is_empty() || input.options.iter().any(|option| option == default.source())
 }
 
 fn secrets(tree: Option<&Tree>) -> Vec<SecretInput> {
