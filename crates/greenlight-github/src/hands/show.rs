@@ -1,0 +1,182 @@
+//! A report on a commit, as a status or as a check run.
+
+use std::sync::Arc;
+
+use greenlight_core::effect::{Answer, Outcome, Refusal};
+use greenlight_core::id::{Context, Sha};
+use greenlight_core::shown::{ReportForm, ReportState, ShownReport, description};
+use serde_json::{Value, json};
+
+use super::Try;
+use super::ending::{Writing, not_read_back};
+use crate::client::{CallError, Request, segment};
+use crate::shape::{CheckRunShape, StatusShape};
+
+/// Longest summary of a check run.
+const SUMMARY_SIZE_MAX: usize = 65_535;
+/// What GitHub says when a commit has a thousand statuses of one context.
+const STATUS_LIMIT: &str = "reached the maximum number of statuses";
+/// What GitHub says of a commit that it does not know, or not yet.
+const NO_COMMIT: &str = "No commit found";
+
+impl Try<'_> {
+    pub(super) async fn show(
+        &self,
+        sha: Sha,
+        context: &Context,
+        report: &ShownReport,
+        check_run: Option<u64>,
+    ) -> Outcome {
+        let shown = match report.form {
+            ReportForm::Status => self.show_status(sha, context, report).await,
+            ReportForm::CheckRun => self.show_check_run(sha, context, report, check_run).await,
+        };
+        shown.unwrap_or_else(|error| self.not_shown(error))
+    }
+
+    fn not_shown(&self, error: CallError) -> Outcome {
+        let writing = Writing { tried: self.tried };
+        match &error {
+            CallError::Rejected { status: 422, message, .. } if message.contains(STATUS_LIMIT) => {
+                Outcome::Refused(Refusal::StatusLimit)
+            }
+            CallError::Rejected { status: 422, message, .. } if message.contains(NO_COMMIT) => {
+                writing.unseen(message.clone())
+            }
+            _ => writing.failed(error),
+        }
+    }
+
+    async fn show_status(&self, sha: Sha, context: &Context, report: &ShownReport) -> Result<Outcome, CallError> {
+        let mut body = json!({
+            "state": status_state(report.state),
+            "context": context.as_str(),
+            "description": &*description(&report.description),
+        });
+        if let Some(address) = self.address(report.link.as_ref()) {
+            body["target_url"] = address.into();
+        }
+        if self.confirm {
+            match self.status_now(sha, context).await {
+                Ok(Some(status)) if is_same_status(&status, &body) => return Ok(Outcome::Done(Answer::Nothing)),
+                Ok(_) => {}
+                Err(error) => return Ok(not_read_back(&error)),
+            }
+        }
+        self.client.call(self.on(), &Request::post(self.path(&format!("/statuses/{sha}"))?, body)).await?;
+        Ok(Outcome::Done(Answer::Nothing))
+    }
+
+    /// Contexts do not differ by case.
+    async fn status_now(&self, sha: Sha, context: &Context) -> Result<Option<StatusShape>, CallError> {
+        let path = self.path(&format!("/commits/{sha}/status?per_page=100"))?;
+        let statuses: Vec<StatusShape> = self.client.list(self.on(), &path, Some("statuses")).await?;
+        Ok(statuses.into_iter().find(|status| status.context.eq_ignore_ascii_case(context.as_str())))
+    }
+
+    async fn show_check_run(
+        &self,
+        sha: Sha,
+        context: &Context,
+        report: &ShownReport,
+        known: Option<u64>,
+    ) -> Result<Outcome, CallError> {
+        let mut known = known;
+        if self.confirm && known.is_none() {
+            match self.check_run_made_before(sha, context).await {
+                Ok(found) => known = found,
+                Err(error) => return Ok(not_read_back(&error)),
+            }
+        }
+        if let Some(id) = known {
+            let path = self.path(&format!("/check-runs/{id}"))?;
+            // Writing the same twice is harmless: there is nothing to read back.
+            match self.client.call(self.on(), &Request::patch(path, self.check_run_body(context, report))).await {
+                Ok(_) => return Ok(Outcome::Done(Answer::CheckRun(id))),
+                // GitHub deletes the oldest of too many; then there is a new one to be made.
+                Err(CallError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut body = self.check_run_body(context, report);
+        body["head_sha"] = sha.to_string().into();
+        body["external_id"] = self.key.as_str().into();
+        let answer = self.client.call(self.on(), &Request::post(self.path("/check-runs")?, body)).await?;
+        let made: CheckRunShape = answer.json()?;
+        Ok(Outcome::Done(Answer::CheckRun(made.id)))
+    }
+
+    /// Finds the check run that an earlier try of this effect made, or one of ours by this name.
+    async fn check_run_made_before(&self, sha: Sha, context: &Context) -> Result<Option<u64>, CallError> {
+        let name = segment(context.as_str());
+        let path = self.path(&format!("/commits/{sha}/check-runs?check_name={name}&filter=all&per_page=100"))?;
+        let runs: Vec<CheckRunShape> = self.client.list(self.on(), &path, Some("check_runs")).await?;
+        let by_key = runs.iter().find(|run| run.external_id.as_deref() == Some(self.key.as_str()));
+        let own_app = self.client.app_id();
+        let by_name = || {
+            runs.iter().filter(|run| *run.name == *context.as_str()).find(|run| {
+                let app = run.app.as_ref().and_then(|app| app.id).map(|id| id.to_string());
+                app.is_some() && app.as_deref() == own_app
+            })
+        };
+        Ok(by_key.or_else(by_name).map(|run| run.id))
+    }
+
+    fn check_run_body(&self, context: &Context, report: &ShownReport) -> Value {
+        let summary = report.summary.clone().unwrap_or_else(|| report.description.clone());
+        let mut body = json!({
+            "name": context.as_str(),
+            "output": { "title": &*description(&report.description), "summary": clipped(&summary) },
+        });
+        match check_state(report.state) {
+            CheckState::Going(status) => body["status"] = status.into(),
+            CheckState::Over(conclusion) => {
+                body["status"] = "completed".into();
+                body["conclusion"] = conclusion.into();
+            }
+        }
+        if let Some(address) = self.address(report.link.as_ref()) {
+            body["details_url"] = address.into();
+        }
+        body
+    }
+}
+
+/// GitHub has no word for "stopped" among its statuses; "error" says that the code is not to blame.
+fn status_state(state: ReportState) -> &'static str {
+    match state {
+        ReportState::Pending | ReportState::Running => "pending",
+        ReportState::Success | ReportState::Skipped => "success",
+        ReportState::Failure => "failure",
+        ReportState::Cancelled | ReportState::Error => "error",
+    }
+}
+
+enum CheckState {
+    Going(&'static str),
+    Over(&'static str),
+}
+
+fn check_state(state: ReportState) -> CheckState {
+    match state {
+        ReportState::Pending => CheckState::Going("queued"),
+        ReportState::Running => CheckState::Going("in_progress"),
+        ReportState::Success => CheckState::Over("success"),
+        ReportState::Skipped => CheckState::Over("skipped"),
+        ReportState::Cancelled => CheckState::Over("cancelled"),
+        ReportState::Failure | ReportState::Error => CheckState::Over("failure"),
+    }
+}
+
+fn is_same_status(status: &StatusShape, body: &Value) -> bool {
+    let same = |field: &str, value: Option<&Arc<str>>| {
+        body.get(field).and_then(Value::as_str).unwrap_or("") == value.map_or("", |value| value)
+    };
+    same("state", Some(&status.state))
+        && same("description", status.description.as_ref())
+        && same("target_url", status.target_url.as_ref())
+}
+
+fn clipped(text: &str) -> &str {
+    &text[..text.floor_char_boundary(SUMMARY_SIZE_MAX)]
+}
