@@ -18,6 +18,7 @@ pub mod mirrors;
 pub mod outbox;
 
 pub mod board;
+//HOST pub mod host;
 pub mod pool;
 
 pub mod missed;
@@ -97,7 +98,10 @@ pub enum StartError {
     Store(#[source] OpenError),
     /// The logs cannot be kept.
     #[error("the folder of the logs cannot be used")]
-    Logs(#[source] greenlight_store::BlobError),
+    Logs(#[source] greenlight_store::LogError),
+    /// The blobs cannot be kept.
+    #[error("the folder of the blobs cannot be used")]
+    Blobs(#[source] greenlight_store::BlobError),
     /// There is no webhook secret.
     #[error("no delivery could be verified")]
     Secrets(#[source] SecretsError),
@@ -159,7 +163,7 @@ async fn share(config: Config) -> Result<Arc<Shared>, StartError> {
     let github = Arc::new(github::GitHub::new(&config).map_err(StartError::GitHub)?);
     let rooms = Rooms::new(config.rooms.clone()).map_err(StartError::Rooms)?;
     let store = Database::open(&config.data).await.map_err(StartError::Store)?;
-    let logs = pool::open_logs(&config).map_err(StartError::Logs)?;
+    let logs = pool::open_logs(&config)?;
     let standing = Arc::new(standing::Standing::default());
     let git = Arc::new(mirrors::Git::new(config.data.join("mirrors"), github.clone(), standing.clone()));
     let hands = Arc::new(outbox::Hands::new(git.clone(), github.clone(), rooms));

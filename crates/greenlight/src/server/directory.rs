@@ -100,7 +100,9 @@ pub async fn find(shared: Arc<Shared>) {
             }
             Err(why) => {
                 shared.standing.wait(GITHUB, why);
-                std::mem::replace(&mut wait, (wait * 2).min(ASK_AGAIN_MAX))
+                let pause = wait;
+                wait = (wait * 2).min(ASK_AGAIN_MAX);
+                pause
             }
         };
         tokio::select! {

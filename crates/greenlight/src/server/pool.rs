@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use greenlight_store::{Blobs, BlobError, Logs};
+use greenlight_store::{Blobs, Logs};
 
-use super::Shared;
+use super::{Shared, StartError};
 use crate::config::Config;
 
-/// Opens the logs.
-pub fn open_logs(config: &Config) -> Result<Arc<Logs>, BlobError> {
-    let blobs = Blobs::open(&config.data.join("blobs"))?;
-    let _ = blobs;
-    unreachable!()
+/// Opens the logs: those of running jobs in one folder, the finished ones among the blobs.
+pub fn open_logs(config: &Config) -> Result<Arc<Logs>, StartError> {
+    let blobs = Blobs::open(&config.data.join("blobs")).map_err(StartError::Blobs)?;
+    Logs::open(&config.data.join("logs"), blobs).map_err(StartError::Logs)
 }
 
 /// Starts the slots.

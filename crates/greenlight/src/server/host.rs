@@ -1,0 +1,105 @@
+//! The place that a job of the built-in runner runs in: the mirrors for its checkout, our store for its steps and its log.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenlight_core::fact::RepositoryRef;
+use greenlight_core::id::{AttemptId, RefName};
+use greenlight_core::port::Reply;
+use greenlight_core::time::Timestamp;
+use greenlight_git::checkout::Leftovers;
+use greenlight_git::{Depth, Wanted};
+use greenlight_runner::{CheckedOut, CheckoutRequest, JobHost, LogBlock, StepState, StepUpdate};
+use greenlight_store::{LogError, StepRecord};
+
+use super::{Shared, clock};
+
+/// How long a line that cannot be written waits before it is tried again. The job waits with it (R19).
+const WRITE_AGAIN: Duration = Duration::from_millis(500);
+/// How often it is tried before the line is given up, so that a job ends one day.
+const WRITES_MAX: u32 = 120;
+
+/// One job's host.
+pub struct Host {
+    shared: Arc<Shared>,
+    repository: RepositoryRef,
+    attempt: AttemptId,
+}
+
+impl Host {
+    /// Returns the host of one job attempt.
+    pub fn new(shared: Arc<Shared>, repository: RepositoryRef, attempt: AttemptId) -> Self {
+        Self { shared, repository, attempt }
+    }
+
+    async fn check_out(&self, request: &CheckoutRequest, dest: &Path) -> Result<CheckedOut, String> {
+        let mirrors = self.shared.git.mirrors().await.map_err(|why| why.to_string())?;
+        let request = greenlight_git::CheckoutRequest {
+            wanted: wanted(request)?,
+            depth: request.depth.map_or(Depth::Whole, Depth::Commits),
+            leftovers: if request.clean { Leftovers::Remove } else { Leftovers::Keep },
+        };
+        let done = mirrors.checkout(&self.repository, &request, dest).await.map_err(|error| error.chain().to_string())?;
+        Ok(CheckedOut { sha: done.sha, git_ref: done.git_ref.map(|name| name.as_str().into()) })
+    }
+
+    async fn write(&self, block: LogBlock) {
+        for tried in 1..=WRITES_MAX {
+            match self.shared.logs.append(&self.attempt, block.step, block.at, block.text.clone()).await {
+                Ok(_) => return,
+                Err(LogError::Finished(_)) => return,
+                Err(error) if tried == WRITES_MAX => {
+                    tracing::error!(job.attempt = %self.attempt, "lines of a log are lost: {error}");
+                }
+                Err(error) => {
+                    tracing::warn!(job.attempt = %self.attempt, "a log waits: {error}");
+                    tokio::time::sleep(WRITE_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn record(&self, update: StepUpdate) {
+        let state = match update.state {
+            StepState::Running { started_at } => greenlight_store::StepState::Running { started_at },
+            StepState::Completed { conclusion, started_at, completed_at } => {
+                greenlight_store::StepState::Completed { conclusion, started_at, at: completed_at }
+            }
+        };
+        let record = StepRecord { index: update.index, name: update.name, state };
+        if let Err(error) = self.shared.store.record_steps(&self.attempt, &[record]).await {
+            tracing::warn!(job.attempt = %self.attempt, "a step is not shown: {error}");
+        }
+        self.shared.feed.tell(self.repository.full_name.clone());
+    }
+}
+
+fn wanted(request: &CheckoutRequest) -> Result<Wanted, String> {
+    match (request.sha, &request.name) {
+        (Some(sha), name) => {
+            let git_ref = name.as_ref().filter(|name| name.starts_with("refs/")).map(|name| RefName::new(name.clone()));
+            Ok(Wanted::Commit { sha, git_ref })
+        }
+        (None, Some(name)) => Ok(Wanted::Name(name.clone())),
+        (None, None) => Err("nothing was named that could be checked out".to_owned()),
+    }
+}
+
+impl JobHost for Host {
+    fn checkout<'a>(&'a self, request: &'a CheckoutRequest, dest: &'a Path) -> Reply<'a, Result<CheckedOut, String>> {
+        Box::pin(self.check_out(request, dest))
+    }
+
+    fn step<'a>(&'a self, update: StepUpdate) -> Reply<'a, ()> {
+        Box::pin(self.record(update))
+    }
+
+    fn log<'a>(&'a self, block: LogBlock) -> Reply<'a, ()> {
+        Box::pin(self.write(block))
+    }
+
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+}

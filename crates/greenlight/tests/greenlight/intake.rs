@@ -1,0 +1,167 @@
+//! The door, over real sockets.
+
+use greenlight_github::secret::Secret;
+use greenlight_github::signature::sign;
+use reqwest::RequestBuilder;
+
+use super::server::{SECRET, Server, until};
+
+const PING: &str = r#"{"zen":"Keep it logically awesome.","hook_id":1}"#;
+
+/// A delivery that GitHub could have sent: headers, signature, body.
+fn delivery(server: &Server, id: &str, event: &str, body: &str) -> RequestBuilder {
+    let signature = sign(&Secret::new(SECRET).unwrap(), body.as_bytes());
+    let request = server.http.post(server.public("/webhooks/github")).header("Content-Type", "application/json");
+    request.header("X-GitHub-Event", event).header("X-GitHub-Delivery", id).header("X-Hub-Signature-256", signature).body(body.to_owned())
+}
+
+async fn answer(request: RequestBuilder) -> (u16, String) {
+    let response = request.send().await.unwrap();
+    (response.status().as_u16(), response.text().await.unwrap())
+}
+
+async fn deliveries(server: &Server) -> Vec<(String, String)> {
+    let found = server.json("/api/v1/deliveries").await;
+    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    found["deliveries"].as_array().unwrap().iter().map(|one| (text(&one["id"]), text(&one["state"]))).collect()
+}
+
+#[tokio::test]
+async fn what_is_not_signed_leaves_only_a_counter() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "").await;
+    let unsigned = server.http.post(server.public("/webhooks/github")).header("Content-Type", "application/json").body(PING);
+    assert_eq!(answer(unsigned).await.0, 401);
+    let forged = delivery(&server, "a", "ping", PING).body(PING.replace("awesome", "awful"));
+    let (status, told) = answer(forged).await;
+    assert_eq!(status, 401);
+    assert!(told.contains("the signature does not fit") && !told.contains("sha256="), "{told}");
+    assert_eq!(deliveries(&server).await, []);
+    assert!(server.read("/deliveries").await.1.contains("2 deliveries came with a wrong or missing signature"));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_delivery_is_told_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "").await;
+    let signature = sign(&Secret::new(SECRET).unwrap(), PING.as_bytes());
+    let signed = || server.http.post(server.public("/webhooks/github")).header("X-Hub-Signature-256", &signature).body(PING);
+    let json = ("Content-Type", "application/json");
+    let (event, id) = (("X-GitHub-Event", "ping"), ("X-GitHub-Delivery", "a"));
+    for (headers, part) in [
+        (vec![json, id], "X-GitHub-Event is missing"),
+        (vec![json, event], "X-GitHub-Delivery is missing"),
+        (vec![event, id, ("Content-Type", "text/plain")], "`text/plain` is not supported"),
+        (vec![event, id, ("Content-Type", "application/x-www-form-urlencoded")], "no field `payload`"),
+    ] {
+        let request = headers.iter().fold(signed(), |request, (name, value)| request.header(*name, *value));
+        let (status, told) = answer(request).await;
+        assert_eq!(status, 400, "{told}");
+        assert!(told.contains(part), "{told}");
+    }
+    assert_eq!(deliveries(&server).await, []);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_has_a_bound() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "").await;
+    let large = "x".repeat(25 * 1024 * 1024 + 1);
+    let (status, told) = answer(delivery(&server, "a", "ping", &large)).await;
+    assert_eq!(status, 413, "{told}");
+    let largest = &large[1..];
+    assert_eq!(answer(delivery(&server, "b", "ping", largest)).await.0, 202);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_delivery_is_kept_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "").await;
+    assert_eq!(answer(delivery(&server, "one", "ping", PING)).await, (202, "accepted\n".into()));
+    assert_eq!(answer(delivery(&server, "one", "ping", PING)).await, (202, "this delivery was here before\n".into()));
+    let other = PING.replace("awesome", "strange");
+    let (status, told) = answer(delivery(&server, "one", "ping", &other)).await;
+    assert_eq!(status, 202);
+    assert!(told.starts_with("kept aside"), "{told}");
+    let seen = until("the delivery was looked at", async || {
+        let seen = deliveries(&server).await;
+        (!seen.iter().any(|(_, state)| state == "waiting")).then_some(seen)
+    })
+    .await;
+    assert_eq!(seen, [("one".into(), "quarantined".into()), ("one".into(), "ignored".into())]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_form_is_read_like_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "").await;
+    let body = format!("payload={}", percent_encoded(PING));
+    let form = delivery(&server, "form", "ping", &body).header("Content-Type", "application/x-www-form-urlencoded");
+    // The first content type of two is the one that counts, so the request is made anew.
+    drop(form);
+    let signature = sign(&Secret::new(SECRET).unwrap(), body.as_bytes());
+    let form = server
+        .http
+        .post(server.public("/webhooks/github"))
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .header("X-GitHub-Event", "ping")
+        .header("X-GitHub-Delivery", "form")
+        .header("X-Hub-Signature-256", signature)
+        .body(body);
+    assert_eq!(answer(form).await.0, 202);
+    until("the form was read", async || deliveries(&server).await.iter().any(|(_, state)| state == "ignored").then_some(())).await;
+    server.stop().await;
+}
+
+fn percent_encoded(text: &str) -> String {
+    text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_kept_and_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "").await;
+    assert_eq!(answer(delivery(&server, "odd", "push", "<b>no JSON")).await.0, 202);
+    until("it was found unreadable", async || {
+        deliveries(&server).await.contains(&("odd".to_owned(), "unreadable".to_owned())).then_some(())
+    })
+    .await;
+    let (status, page) = server.read("/deliveries/odd").await;
+    assert_eq!(status, 200);
+    assert!(page.contains("&#60;b&#62;no JSON") || page.contains("&lt;b&gt;no JSON"), "{page}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_foreign_repository_is_put_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "").await;
+    let body = r#"{"ref":"refs/heads/main","before":"0000000000000000000000000000000000000000",
+        "after":"1111111111111111111111111111111111111111","created":true,"deleted":false,"forced":false,"commits":[],"head_commit":null,
+        "repository":{"id":7,"name":"x","full_name":"some/one","default_branch":"main","pushed_at":1700000000,"owner":{"id":1,"login":"some"}},
+        "sender":{"id":1,"login":"some","type":"User"}}"#;
+    assert_eq!(answer(delivery(&server, "foreign", "push", body)).await.0, 202);
+    until("it was ignored", async || {
+        let found = server.json("/api/v1/deliveries").await;
+        let reason = found["deliveries"][0]["reason"].as_str().unwrap().to_owned();
+        reason.contains("some/one is not among github.repositories").then_some(())
+    })
+    .await;
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_delivery_outlives_the_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "").await;
+    assert_eq!(answer(delivery(&server, "kept", "ping", PING)).await.0, 202);
+    server.stop().await;
+    let server = Server::start(dir.path(), "").await;
+    assert!(deliveries(&server).await.iter().any(|(id, _)| id == "kept"));
+    assert_eq!(answer(delivery(&server, "kept", "ping", PING)).await.1, "this delivery was here before\n");
+    server.stop().await;
+}
