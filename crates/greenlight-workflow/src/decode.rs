@@ -106,15 +106,18 @@ pub(crate) fn condition(
 ) -> crate::template::Condition {
     let Some(template) = tree.and_then(Tree::as_template) else { return crate::template::Condition::default() };
     warn_of_constant(template, findings);
-    let already_reported =
-        findings.iter().any(|finding| finding.code == "expression" && finding.span == template.span());
     crate::template::Condition::of(template, scope).unwrap_or_else(|errors| {
-        if !already_reported {
+        if !is_refused_already(template) {
             findings
                 .extend(errors.into_iter().map(|error| Finding::error("expression", template.span(), error.message)));
         }
         crate::template::Condition::default()
     })
+}
+
+/// The reader keeps a scalar whose expressions are wrong as it stands, and has said what is wrong with it.
+fn is_refused_already(template: &Template) -> bool {
+    template.as_str().is_some_and(|text| text == template.source() && text.contains("${{"))
 }
 
 /// `if: ${{ x }} == 'y'` is a text that is not empty, so it always holds.

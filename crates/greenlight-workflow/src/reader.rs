@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::expression::Scope;
-use crate::finding::{Finding, Span, nearest};
+use crate::finding::{FINDINGS_MAX, Finding, Span, nearest};
 use crate::schema::{Definition, Mapping, Property, Schema};
 use crate::template::{Template, Tree, TreeKind};
 use crate::value::Value;
@@ -142,6 +142,9 @@ impl Reader<'_> {
     }
 
     fn unknown_key(&mut self, name: &str, span: Span, candidates: &[&Mapping]) {
+        if self.findings.len() > FINDINGS_MAX {
+            return self.error("unknown-key", span, format!("Unexpected value '{name}'"));
+        }
         let known: Vec<&str> =
             candidates.iter().flat_map(|mapping| &mapping.properties).map(|property| property.key.as_str()).collect();
         let mut finding = Finding::error("unknown-key", span, format!("Unexpected value '{name}'"));

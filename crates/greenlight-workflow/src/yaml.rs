@@ -7,6 +7,7 @@
 
 mod scalar;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -23,6 +24,9 @@ pub const DEPTH_MAX: usize = 50;
 pub const NODES_MAX: usize = 100_000;
 /// How many aliases a file may have.
 pub const ALIASES_MAX: usize = 1_000;
+
+/// How many comments may stand right behind a bracket; each costs a new start.
+const CLOSE_COMMENTS_MAX: usize = 16;
 
 /// A node of the tree, with the place where it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -139,16 +143,27 @@ pub(crate) fn read(text: &str, limits: &Limits) -> (Option<Node>, Vec<Finding>) 
         let message = format!("The maximum file size of {} characters has been exceeded", limits.size);
         return (None, vec![Finding::error("file-too-large", start(), message)]);
     }
-    let text = text.trim_start_matches('\u{feff}');
-    let mut builder = Builder::new(text, limits);
-    let root = match builder.run() {
-        Ok(root) => root,
-        Err(finding) => {
-            builder.findings.push(finding);
-            None
+    let mut text = Cow::Borrowed(text.trim_start_matches('\u{feff}'));
+    for _ in 0..CLOSE_COMMENTS_MAX {
+        let (root, findings) = Builder::new(&text, limits).run();
+        match findings.last().and_then(|finding| comment_behind_bracket(&text, finding)) {
+            Some(at) => text.to_mut().insert(at, ' '),
+            None => return (root, findings),
         }
-    };
-    (root, builder.findings)
+    }
+    Builder::new(&text, limits).run()
+}
+
+/// Returns where a comment starts right behind a bracket. YAML asks for a blank between the two, GitHub does not; putting one
+/// there moves nothing but the comment.
+fn comment_behind_bracket(text: &str, finding: &Finding) -> Option<usize> {
+    if !finding.message.contains("comments must be separated") {
+        return None;
+    }
+    let line_start: usize = text.split_inclusive('\n').take(finding.span.line as usize - 1).map(str::len).sum();
+    let line = &text[line_start..];
+    let (at, letter) = line.char_indices().nth(finding.span.column as usize - 1)?;
+    (letter == '#' && line[..at].ends_with([']', '}'])).then_some(line_start + at)
 }
 
 fn start() -> Span {
@@ -164,6 +179,7 @@ struct Builder<'a> {
     open: Vec<Open>,
     anchors: BTreeMap<usize, Anchored>,
     nodes: usize,
+    anchored: usize,
     aliases: usize,
     findings: Vec<Finding>,
 }
@@ -196,12 +212,21 @@ impl<'a> Builder<'a> {
             open: Vec::new(),
             anchors: BTreeMap::new(),
             nodes: 0,
+            anchored: 0,
             aliases: 0,
             findings: Vec::new(),
         }
     }
 
-    fn run(&mut self) -> Result<Option<Node>, Finding> {
+    fn run(mut self) -> (Option<Node>, Vec<Finding>) {
+        let root = self.root().unwrap_or_else(|finding| {
+            self.findings.push(finding);
+            None
+        });
+        (root, self.findings)
+    }
+
+    fn root(&mut self) -> Result<Option<Node>, Finding> {
         let mut parser = Parser::new_from_str(self.text);
         let mut root = None;
         let mut documents = 0;
@@ -294,6 +319,11 @@ impl<'a> Builder<'a> {
         let node = Node { span, kind };
         if open.anchor > 0 {
             let nodes = self.nodes - open.nodes_before;
+            // What an anchor names is kept a second time; anchors around anchors must not multiply it.
+            self.anchored = self.anchored.saturating_add(nodes);
+            if self.anchored > self.limits.nodes {
+                return Err(self.too_many_nodes(span));
+            }
             self.anchors.insert(open.anchor, Anchored::Done { node: node.clone(), nodes });
         }
         self.complete(node)

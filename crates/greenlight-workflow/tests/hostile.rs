@@ -37,6 +37,10 @@ fn bombs_are_refused() {
         laughs.push_str(&format!("a{level}: &a{level} [{items}]\n"));
     }
     refused("billion laughs", &laughs, "too-many-nodes");
+    let nest: String = (0..40).map(|level| format!("&a{level} [")).collect();
+    refused("anchors around anchors", &format!("{nest}{}", "1,".repeat(20_000)), "yaml-syntax");
+    let closed = format!("{nest}{}{}", "1,".repeat(20_000), "]".repeat(40));
+    refused("closed anchors around anchors", &closed, "too-many-nodes");
     refused("many aliases", &format!("a: &a 1\nb: [{}]\n", "*a, ".repeat(2_000)), "too-many-aliases");
     refused("alias to itself", "a: &a [*a]\n", "alias-cycle");
     refused("alias as its own key", "a: &a {*a : b}\n", "alias-cycle");
@@ -51,6 +55,9 @@ fn bombs_are_refused() {
     refused("same key in quotes", "on: push\n\"ON\": push\n", "duplicate-key");
     refused("list as key", "? [a, b]\n: c\n", "key-not-scalar");
 }
+
+/// The head of a workflow to whose only job steps can be added.
+const STEPS: &str = "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n";
 
 #[test]
 fn long_and_odd_lines_take_no_time() {
@@ -73,6 +80,9 @@ fn long_and_odd_lines_take_no_time() {
         "a\n".repeat(200_000),
         (0..30_000).map(|line| format!("key{line}: v\n")).collect(),
         (0..30_000).map(|line| format!("- |\n  {line}\n")).collect(),
+        "- []#\n".repeat(50_000),
+        format!("{}{}", STEPS, "      - run: echo ${{ github.ref }}\n".repeat(10_000)),
+        format!("{}{}", STEPS, "      - {run: echo, bad: x, if: 'a b', env: {a: '${{ x }}'}}\n".repeat(6_000)),
         format!("a: {}", "${{ ".repeat(100_000)),
         format!("a: {}", "${{ x }}".repeat(50_000)),
     ];

@@ -1,6 +1,6 @@
 //! `container:` and `services:`.
 
-use crate::finding::Finding;
+use crate::finding::{FINDINGS_MAX, Finding};
 use crate::template::{Template, Tree, TreeKind};
 use crate::workflow::{Container, Services};
 
@@ -22,7 +22,8 @@ fn check_image(tree: &Tree, findings: &mut Vec<Finding>) {
     tree.visit_templates(&mut |template: &Template| has_expression |= template.is_expression());
     let lacks_image = matches!(tree.kind, TreeKind::Mapping(_)) && tree.get("image").is_none();
     let lines = tree.span.line..=tree.span.end_line;
-    let is_refused_already = findings.iter().any(|finding| finding.is_error() && lines.contains(&finding.span.line));
+    let is_refused_already = findings.len() > FINDINGS_MAX
+        || findings.iter().any(|finding| finding.is_error() && lines.contains(&finding.span.line));
     if lacks_image && !has_expression && !is_refused_already {
         findings.push(
             Finding::error("container-image", tree.span, "Container image cannot be empty").with_help("add 'image:'"),

@@ -1,6 +1,6 @@
 //! Ids of jobs and steps: which ones may be written, and how those that are not written are made.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::value::fold_case;
 
@@ -11,6 +11,8 @@ pub(crate) const ID_LENGTH_MAX: usize = 100;
 #[derive(Default)]
 pub(crate) struct Ids {
     taken: BTreeSet<String>,
+    /// The last number that was given to what was made of the same text.
+    numbers: BTreeMap<String, usize>,
 }
 
 impl Ids {
@@ -30,15 +32,16 @@ impl Ids {
 
     /// Makes an id of a text that is not taken yet.
     pub fn make(&mut self, base: &str) -> String {
-        let base = legal(&format!("__{base}"));
-        let mut id: String = base.chars().take(ID_LENGTH_MAX).collect();
-        let mut number = 1;
-        while !self.taken.insert(fold_case(&id).into_owned()) {
-            number += 1;
-            let suffix = format!("_{number}");
-            id = base.chars().take(ID_LENGTH_MAX - suffix.len()).chain(suffix.chars()).collect();
+        let base: String = legal(&format!("__{base}")).chars().take(ID_LENGTH_MAX).collect();
+        let number = self.numbers.entry(base.clone()).or_default();
+        loop {
+            *number += 1;
+            let suffix = if *number > 1 { format!("_{number}") } else { String::new() };
+            let id: String = base.chars().take(ID_LENGTH_MAX - suffix.len()).chain(suffix.chars()).collect();
+            if self.taken.insert(fold_case(&id).into_owned()) {
+                return id;
+            }
         }
-        id
     }
 }
 
