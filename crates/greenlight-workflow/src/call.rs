@@ -1,13 +1,15 @@
 //! Workflows that jobs call: found, read, and held against their caller. Inputs and secrets must fit what the called one
 //! declares, permissions can only shrink on the way down, and there is a bound to depth and number.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::finding::{Finding, Span};
 use crate::permission::{PermissionLevel, Permissions};
 use crate::template::Template;
 use crate::trigger::{EventTrigger, InputKind};
-use crate::value::{Value, fold_equals};
+use crate::value::{Value, fold_case};
 use crate::workflow::{CallRef, CallSecrets, JOBS_MAX, Job, JobKind, Workflow, parse_workflow};
 
 /// How many called workflows one run may have.
@@ -191,13 +193,15 @@ fn uses_span(workflow: &Workflow, job: &Job) -> Span {
 /// Returns what does not fit between what is handed over and what is declared.
 fn interface_findings(call: &Call<'_>, declared: &EventTrigger) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let given = |name: &str| call.with.iter().any(|(given, _)| fold_equals(given, name));
-    for input in declared.inputs.iter().filter(|input| input.required && !given(&input.name)) {
+    let given = folded(call.with.iter().map(|(name, _)| (name.as_str(), ())));
+    for input in declared.inputs.iter().filter(|input| input.required && !given.contains_key(&*fold_case(&input.name)))
+    {
         let message = format!("Input {} is required, but not provided while calling.", input.name);
         findings.push(Finding::error("input-missing", call.uses, message));
     }
+    let inputs = folded(declared.inputs.iter().map(|input| (input.name.as_str(), input)));
     for (name, value) in call.with {
-        match declared.inputs.iter().find(|input| fold_equals(&input.name, name)) {
+        match inputs.get(&*fold_case(name)) {
             None => {
                 let message = format!("Invalid input, {name} is not defined in the referenced workflow.");
                 findings.push(Finding::error("input-unknown", value.span(), message));
@@ -206,18 +210,26 @@ fn interface_findings(call: &Call<'_>, declared: &EventTrigger) -> Vec<Finding> 
         }
     }
     let CallSecrets::Named(secrets) = call.secrets else { return findings };
-    let given = |name: &str| secrets.iter().any(|(given, _)| fold_equals(given, name));
-    for secret in declared.secrets.iter().filter(|secret| secret.required && !given(&secret.name)) {
+    let given = folded(secrets.iter().map(|(name, _)| (name.as_str(), ())));
+    for secret in
+        declared.secrets.iter().filter(|secret| secret.required && !given.contains_key(&*fold_case(&secret.name)))
+    {
         let message = format!("Secret {} is required, but not provided while calling.", secret.name);
         findings.push(Finding::error("secret-missing", call.uses, message));
     }
+    let known = folded(declared.secrets.iter().map(|secret| (secret.name.as_str(), ())));
     for (name, value) in secrets.iter().filter(|(name, _)| name != crate::template::INSERT) {
-        if !declared.secrets.iter().any(|secret| fold_equals(&secret.name, name)) {
+        if !known.contains_key(&*fold_case(name)) {
             let message = format!("Invalid secret, {name} is not defined in the referenced workflow.");
             findings.push(Finding::error("secret-unknown", value.span(), message));
         }
     }
     findings
+}
+
+/// Returns entries by their names in the case of comparison.
+fn folded<'a, T>(entries: impl Iterator<Item = (&'a str, T)>) -> BTreeMap<Cow<'a, str>, T> {
+    entries.map(|(name, entry)| (fold_case(name), entry)).collect()
 }
 
 /// Returns what is wrong with a literal that is given for an input of this type.

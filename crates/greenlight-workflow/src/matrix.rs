@@ -8,7 +8,13 @@ use crate::value::{Object, Value, fold_equals};
 pub(crate) const COMBINATIONS_MAX: usize = 256;
 
 /// How many combinations are looked at before `exclude` has taken out its own.
-const PRODUCT_MAX: usize = 10_000;
+const PRODUCT_MAX: usize = 4_096;
+
+/// How many items `include` or `exclude` may have.
+const FILTERS_MAX: usize = 1_024;
+
+/// How many keys a combination may have.
+const KEYS_MAX: usize = 256;
 
 /// One variant of a job.
 #[derive(Clone, Debug)]
@@ -45,6 +51,7 @@ pub(crate) fn combinations(matrix: &Value) -> Result<Vec<Combination>, String> {
         .filter(|(key, _)| !matches!(*key, "include" | "exclude"))
         .map(|(key, value)| vector(key, value).map(|items| (key, items)))
         .collect::<Result<_, _>>()?;
+    check_keys(vectors.len())?;
     let includes = filters(matrix, "include")?;
     let excludes = filters(matrix, "exclude")?;
     if vectors.is_empty() && includes.is_empty() {
@@ -52,6 +59,9 @@ pub(crate) fn combinations(matrix: &Value) -> Result<Vec<Combination>, String> {
     }
     let mut combinations = product(&vectors)?;
     exclude(&mut combinations, &excludes, &vectors)?;
+    if combinations.len() > COMBINATIONS_MAX {
+        return Err(too_many());
+    }
     include(&mut combinations, &includes, &vectors);
     if combinations.len() > COMBINATIONS_MAX {
         return Err(too_many());
@@ -73,10 +83,19 @@ fn filters<'a>(matrix: &'a Object, key: &str) -> Result<Vec<&'a Object>, String>
         Value::Null => return Ok(Vec::new()),
         value => value.as_array().ok_or_else(|| format!("Matrix {key} must be a list"))?,
     };
-    items
-        .iter()
-        .map(|item| item.as_object().ok_or_else(|| format!("An item of matrix {key} must be a mapping")))
-        .collect()
+    if items.len() > FILTERS_MAX {
+        return Err(format!("Matrix {key} has more than {FILTERS_MAX} items"));
+    }
+    let filter = |item: &'a Value| {
+        let filter = item.as_object().ok_or_else(|| format!("An item of matrix {key} must be a mapping"))?;
+        check_keys(filter.len())?;
+        Ok(filter)
+    };
+    items.iter().map(filter).collect()
+}
+
+fn check_keys(count: usize) -> Result<(), String> {
+    if count > KEYS_MAX { Err(format!("A matrix combination has more than {KEYS_MAX} keys")) } else { Ok(()) }
 }
 
 /// Returns the product in the order of the keys, the last one moving fastest.
@@ -240,6 +259,10 @@ mod tests {
         );
         let many: Vec<String> = (0..20).map(|at| at.to_string()).collect();
         assert!(error(&format!(r#"{{"a":[{0}],"b":[{0}]}}"#, many.join(","))).contains("more than 256"));
+        let keys: Vec<String> = (0..300).map(|key| format!(r#""k{key}":1"#)).collect();
+        assert!(error(&format!(r#"{{"a":[1],"include":[{{{}}}]}}"#, keys.join(","))).contains("256 keys"));
+        let items = vec!["{}"; 2_000].join(",");
+        assert!(error(&format!(r#"{{"a":[1],"exclude":[{items}]}}"#)).contains("1024 items"));
         let huge: Vec<String> = ('a'..='z').map(|key| format!(r#""{key}":[{}]"#, many.join(","))).collect();
         assert!(error(&format!("{{{}}}", huge.join(","))).contains("more than 256"));
     }

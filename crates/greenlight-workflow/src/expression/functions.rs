@@ -74,6 +74,10 @@ pub(super) fn call(evaluation: &mut Evaluation, function: Function, nodes: &[Nod
         return case(evaluation, nodes);
     }
     let arguments = nodes.iter().map(|node| evaluation.value(node)).collect::<Result<Vec<_>, _>>()?;
+    if !matches!(function, Function::Format | Function::Join) {
+        // Every other function goes through its texts once; those two count what they put together.
+        evaluation.charge(arguments.iter().filter_map(Value::as_str).map(str::len).sum())?;
+    }
     let value = match function {
         Function::Contains => Value::Bool(contains(&arguments[0], &arguments[1])),
         Function::StartsWith => Value::Bool(texts(&arguments).is_some_and(|(text, start)| text.starts_with(&start))),
