@@ -38,6 +38,9 @@ const PAGES_MAX: usize = 100;
 /// Redirects that are followed.
 const REDIRECTS_MAX: usize = 3;
 
+/// Longest part of a parser's words that an error repeats, in characters.
+const PROBLEM_LENGTH_MAX: usize = 200;
+
 /// How GitHub is reached.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -103,8 +106,10 @@ impl Answer {
         serde_json::from_slice(&self.body).map_err(|error| self.bad(&error.to_string()))
     }
 
+    /// An answer that cannot be used. What is wrong with it may repeat what was found, which may be long.
     pub fn bad(&self, problem: &str) -> CallError {
-        CallError::BadAnswer { what: self.what.clone(), problem: problem.to_owned() }
+        let problem = problem.chars().take(PROBLEM_LENGTH_MAX).collect();
+        CallError::BadAnswer { what: self.what.clone(), problem }
     }
 }
 

@@ -25,7 +25,7 @@ use serde::Deserialize;
 
 use crate::client::{CallError, Client, On, repository_path, segment};
 use crate::shape::UserShape;
-use ending::Reading;
+use ending::not_read;
 
 /// Carries out effects on GitHub: those whose target is reading from it or writing to it.
 #[derive(Clone, Debug)]
@@ -109,7 +109,7 @@ impl Try<'_> {
     async fn read_permission(&self, user: &User) -> Outcome {
         match self.permission(user).await {
             Ok(permission) => Outcome::Done(Answer::Permission(permission)),
-            Err(error) => Reading::failed(error),
+            Err(error) => not_read(error),
         }
     }
 

@@ -20,6 +20,8 @@ use serde::de::DeserializeOwned;
 use crate::delivery::JSON_SIZE_MAX;
 use crate::shape::{Malformed, RepositoryShape, UserShape};
 
+/// Longest part of a parser's words that a reason repeats, in characters.
+const REASON_LENGTH_MAX: usize = 200;
 /// How deep a payload may be nested; GitHub's own are not deeper than a dozen.
 const DEPTH_MAX: usize = 100;
 
@@ -193,7 +195,11 @@ fn text_of(delivery: &NewDelivery) -> Result<Cow<'_, str>, Unreadable> {
 }
 
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T, Unreadable> {
-    serde_json::from_str(text).map_err(|error| Unreadable(format!("the payload is not what GitHub describes: {error}")))
+    serde_json::from_str(text).map_err(|error| {
+        // The error repeats what it found, which may be long.
+        let error: String = error.to_string().chars().take(REASON_LENGTH_MAX).collect();
+        Unreadable(format!("the payload is not what GitHub describes: {error}"))
+    })
 }
 
 /// What is skipped in parsing here is kept, and read whole by a job: so its depth is bounded at this door.

@@ -420,7 +420,18 @@ pub(crate) struct CheckRunShape {
     #[serde(default)]
     pub external_id: Option<Arc<str>>,
     #[serde(default)]
+    pub details_url: Option<Arc<str>>,
+    #[serde(default)]
+    pub output: Option<OutputShape>,
+    #[serde(default)]
     pub app: Option<AppShape>,
+}
+
+/// What a check run says.
+#[derive(Clone, Debug, Deserialize)]
+pub(crate) struct OutputShape {
+    #[serde(default)]
+    pub title: Option<Arc<str>>,
 }
 
 impl CheckRunShape {

@@ -9,18 +9,13 @@ use crate::client::{CallError, Remedy};
 /// Tries after which what GitHub does not find is believed to be gone: just made things appear a little late (R13).
 const TRIES_FOR_UNSEEN: u32 = 4;
 
-/// The end of a call that changes nothing.
-pub(super) struct Reading;
-
-impl Reading {
-    /// A read that failed can be made again at any time.
-    pub(super) fn failed(error: CallError) -> Outcome {
-        match error {
-            CallError::Forbidden { .. } => Outcome::Refused(Refusal::Forbidden(reason(&error))),
-            CallError::NotFound { .. } => Outcome::Refused(Refusal::Gone(reason(&error))),
-            CallError::Rejected { message, .. } => Outcome::Refused(Refusal::Other(message)),
-            error => later(&error),
-        }
+/// The end of a call that changes nothing: a read that failed can be made again at any time.
+pub(super) fn not_read(error: CallError) -> Outcome {
+    match error {
+        CallError::Forbidden { .. } => Outcome::Refused(Refusal::Forbidden(reason(&error))),
+        CallError::NotFound { .. } => Outcome::Refused(Refusal::Gone(reason(&error))),
+        CallError::Rejected { message, .. } => Outcome::Refused(Refusal::Other(message)),
+        error => later(&error),
     }
 }
 
@@ -55,7 +50,7 @@ pub(super) fn not_read_back(error: &CallError) -> Outcome {
     Outcome::Unknown { reason: format!("what became of an earlier try cannot be read: {error}").into() }
 }
 
-pub(super) fn later(error: &CallError) -> Outcome {
+fn later(error: &CallError) -> Outcome {
     let not_before = match error.remedy() {
         Remedy::RetryAt(until) => Some(until),
         Remedy::Retry | Remedy::Reauthorize | Remedy::GiveUp => None,

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Try;
-use super::ending::Reading;
+use super::ending::not_read;
 use super::made_up::{Known, ReadRepository};
 use crate::client::{CallError, Request, segment};
 use crate::shape::{CheckRunShape, ReviewShape, StatusShape};
@@ -70,7 +70,7 @@ impl Try<'_> {
     pub(super) async fn read_pull(&self, pull: PullNumber) -> Outcome {
         match self.pull_read(pull).await {
             Ok(read) => Outcome::Done(Answer::Pull(Box::new(read))),
-            Err(error) => Reading::failed(error),
+            Err(error) => not_read(error),
         }
     }
 

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Try;
-use super::ending::Reading;
+use super::ending::not_read;
 use super::made_up::{Known, ReadRepository};
 use crate::client::{CallError, Request};
 use crate::shape::{self, CommentShape, DeploymentShape, Malformed};
@@ -33,7 +33,7 @@ impl Try<'_> {
     pub(super) async fn reconcile(&self, known_open: &[PullNumber], since: Timestamp) -> Outcome {
         match self.read_all(known_open, since).await {
             Ok(reconciled) => Outcome::Done(Answer::Reconciled(Box::new(reconciled))),
-            Err(error) => Reading::failed(error),
+            Err(error) => not_read(error),
         }
     }
 

@@ -81,24 +81,24 @@ impl Try<'_> {
         report: &ShownReport,
         known: Option<u64>,
     ) -> Result<Outcome, CallError> {
-        let mut known = known;
-        if self.confirm && known.is_none() {
-            match self.check_run_made_before(sha, context).await {
-                Ok(found) => known = found,
-                Err(error) => return Ok(not_read_back(&error)),
-            }
-        }
+        let shown = self.check_run_body(context, report);
+        let known = match self.check_run_now(sha, context, known).await {
+            Ok(Some(run)) if is_same_check_run(&run, &shown) => return Ok(Outcome::Done(Answer::CheckRun(run.id))),
+            Ok(Some(run)) => Some(run.id),
+            Ok(None) if self.confirm => None,
+            Ok(None) => known,
+            Err(error) => return Ok(not_read_back(&error)),
+        };
         if let Some(id) = known {
             let path = self.path(&format!("/check-runs/{id}"))?;
-            // Writing the same twice is harmless: there is nothing to read back.
-            match self.client.call(self.on(), &Request::patch(path, self.check_run_body(context, report))).await {
+            match self.client.call(self.on(), &Request::patch(path, shown.clone())).await {
                 Ok(_) => return Ok(Outcome::Done(Answer::CheckRun(id))),
                 // GitHub deletes the oldest of too many; then there is a new one to be made.
                 Err(CallError::NotFound { .. }) => {}
                 Err(error) => return Err(error),
             }
         }
-        let mut body = self.check_run_body(context, report);
+        let mut body = shown;
         body["head_sha"] = sha.to_string().into();
         body["external_id"] = self.key.as_str().into();
         let answer = self.client.call(self.on(), &Request::post(self.path("/check-runs")?, body)).await?;
@@ -106,8 +106,22 @@ impl Try<'_> {
         Ok(Outcome::Done(Answer::CheckRun(made.id)))
     }
 
+    /// Reads the check run as it is, where that has to be known: the known one, or the one that an earlier try made.
+    async fn check_run_now(
+        &self,
+        sha: Sha,
+        context: &Context,
+        known: Option<u64>,
+    ) -> Result<Option<CheckRunShape>, CallError> {
+        match known {
+            _ if !self.confirm => Ok(None),
+            Some(id) => self.client.get_if_readable(self.on(), &self.path(&format!("/check-runs/{id}"))?).await,
+            None => self.check_run_made_before(sha, context).await,
+        }
+    }
+
     /// Finds the check run that an earlier try of this effect made, or one of ours by this name.
-    async fn check_run_made_before(&self, sha: Sha, context: &Context) -> Result<Option<u64>, CallError> {
+    async fn check_run_made_before(&self, sha: Sha, context: &Context) -> Result<Option<CheckRunShape>, CallError> {
         let name = segment(context.as_str());
         let path = self.path(&format!("/commits/{sha}/check-runs?check_name={name}&filter=all&per_page=100"))?;
         let runs: Vec<CheckRunShape> = self.client.list(self.on(), &path, Some("check_runs")).await?;
@@ -119,7 +133,7 @@ impl Try<'_> {
                 app.is_some() && app.as_deref() == own_app
             })
         };
-        Ok(by_key.or_else(by_name).map(|run| run.id))
+        Ok(by_key.or_else(by_name).cloned())
     }
 
     fn check_run_body(&self, context: &Context, report: &ShownReport) -> Value {
@@ -175,6 +189,16 @@ fn is_same_status(status: &StatusShape, body: &Value) -> bool {
     same("state", Some(&status.state))
         && same("description", status.description.as_ref())
         && same("target_url", status.target_url.as_ref())
+}
+
+/// The summary is not compared: GitHub may write it a little differently, and it follows from the rest.
+fn is_same_check_run(run: &CheckRunShape, body: &Value) -> bool {
+    let same =
+        |field: &Value, value: Option<&Arc<str>>| field.as_str().unwrap_or("") == value.map_or("", |value| value);
+    same(&body["status"], Some(&run.status))
+        && same(&body["conclusion"], run.conclusion.as_ref())
+        && same(&body["details_url"], run.details_url.as_ref())
+        && same(&body["output"]["title"], run.output.as_ref().and_then(|output| output.title.as_ref()))
 }
 
 fn clipped(text: &str) -> &str {

@@ -53,7 +53,7 @@ pub fn problem(method: &str, path: &str, query: &str, body: Option<&Value>) -> O
             return Some(format!("{method} {template} has no parameter {name}"));
         }
     }
-    let Some(body) = body else { return None };
+    let body = body?;
     let Some(schema) = operation.pointer("/requestBody/content/application~1json/schema") else {
         return Some(format!("{method} {template} takes no body"));
     };

@@ -87,7 +87,8 @@ async fn every_refusal_has_its_name() {
     let dirty = json!({ "mergeable": false, "mergeable_state": "dirty" });
     let computing = json!({ "mergeable": null, "mergeable_state": "unknown" });
     let blocked = json!({ "mergeable_state": "blocked" });
-    let cases: Vec<(fn() -> Answer, Value, Outcome)> = vec![
+    type Case = (fn() -> Answer, Value, Outcome);
+    let cases: [Case; 4] = [
         (head_modified, json!({}), Outcome::Refused(Refusal::HeadMoved)),
         (not_mergeable, dirty, Outcome::Refused(Refusal::Conflict { base_sha: sha(BASE) })),
         (not_mergeable, merged(), landed()),

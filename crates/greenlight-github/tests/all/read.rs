@@ -94,6 +94,7 @@ async fn a_pull_request_is_read_with_what_its_merge_depends_on() {
     // A status and a check run of one name are both required: the worse counts.
     let expected = [(Context::from("docs"), Verdicts::Pending), (Context::from("lint"), Verdicts::NotSuccess)];
     assert_eq!(read.verdicts, expected);
+    assert!((2..=6).contains(&stub.open_most()), "{} at a time", stub.open_most());
 }
 
 #[tokio::test]

@@ -129,6 +129,25 @@ async fn a_check_run_is_found_again_and_a_lost_one_made_anew() {
     assert_eq!(outcome, Outcome::Done(Told::CheckRun(8)));
 }
 
+#[tokio::test]
+async fn a_check_run_that_shows_it_already_is_not_written_again() {
+    let stub = |conclusion: &'static str| {
+        Stub::start(move |_| {
+            Answer::ok(json!({
+                "id": 5, "name": CONTEXT, "status": "completed", "conclusion": conclusion, "output": { "title": "2 of 2 jobs succeeded" },
+                "details_url": "https://ci.example.org/octocat/Spoon-Knife/runs/3/jobs/test%20%281%2C%20a%2Fb%29",
+            }))
+        })
+    };
+    let effect = with_id(report(ReportState::Success, ReportForm::CheckRun), 5);
+    let same = stub("success").await;
+    assert_eq!(perform(&same, effect.clone(), 2, true).await, Outcome::Done(Told::CheckRun(5)));
+    assert_eq!(same.lines(), ["GET /repos/octocat/Spoon-Knife/check-runs/5"]);
+    let other = stub("failure").await;
+    assert_eq!(perform(&other, effect, 2, true).await, Outcome::Done(Told::CheckRun(5)));
+    assert_eq!(other.lines().last().unwrap(), "PATCH /repos/octocat/Spoon-Knife/check-runs/5");
+}
+
 fn comment(id: Option<u64>) -> Effect {
     Effect::Comment {
         pull: PullNumber(3),

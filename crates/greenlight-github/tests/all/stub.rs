@@ -2,6 +2,7 @@
 //!
 //! A request that GitHub does not describe fails the test, whatever the test is about.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use greenlight_github::client::{Client, Credentials, Settings};
@@ -80,6 +81,8 @@ pub struct Stub {
 struct Record {
     seen: Mutex<Vec<Seen>>,
     problems: Mutex<Vec<String>>,
+    open: AtomicUsize,
+    open_most: AtomicUsize,
 }
 
 impl Stub {
@@ -104,6 +107,11 @@ impl Stub {
 
     pub fn seen(&self) -> Vec<Seen> {
         self.record.seen.lock().unwrap().clone()
+    }
+
+    /// How many requests were waiting for their answers at a time.
+    pub fn open_most(&self) -> usize {
+        self.record.open_most.load(Ordering::SeqCst)
     }
 
     pub fn lines(&self) -> Vec<String> {
@@ -137,6 +145,13 @@ async fn serve(mut stream: TcpStream, answer: Arc<impl Fn(&Seen) -> Answer>, rec
             record.problems.lock().unwrap().push(problem);
         }
         record.seen.lock().unwrap().push(seen.clone());
+        let open = record.open.fetch_add(1, Ordering::SeqCst) + 1;
+        record.open_most.fetch_max(open, Ordering::SeqCst);
+        // Whoever else has something to send gets the chance to.
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+        record.open.fetch_sub(1, Ordering::SeqCst);
         let answer = answer(&seen);
         if answer.hangs_up {
             return;
