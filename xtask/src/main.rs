@@ -3,6 +3,7 @@
 //! Nothing here knows the product's crates: what has to run them starts them as programs. A tool is one
 //! line in [`COMMANDS`] and one module.
 
+mod bench;
 mod check;
 
 use std::path::{Path, PathBuf};
@@ -16,11 +17,10 @@ struct Command {
     run: fn(root: &Path, arguments: &[String]) -> ExitCode,
 }
 
-const COMMANDS: &[Command] = &[Command {
-    name: "check",
-    summary: "format, clippy, who may know whom, purity, tidiness, links",
-    run: check::run,
-}];
+const COMMANDS: &[Command] = &[
+    Command { name: "check", summary: "format, clippy, who may know whom, purity, tidiness, links", run: check::run },
+    Command { name: "bench", summary: "what it costs, as ratios against the bare floor", run: bench::run },
+];
 
 /// Exit code for a command line that cannot be understood.
 const EXIT_USAGE: u8 = 2;

@@ -1,0 +1,81 @@
+//! `cargo xtask bench`: measurements as ratios, floor and product interleaved in one run.
+//!
+//! Absolute figures are one machine's; a gate judges ratios only, and refuses (exit code 3) when something else used the machine
+//! meanwhile: a ratio measured against somebody's compiler is worth nothing.
+
+mod client;
+mod idle;
+mod intake;
+mod machine;
+mod service;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Exit code where the machine was too busy to judge.
+pub const EXIT_BUSY: u8 = 3;
+
+const HELP: &str = "Measures, as ratios in one run.
+
+Usage: cargo xtask bench WHAT [--rounds N] [--seconds N]
+
+  intake    signed deliveries against the bare floor (bench/floors), 1, 16 and 64 clients, and beside jobs that fill all cores
+  idle      memory of a server that has nothing to do, and its start
+
+Exit codes: 0 goals met · 1 a goal was missed · 2 wrong usage · 3 the machine was too busy to judge";
+
+/// What one measurement is asked for.
+pub struct Options {
+    /// How often both sides are measured; medians are compared.
+    pub rounds: usize,
+    /// How long each side runs each time.
+    pub seconds: u64,
+}
+
+/// Runs the measurement that is named.
+pub fn run(root: &Path, arguments: &[String]) -> ExitCode {
+    let Some((what, options)) = parse(arguments) else {
+        println!("{HELP}");
+        return ExitCode::from(if arguments.iter().any(|word| word == "--help") { 0 } else { 2 });
+    };
+    let result = match what {
+        "idle" => idle::run(root, &options),
+        "intake" => intake::run(root, &options),
+        _ => {
+            println!("{HELP}");
+            return ExitCode::from(2);
+        }
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("bench: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn parse(arguments: &[String]) -> Option<(&str, Options)> {
+    let mut words = arguments.iter();
+    let what = words.next()?;
+    let mut options = Options { rounds: 5, seconds: 4 };
+    while let Some(word) = words.next() {
+        let number = words.next().and_then(|text| text.parse().ok());
+        match (word.as_str(), number) {
+            ("--rounds", Some(number)) => options.rounds = usize::try_from(number).ok()?,
+            ("--seconds", Some(number)) => options.seconds = number,
+            _ => return None,
+        }
+    }
+    Some((what, options))
+}
+
+/// Returns the middle one of some figures.
+pub fn median(figures: &[f64]) -> f64 {
+    let mut sorted = figures.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    match sorted.len() {
+        0 => f64::NAN,
+        length => sorted[length / 2],
+    }
+}
