@@ -447,6 +447,48 @@ mod tests {
     }
 
     #[test]
+    fn json_is_read_as_javascript_reads_it() {
+        let read = |text: &str| Value::from_json(text).map(|value| value.coerce_string().to_string());
+        for (text, expected) in [
+            (r#" "\ud83d\ude00\u00e9\/" "#, "😀é/"),
+            (r#""\ud83d x\ude00""#, "\u{fffd} x\u{fffd}"),
+            ("1e400", "Infinity"),
+            ("-0.5E-1", "-0.05"),
+            ("123456789012345678901", "1.23456789012346E+20"),
+        ] {
+            assert_eq!(read(text).unwrap(), expected, "{text}");
+        }
+        for text in [
+            "",
+            "01",
+            "1.",
+            ".5",
+            "+1",
+            "-",
+            "1e",
+            "[1,]",
+            "{a:1}",
+            "{\"a\"}",
+            "'x'",
+            "nul",
+            "\"a\nb\"",
+            "\"\\é\"",
+            "\"\\u12é4\"",
+            "\"",
+            "\"\\",
+            "NaN",
+            "[",
+            "é",
+        ] {
+            assert!(Value::from_json(text).is_err(), "{text}");
+        }
+        assert_eq!(
+            Value::from_json("[1,\n é]").unwrap_err().to_string(),
+            "invalid JSON at line 2, column 2: expected a value"
+        );
+    }
+
+    #[test]
     fn names_are_found_whatever_their_case_in_small_and_large_objects() {
         let many: Vec<(String, Value)> = (0..40).map(|at| (format!("Key{at}"), Value::Number(f64::from(at)))).collect();
         let object = Value::object(many);

@@ -281,6 +281,10 @@ fn random_expressions_and_patterns_never_panic() {
         "'",
         "hashFiles",
     ];
+    let json_words = [
+        "{", "}", "[", "]", ",", ":", "\"", "\"a\"", "\\", "u00", "\\ud83d", "\\ude00", "1", "-", ".5", "e9", "true",
+        "null", "é", " ", "\n", "\t", "\"\":",
+    ];
     let scope = Scope::everything();
     let context = Contexts::new().with("github", Value::from_json(r#"{"a":[1,{"a":"b"}],"x":"y"}"#).unwrap());
     in_time("random expressions", || {
@@ -290,6 +294,10 @@ fn random_expressions_and_patterns_never_panic() {
                 let _ = expression.evaluate(&context);
             }
             Pattern::new(&text).matches("a/b/c");
+            let json: String = (0..random.below(10)).map(|_| json_words[random.below(json_words.len())]).collect();
+            if let Ok(value) = Value::from_json(&json) {
+                assert_eq!(Value::from_json(&value.to_json()).unwrap(), value, "{json}");
+            }
         }
     });
 }

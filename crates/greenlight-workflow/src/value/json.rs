@@ -124,6 +124,9 @@ impl<'a> Reader<'a> {
     fn escape(&mut self, out: &mut String) -> Result<(), String> {
         self.at += 1;
         let escaped = self.peek().ok_or("a text is not closed")?;
+        if !b"\"\\/bfnrtu".contains(&escaped) {
+            return Err("an escape in a text is unknown".into());
+        }
         self.at += 1;
         out.push(match escaped {
             b'"' => '"',
@@ -134,8 +137,7 @@ impl<'a> Reader<'a> {
             b'n' => '\n',
             b'r' => '\r',
             b't' => '\t',
-            b'u' => self.unicode()?,
-            _ => return Err("an escape in a text is unknown".into()),
+            _ => self.unicode()?,
         });
         Ok(())
     }
