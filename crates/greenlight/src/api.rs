@@ -85,12 +85,19 @@ async fn all_runs(State(shared): State<Arc<Shared>>, Query(page): Query<Page>) -
     history::runs(&shared, None, &page).await.map(Json)
 }
 
-async fn runs(Path((owner, repo)): Named, State(shared): State<Arc<Shared>>, Query(page): Query<Page>) -> Answer<shape::Runs> {
+async fn runs(
+    Path((owner, repo)): Named,
+    State(shared): State<Arc<Shared>>,
+    Query(page): Query<Page>,
+) -> Answer<shape::Runs> {
     let handle = history::handle(&shared, &owner, &repo)?;
     history::runs(&shared, Some(&handle.reference()), &page).await.map(Json)
 }
 
-async fn run(Path((owner, repo, number)): Path<(String, String, u64)>, State(shared): State<Arc<Shared>>) -> Answer<shape::Run> {
+async fn run(
+    Path((owner, repo, number)): Path<(String, String, u64)>,
+    State(shared): State<Arc<Shared>>,
+) -> Answer<shape::Run> {
     let handle = history::handle(&shared, &owner, &repo)?;
     history::run(&shared, &handle, number).await.map(Json)
 }
@@ -129,7 +136,11 @@ async fn sync(Path((owner, repo)): Named, State(shared): State<Arc<Shared>>) -> 
     history::submit(&handle, BY, Wish::Sync).await.map(Json)
 }
 
-async fn why(Path((owner, repo)): Named, State(shared): State<Arc<Shared>>, Query(about): Query<history::Asked>) -> Answer<shape::Why> {
+async fn why(
+    Path((owner, repo)): Named,
+    State(shared): State<Arc<Shared>>,
+    Query(about): Query<history::Asked>,
+) -> Answer<shape::Why> {
     let handle = history::handle(&shared, &owner, &repo)?;
     let about: About = about.try_into()?;
     history::why(&handle, about).await.map(Json)
@@ -153,10 +164,14 @@ mod tests {
             assert!(operation["summary"].is_string(), "{method} {path} is not described");
             for part in path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}')) {
                 let parameters = operation["parameters"].as_array().unwrap();
-                assert!(parameters.iter().any(|parameter| parameter["name"] == part), "{method} {path} does not describe {part}");
+                assert!(
+                    parameters.iter().any(|parameter| parameter["name"] == part),
+                    "{method} {path} does not describe {part}"
+                );
             }
         }
-        let count: usize = description["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len()).sum();
+        let count: usize =
+            description["paths"].as_object().unwrap().values().map(|path| path.as_object().unwrap().len()).sum();
         assert_eq!(count, ROUTES.len(), "something is described that is not there");
     }
 

@@ -70,7 +70,10 @@ pub enum Exit {
 
 /// Does what the arguments ask for.
 pub fn start(cli: Cli) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("the system gives threads to a program that starts");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("the system gives threads to a program that starts");
     let exit = match runtime.block_on(perform(cli.verb)) {
         Ok(exit) => exit,
         Err(error) => {
@@ -100,7 +103,9 @@ fn example(line: &str) -> String {
 
 /// Returns the environment variables that are text.
 fn environment() -> crate::config::Environment {
-    std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 #[cfg(test)]

@@ -47,7 +47,11 @@ impl Refusal {
     /// Returns the sentence.
     pub fn sentence(&self) -> &str {
         match self {
-            Self::Missing(text) | Self::Wrong(text) | Self::Denied(text) | Self::Foreign(text) | Self::Unavailable(text) => text,
+            Self::Missing(text)
+            | Self::Wrong(text)
+            | Self::Denied(text)
+            | Self::Foreign(text)
+            | Self::Unavailable(text) => text,
         }
     }
 
@@ -154,7 +158,10 @@ pub fn handle(shared: &Shared, owner: &str, name: &str) -> Result<Handle, Refusa
 
 /// Returns the name of a repository.
 fn name_of(shared: &Shared, id: RepoId) -> String {
-    shared.directory.by_id(id).map_or_else(|| format!("repository {id}"), |handle| handle.reference().full_name.to_string())
+    shared
+        .directory
+        .by_id(id)
+        .map_or_else(|| format!("repository {id}"), |handle| handle.reference().full_name.to_string())
 }
 
 /// Returns the wish that a path's last word means.
@@ -179,7 +186,11 @@ pub async fn submit(handle: &Handle, by: &str, wish: Wish) -> Result<shape::Answ
 pub fn waits(shared: &Shared) -> Vec<shape::Wait> {
     let all = shared.standing.all();
     all.into_iter()
-        .map(|(what, trouble)| shape::Wait { what: what.to_string(), why: trouble.why.to_string(), since: written(trouble.since) })
+        .map(|(what, trouble)| shape::Wait {
+            what: what.to_string(),
+            why: trouble.why.to_string(),
+            since: written(trouble.since),
+        })
         .collect()
 }
 

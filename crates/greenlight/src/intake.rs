@@ -100,10 +100,7 @@ impl Door {
 
 /// Returns the routes of the public listener.
 pub fn routes(door: Arc<Door>) -> Router {
-    Router::new()
-        .route("/webhooks/github", post(webhook))
-        .route("/livez", get(async || "alive\n"))
-        .with_state(door)
+    Router::new().route("/webhooks/github", post(webhook)).route("/livez", get(async || "alive\n")).with_state(door)
 }
 
 async fn webhook(State(door): State<Arc<Door>>, request: Request) -> Response {
@@ -120,7 +117,8 @@ fn said(status: StatusCode, what: impl std::fmt::Display) -> Response {
 
 fn unavailable(reason: &str) -> Response {
     tracing::warn!("a delivery could not be stored: {reason}");
-    let mut response = said(StatusCode::SERVICE_UNAVAILABLE, format!("the delivery could not be stored: {reason}; send it again"));
+    let mut response =
+        said(StatusCode::SERVICE_UNAVAILABLE, format!("the delivery could not be stored: {reason}; send it again"));
     response.headers_mut().insert(header::RETRY_AFTER, header::HeaderValue::from_static(RETRY_AFTER_SECONDS));
     response
 }

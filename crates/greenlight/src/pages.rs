@@ -20,9 +20,9 @@ use axum::{Router, middleware};
 
 use crate::history::{self, Page, Refusal};
 use crate::server::Shared;
-use view::{Frame, Shown, html};
 pub(crate) use job::raw as raw_log;
 pub(crate) use view::is_web;
+use view::{Frame, Shown, html};
 
 /// Returns the routes of pages and API, behind the checks that both need.
 pub fn routes(shared: Arc<Shared>) -> Router {
@@ -52,10 +52,18 @@ pub fn routes(shared: Arc<Shared>) -> Router {
 async fn all_runs(State(shared): State<Arc<Shared>>, Query(page): Query<Page>) -> Result<Response, Shown> {
     let found = history::runs(&shared, None, &page).await?;
     let frame = Frame::new(&shared, "Runs").live();
-    html(&view::Runs { frame, repositories: history::repositories(&shared).repositories, runs: found.runs, next: found.next })
+    html(&view::Runs {
+        frame,
+        repositories: history::repositories(&shared).repositories,
+        runs: found.runs,
+        next: found.next,
+    })
 }
 
-async fn repository(Path((owner, repo)): Path<(String, String)>, State(shared): State<Arc<Shared>>) -> Result<Response, Shown> {
+async fn repository(
+    Path((owner, repo)): Path<(String, String)>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Response, Shown> {
     let handle = history::handle(&shared, &owner, &repo)?;
     Ok(axum::response::Redirect::to(&format!("/{}/runs", handle.reference().full_name)).into_response())
 }
@@ -100,7 +108,10 @@ async fn delivery(Path(id): Path<String>, State(shared): State<Arc<Shared>>) -> 
     html(&view::Delivery { frame, whole })
 }
 
-async fn environments(Path((owner, repo)): Path<(String, String)>, State(shared): State<Arc<Shared>>) -> Result<Response, Shown> {
+async fn environments(
+    Path((owner, repo)): Path<(String, String)>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Response, Shown> {
     let handle = history::handle(&shared, &owner, &repo)?;
     let shown = history::environments(&handle).await?;
     let frame = Frame::new(&shared, &format!("Environments of {}", shown.repository)).of(&shown.repository).live();
@@ -120,11 +131,17 @@ async fn pull(
 }
 
 async fn css() -> Response {
-    ([(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")], include_str!("../assets/greenlight.css"))
+    (
+        [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")],
+        include_str!("../assets/greenlight.css"),
+    )
         .into_response()
 }
 
 async fn live() -> Response {
-    ([(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")], include_str!("../assets/live.js"))
+    (
+        [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")],
+        include_str!("../assets/live.js"),
+    )
         .into_response()
 }

@@ -18,12 +18,13 @@ pub mod mirrors;
 pub mod outbox;
 
 pub mod board;
-//HOST pub mod host;
+pub mod host;
 pub mod pool;
 
 pub mod missed;
 pub mod hosted;
 pub mod disk;
+pub mod retention;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -64,6 +65,8 @@ pub struct Shared {
     pub feed: feed::Feed,
     /// Jobs that wait for a runner.
     pub board: board::Board,
+    /// The built-in runner.
+    pub pool: Arc<greenlight_runner::Pool>,
     /// GitHub.
     pub github: Arc<github::GitHub>,
     /// The mirrors.
@@ -102,6 +105,9 @@ pub enum StartError {
     /// The blobs cannot be kept.
     #[error("the folder of the blobs cannot be used")]
     Blobs(#[source] greenlight_store::BlobError),
+    /// The folder that jobs work in.
+    #[error("the folder that jobs work in cannot be used")]
+    Work(#[source] std::io::Error),
     /// There is no webhook secret.
     #[error("no delivery could be verified")]
     Secrets(#[source] SecretsError),
@@ -128,7 +134,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let private = listen(config.pages.listen).await?;
     let addresses = (config.listen, config.pages.listen);
     let shared = share(config).await?;
-    let (public_at, private_at) = (public.local_addr().unwrap_or(addresses.0), private.local_addr().unwrap_or(addresses.1));
+    let (public_at, private_at) =
+        (public.local_addr().unwrap_or(addresses.0), private.local_addr().unwrap_or(addresses.1));
     serve(&shared, public, intake::routes(shared.door.clone()));
     serve(&shared, private, pages::routes(shared.clone()));
     let spawn = |name: &'static str, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
@@ -142,7 +149,8 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     spawn("missed deliveries", Box::pin(missed::run(shared.clone())));
     spawn("hosted Actions", Box::pin(hosted::run(shared.clone())));
     spawn("disk", Box::pin(disk::run(shared.clone())));
-    pool::start(&shared);
+    spawn("retention", Box::pin(retention::run(shared.clone())));
+    spawn("runner", Box::pin(pool::run(shared.clone())));
     tell_start(&shared.config, public_at, private_at);
     Ok(Running { public: public_at, pages: private_at, shared })
 }
@@ -169,8 +177,10 @@ async fn share(config: Config) -> Result<Arc<Shared>, StartError> {
     let hands = Arc::new(outbox::Hands::new(git.clone(), github.clone(), rooms));
     let directory = directory::Directory::new(config.github.repositories.clone(), github.clone(), hands);
     let door: Arc<dyn Store> = store.clone();
+    let boot: Arc<str> = uuid::Uuid::new_v4().to_string().into();
     Ok(Arc::new(Shared {
-        boot: uuid::Uuid::new_v4().to_string().into(),
+        pool: pool::open(&config, &boot)?,
+        boot,
         door: Arc::new(Door::new(door, verifier)),
         store,
         logs,

@@ -14,12 +14,36 @@ const OPERATIONS: &[Operation] = &[
     ("get", "/api/v1/deliveries/{id}", "One delivery with its body.", "DeliveryWhole", &[]),
     ("get", "/api/v1/repos/{owner}/{repo}/runs", "Runs of one repository, the newest first.", "Runs", PAGE),
     ("get", "/api/v1/repos/{owner}/{repo}/runs/{number}", "One run with its jobs and steps.", "Run", &[]),
-    ("post", "/api/v1/repos/{owner}/{repo}/runs/{number}/{wish}", "Wishes for a run: rerun, cancel or approve.", "Answer", &[]),
-    ("get", "/api/v1/repos/{owner}/{repo}/runs/{number}/jobs/{key}/logs", "A job's log, as text.", "", &["from", "follow"]),
-    ("get", "/api/v1/repos/{owner}/{repo}/environments", "Environments, their locks and deployments.", "Environments", &[]),
+    (
+        "post",
+        "/api/v1/repos/{owner}/{repo}/runs/{number}/{wish}",
+        "Wishes for a run: rerun, cancel or approve.",
+        "Answer",
+        &[],
+    ),
+    (
+        "get",
+        "/api/v1/repos/{owner}/{repo}/runs/{number}/jobs/{key}/logs",
+        "A job's log, as text.",
+        "",
+        &["from", "follow"],
+    ),
+    (
+        "get",
+        "/api/v1/repos/{owner}/{repo}/environments",
+        "Environments, their locks and deployments.",
+        "Environments",
+        &[],
+    ),
     ("post", "/api/v1/repos/{owner}/{repo}/environments/{name}/unlock", "Frees an environment's lock.", "Answer", &[]),
     ("post", "/api/v1/repos/{owner}/{repo}/sync", "Compares with GitHub now.", "Answer", &[]),
-    ("get", "/api/v1/repos/{owner}/{repo}/why", "Why something stands as it does.", "Why", &["pull", "run", "deployment"]),
+    (
+        "get",
+        "/api/v1/repos/{owner}/{repo}/why",
+        "Why something stands as it does.",
+        "Why",
+        &["pull", "run", "deployment"],
+    ),
 ];
 
 /// Returns the description.
@@ -40,13 +64,19 @@ pub fn describe() -> Value {
 
 fn operation(path: &str, summary: &str, answer: &str, questions: &[&str]) -> Value {
     let parts = path.split('/').filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
-    let in_path = parts.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": path_schema(name) }));
-    let in_query = questions.iter().map(|name| json!({ "name": name, "in": "query", "required": false, "schema": query_schema(name) }));
+    let in_path =
+        parts.map(|name| json!({ "name": name, "in": "path", "required": true, "schema": path_schema(name) }));
+    let in_query = questions
+        .iter()
+        .map(|name| json!({ "name": name, "in": "query", "required": false, "schema": query_schema(name) }));
     let good = match answer {
         "" => json!({ "description": "The log.", "content": { "text/plain": { "schema": { "type": "string" } } } }),
-        name => json!({ "description": "The answer.", "content": { "application/json": { "schema": reference(name) } } }),
+        name => {
+            json!({ "description": "The answer.", "content": { "application/json": { "schema": reference(name) } } })
+        }
     };
-    let refused = json!({ "description": "Why not.", "content": { "application/json": { "schema": reference("Answer") } } });
+    let refused =
+        json!({ "description": "Why not.", "content": { "application/json": { "schema": reference("Answer") } } });
     json!({
         "summary": summary,
         "parameters": in_path.chain(in_query).collect::<Vec<_>>(),
@@ -78,16 +108,26 @@ fn reference(name: &str) -> Value {
 /// Fields of one schema: a name, and its type; a `?` at the end for what may be null, `[]` in front for a list.
 fn schemas() -> Value {
     let line: &[&str] = &[
-        "repository:string", "number:integer", "attempt:integer", "name:string", "workflow:string", "event:string",
-        "subject:string", "pull:integer?", "head_sha:string", "state:string", "conclusion:string?", "reason:string",
-        "created_at:string", "ended_at:string?",
+        "repository:string",
+        "number:integer",
+        "attempt:integer",
+        "name:string",
+        "workflow:string",
+        "event:string",
+        "subject:string",
+        "pull:integer?",
+        "head_sha:string",
+        "state:string",
+        "conclusion:string?",
+        "reason:string",
+        "created_at:string",
+        "ended_at:string?",
     ];
-    let delivery: &[&str] = &["place:integer", "id:string", "event:string", "received_at:string", "state:string", "reason:string"];
-    let run: Vec<&str> = [
-        line,
-        &["sha:string", "needs_approval:boolean", "problem:string?", "concurrency:string?", "jobs:[]Job"],
-    ]
-    .concat();
+    let delivery: &[&str] =
+        &["place:integer", "id:string", "event:string", "received_at:string", "state:string", "reason:string"];
+    let run: Vec<&str> =
+        [line, &["sha:string", "needs_approval:boolean", "problem:string?", "concurrency:string?", "jobs:[]Job"]]
+            .concat();
     json!({
         "Answer": schema(&["message:string"]),
         "Repositories": schema(&["repositories:[]Repository"]),

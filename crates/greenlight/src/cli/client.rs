@@ -83,7 +83,8 @@ impl Client {
             Some(url) => url.trim_end_matches('/').to_owned(),
             None => {
                 let shown = config::show(server.settings.config.as_deref(), &environment())?;
-                let listen = shown.into_iter().find(|setting| setting.key == "pages.listen").map(|setting| setting.value);
+                let listen =
+                    shown.into_iter().find(|setting| setting.key == "pages.listen").map(|setting| setting.value);
                 format!("http://{}", listen.unwrap_or_default())
             }
         };

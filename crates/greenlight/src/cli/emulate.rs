@@ -1,11 +1,18 @@
 //! `greenlight emulate`: the emulated GitHub alone.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::{Args, ValueEnum};
+use greenlight_emulator::{Emulator, Options, Seed};
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
+
+/// Most that a seed file may hold.
+const SEED_SIZE_MAX: u64 = 16 << 20;
 
 #[derive(Debug, Args)]
 pub struct Emulate {
@@ -33,6 +40,31 @@ pub enum Profile {
     Ghes,
 }
 
+/// Runs the emulated GitHub until SIGTERM or SIGINT.
 pub async fn emulate(args: Emulate) -> anyhow::Result<Exit> {
-    anyhow::bail!("not wired yet: {args:?}")
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut options = match args.profile {
+        Profile::GithubCom => Options::new(&args.data),
+        Profile::Ghes => Options::ghes(&args.data),
+    };
+    options.listen = args.listen;
+    options.lag = Duration::from_millis(args.lag);
+    options.seed = args.seed.as_deref().map(read_seed).transpose()?;
+    let mut running = Emulator::start(options).await?;
+    println!("the emulated GitHub is at {} (API: {})", running.base_url(), running.api_url());
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+        ended = running.wait() => ended.context("the emulated GitHub's listener ended")?,
+    }
+    running.shutdown().await;
+    Ok(Exit::Done)
+}
+
+fn read_seed(path: &Path) -> anyhow::Result<Seed> {
+    let named = || format!("the seed file {}", path.display());
+    let size = std::fs::metadata(path).with_context(named)?.len();
+    anyhow::ensure!(size <= SEED_SIZE_MAX, "{} is larger than {SEED_SIZE_MAX} bytes", named());
+    let text = std::fs::read_to_string(path).with_context(named)?;
+    serde_json::from_str(&text).with_context(named)
 }

@@ -54,7 +54,10 @@ impl Checker {
         let webhook_secrets = self.webhook_secrets();
         let repositories = self.repositories();
         if repositories.is_empty() && matches!(identity, Some(Identity::Token(_))) {
-            self.problem("github.repositories", "name at least one repository (\"owner/name\"): a token does not know which are meant");
+            self.problem(
+                "github.repositories",
+                "name at least one repository (\"owner/name\"): a token does not know which are meant",
+            );
         }
         Some(GitHub { api_url: api_url?, identity: identity?, webhook_secrets: webhook_secrets?, repositories })
     }
@@ -101,7 +104,10 @@ impl Checker {
         let Some(given) = self.sources.given.get("github.repositories").cloned() else { return Vec::new() };
         for name in &given.texts {
             if !is_repository(name) {
-                self.problem("github.repositories", &format!("`{name}` is not the name of a repository: write \"owner/name\""));
+                self.problem(
+                    "github.repositories",
+                    &format!("`{name}` is not the name of a repository: write \"owner/name\""),
+                );
             }
         }
         given.texts.iter().map(|name| name.as_str().into()).collect()
@@ -111,7 +117,10 @@ impl Checker {
         let listen = self.address("pages.listen");
         let url = self.url("pages.url");
         if listen.is_some_and(|address| !address.ip().is_loopback()) {
-            self.problem("pages.listen", "must be a loopback address: nobody signs in on the pages, so only this machine may see them");
+            self.problem(
+                "pages.listen",
+                "must be a loopback address: nobody signs in on the pages, so only this machine may see them",
+            );
             return None;
         }
         Some(Pages { listen: listen?, url })
@@ -130,7 +139,8 @@ impl Checker {
     }
 
     fn rooms(&mut self) -> BTreeMap<RoomName, Room> {
-        let names: BTreeSet<String> = self.sources.given.keys().filter_map(|key| room_of(key)).map(str::to_owned).collect();
+        let names: BTreeSet<String> =
+            self.sources.given.keys().filter_map(|key| room_of(key)).map(str::to_owned).collect();
         names.iter().filter_map(|name| Some((RoomName::from(name.as_str()), self.room(name)?))).collect()
     }
 
@@ -282,7 +292,10 @@ fn parse_url(text: &str) -> Option<Arc<str>> {
 
 fn is_repository(name: &str) -> bool {
     let is_word = |word: &str| {
-        !word.is_empty() && word != "." && word != ".." && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
+        !word.is_empty()
+            && word != "."
+            && word != ".."
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
     };
     name.split_once('/').is_some_and(|(owner, name)| is_word(owner) && is_word(name))
 }

@@ -72,7 +72,8 @@ fn the_environment_wins_over_the_file() {
 #[test]
 fn all_problems_are_told_at_once() {
     let told = problem(load("listen = \"here\"\n[pages]\nlisten = \"0.0.0.0:80\"\n[runner]\nslots = 0", &[]));
-    for part in ["listen must be an address", "pages.listen must be a loopback", "runner.slots must be a number from 1"] {
+    for part in ["listen must be an address", "pages.listen must be a loopback", "runner.slots must be a number from 1"]
+    {
         assert!(told.contains(part), "{part} is not in {told}");
     }
 }
@@ -94,7 +95,10 @@ fn rooms_are_read() {
     .unwrap();
     assert_eq!(config.rooms.len(), 3);
     assert!(matches!(&config.rooms[&"ops".into()].kind, RoomKind::Hubot { room } if &**room == "#ops"));
-    assert!(problem(load("[rooms.x]\nkind = \"irc\"\nurl = \"https://a.example\"", &[])).contains("slack, hubot or webhook"));
+    assert!(
+        problem(load("[rooms.x]\nkind = \"irc\"\nurl = \"https://a.example\"", &[]))
+            .contains("slack, hubot or webhook")
+    );
 }
 
 #[test]

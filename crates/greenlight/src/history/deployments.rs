@@ -26,7 +26,8 @@ fn all(state: &Repository) -> shape::Environments {
 }
 
 fn shown(state: &Repository, environment: &Environment) -> shape::Environment {
-    let here = state.deployments.values().rev().filter(|deployment| deployment.snapshot.environment == environment.name);
+    let here =
+        state.deployments.values().rev().filter(|deployment| deployment.snapshot.environment == environment.name);
     shape::Environment {
         name: environment.name.to_string(),
         sentence: standing(environment),
@@ -46,7 +47,9 @@ fn standing(environment: &Environment) -> String {
         None => format!("{live}; it is free"),
         Some(lock) => match &lock.kept {
             None => format!("{live}; deployment {} holds it since {}", lock.deployment, written(lock.since)),
-            Some(why) => format!("{live}; it stays locked by deployment {} until a person unlocks it: {why}", lock.deployment),
+            Some(why) => {
+                format!("{live}; it stays locked by deployment {} until a person unlocks it: {why}", lock.deployment)
+            }
         },
     }
 }
@@ -87,12 +90,19 @@ pub(super) fn sentence_of(state: &Repository, deployment: &Deployment) -> String
     if let Some(given_up) = &deployment.given_up {
         return format!("GitHub does not take its state: {given_up}");
     }
-    let described = deployment.wanted.as_ref().map(|wanted| wanted.description.to_string()).filter(|text| !text.is_empty());
+    let described =
+        deployment.wanted.as_ref().map(|wanted| wanted.description.to_string()).filter(|text| !text.is_empty());
     match &deployment.state {
         Carrying::Watched { reason } => reason.to_string(),
         Carrying::Waiting => described.unwrap_or_else(|| {
-            let lock = state.environments.get(&deployment.snapshot.environment).and_then(|environment| environment.lock.as_ref());
-            lock.map_or_else(|| "waits for its turn".to_owned(), |lock| format!("waits for deployment {}, which holds the environment", lock.deployment))
+            let lock = state
+                .environments
+                .get(&deployment.snapshot.environment)
+                .and_then(|environment| environment.lock.as_ref());
+            lock.map_or_else(
+                || "waits for its turn".to_owned(),
+                |lock| format!("waits for deployment {}, which holds the environment", lock.deployment),
+            )
         }),
         Carrying::Started { .. } => described.unwrap_or_else(|| "is being carried out".to_owned()),
         Carrying::Done => described.unwrap_or_else(|| "is over".to_owned()),

@@ -20,7 +20,12 @@ const QUARANTINED_MAX: usize = 20;
 
 /// Returns a page of runs, the newest first.
 pub async fn runs(shared: &Shared, repository: Option<&RepositoryRef>, page: &Page) -> Result<shape::Runs, Refusal> {
-    let before = page.before.as_deref().map(str::parse).transpose().map_err(|_| Refusal::Wrong("`before` is what `next` said".into()))?;
+    let before = page
+        .before
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| Refusal::Wrong("`before` is what `next` said".into()))?;
     let limit = page.limit() as usize;
     let query = RunQuery { repo: repository.map(|repository| repository.id), head_sha: None, before, limit };
     let rows = shared.store.history().runs(&query).await?;
@@ -29,7 +34,11 @@ pub async fn runs(shared: &Shared, repository: Option<&RepositoryRef>, page: &Pa
 }
 
 /// Returns the runs of a pull request, the newest first.
-pub async fn runs_of_pull(shared: &Shared, repository: &RepositoryRef, pull: u64) -> Result<Vec<shape::RunLine>, Refusal> {
+pub async fn runs_of_pull(
+    shared: &Shared,
+    repository: &RepositoryRef,
+    pull: u64,
+) -> Result<Vec<shape::RunLine>, Refusal> {
     let rows = shared.store.history().pull_runs(repository.id, PullNumber(pull), PULL_RUNS_MAX).await?;
     Ok(rows.into_iter().map(|row| line(shared, row)).collect())
 }
@@ -50,7 +59,8 @@ pub async fn run(shared: &Shared, handle: &Handle, number: u64) -> Result<shape:
     }
     let mut shown = Vec::with_capacity(latest.len());
     for row in latest {
-        let first_lines = shared.logs.shape(&row.attempt).await.ok().flatten().map_or_else(Vec::new, |shape| shape.steps);
+        let first_lines =
+            shared.logs.shape(&row.attempt).await.ok().flatten().map_or_else(Vec::new, |shape| shape.steps);
         shown.push(job(row, &first_lines));
     }
     let (sha, problem) = (row.sha.to_string(), row.problem.clone());
@@ -78,7 +88,12 @@ pub async fn attempt_of(shared: &Shared, handle: &Handle, number: u64, key: &str
 /// Returns a page of deliveries, the newest first; the first page begins with the quarantine.
 pub async fn deliveries(shared: &Shared, page: &Page) -> Result<shape::Deliveries, Refusal> {
     let history = shared.store.history();
-    let before = page.before.as_deref().map(str::parse).transpose().map_err(|_| Refusal::Wrong("`before` is what `next` said".into()))?;
+    let before = page
+        .before
+        .as_deref()
+        .map(str::parse)
+        .transpose()
+        .map_err(|_| Refusal::Wrong("`before` is what `next` said".into()))?;
     let limit = page.limit() as usize;
     let mut rows = match before {
         None => history.quarantined(QUARANTINED_MAX).await?,

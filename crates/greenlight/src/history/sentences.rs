@@ -41,7 +41,9 @@ fn of_pull(state: &Repository, number: PullNumber) -> Option<shape::Why> {
         PullStanding::Open if snapshot.draft => sentences.push("It is open, as a draft.".to_owned()),
         PullStanding::Open => sentences.push("It is open.".to_owned()),
         PullStanding::Closed => sentences.push("It was closed without a merge.".to_owned()),
-        PullStanding::Merged { commit: Some(commit) } => sentences.push(format!("It was merged as {}.", commit.short())),
+        PullStanding::Merged { commit: Some(commit) } => {
+            sentences.push(format!("It was merged as {}.", commit.short()))
+        }
         PullStanding::Merged { commit: None } => sentences.push("It was merged.".to_owned()),
     }
     if let Some(report) = state.reports.get(&(snapshot.head_sha, Context::from(AGGREGATE))) {
@@ -70,7 +72,11 @@ fn merging(state: &Repository, pull: &Pull) -> Vec<String> {
         };
         match merging.pull == pull.snapshot.number {
             true => sentences.push(format!("It is being merged: {doing}.")),
-            false => sentences.push(format!("#{} is being merged into {} at the moment: {doing}.", merging.pull, branch.name.short())),
+            false => sentences.push(format!(
+                "#{} is being merged into {} at the moment: {doing}.",
+                merging.pull,
+                branch.name.short()
+            )),
         }
     }
     sentences
@@ -86,7 +92,8 @@ fn of_run(state: &Repository, number: RunNumber) -> Option<shape::Why> {
 
 fn of_deployment(state: &Repository, id: DeploymentId) -> Option<shape::Why> {
     let deployment = state.deployments.get(&id)?;
-    let about = format!("deployment {id} of {} to {}", deployment.snapshot.sha.short(), deployment.snapshot.environment);
+    let about =
+        format!("deployment {id} of {} to {}", deployment.snapshot.sha.short(), deployment.snapshot.environment);
     Some(shape::Why { about, sentences: vec![sentence_of(state, deployment)] })
 }
 

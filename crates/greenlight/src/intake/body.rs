@@ -37,16 +37,19 @@ pub enum BodyError {
 impl IntoResponse for BodyError {
     fn into_response(self) -> Response {
         match self {
-            Self::TooLarge { limit } => {
-                (StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {limit} bytes, the most that GitHub sends\n"))
-                    .into_response()
-            }
+            Self::TooLarge { limit } => (
+                StatusCode::PAYLOAD_TOO_LARGE,
+                format!("the body is larger than {limit} bytes, the most that GitHub sends\n"),
+            )
+                .into_response(),
             Self::TooSlow => (StatusCode::REQUEST_TIMEOUT, "the body did not arrive in time\n").into_response(),
             Self::Broken => (StatusCode::BAD_REQUEST, "the body broke off\n").into_response(),
-            Self::Crowded => {
-                (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "1")], "too many deliveries at once; send it again\n")
-                    .into_response()
-            }
+            Self::Crowded => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                [(header::RETRY_AFTER, "1")],
+                "too many deliveries at once; send it again\n",
+            )
+                .into_response(),
         }
     }
 }

@@ -18,7 +18,10 @@ use crate::server::feed::{Change, Missed};
 const ALIVE_EVERY: Duration = Duration::from_secs(15);
 
 /// Follows all changes; `Last-Event-ID` says what was seen before.
-pub async fn events(State(shared): State<Arc<Shared>>, headers: HeaderMap) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+pub async fn events(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let seen = headers.get("last-event-id").and_then(|id| id.to_str().ok()).map(|id| id.parse().unwrap_or(0));
     let (missed, receiver) = shared.feed.follow(seen);
     let missed = match missed {

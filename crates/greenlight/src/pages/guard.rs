@@ -39,7 +39,9 @@ pub async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Ne
 fn check(method: &Method, headers: &HeaderMap, own: Option<&str>) -> Result<(), Refusal> {
     let host = text(headers, "host").unwrap_or("");
     if !is_ours(name_of(host), own) {
-        return Err(Refusal::Foreign("these pages do not answer to this name: use the address of `pages.listen` or `pages.url`".into()));
+        return Err(Refusal::Foreign(
+            "these pages do not answer to this name: use the address of `pages.listen` or `pages.url`".into(),
+        ));
     }
     if matches!(*method, Method::GET | Method::HEAD) {
         return Ok(());
@@ -47,7 +49,9 @@ fn check(method: &Method, headers: &HeaderMap, own: Option<&str>) -> Result<(), 
     let is_same_site = text(headers, "sec-fetch-site").is_none_or(|site| matches!(site, "same-origin" | "none"));
     let is_same_origin = text(headers, "origin").is_none_or(|origin| {
         let from = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
-        from.is_some_and(|from| from.eq_ignore_ascii_case(host) || own.is_some_and(|own| name_of(from).eq_ignore_ascii_case(own)))
+        from.is_some_and(|from| {
+            from.eq_ignore_ascii_case(host) || own.is_some_and(|own| name_of(from).eq_ignore_ascii_case(own))
+        })
     });
     match is_same_site && is_same_origin {
         true => Ok(()),
@@ -77,7 +81,8 @@ mod tests {
     use super::*;
 
     fn passes(method: Method, headers: &[(&'static str, &'static str)]) -> bool {
-        let headers = headers.iter().map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value))).collect();
+        let headers =
+            headers.iter().map(|(name, value)| ((*name).parse().unwrap(), HeaderValue::from_static(value))).collect();
         check(&method, &headers, Some("ci.example.org")).is_ok()
     }
 

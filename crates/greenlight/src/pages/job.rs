@@ -61,7 +61,11 @@ pub(crate) fn raw(shared: Arc<Shared>, attempt: AttemptId, from: u64, follow: bo
         page.blocks.iter().for_each(|block| text.extend_from_slice(&block.text));
         Some((Ok::<_, Infallible>(Bytes::from(text)), reader))
     });
-    ([(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], Body::from_stream(parts)).into_response()
+    (
+        [(header::CONTENT_TYPE, "text/plain; charset=utf-8"), (header::CACHE_CONTROL, "no-store")],
+        Body::from_stream(parts),
+    )
+        .into_response()
 }
 
 async fn page(shared: Arc<Shared>, handle: Handle, number: u64, key: &str) -> Result<Response, Shown> {
@@ -73,7 +77,8 @@ async fn page(shared: Arc<Shared>, handle: Handle, number: u64, key: &str) -> Re
     let (follow, steps) = (job.ended_at.is_none(), job.steps.clone());
     let frame = Frame::new(&shared, &format!("{name} #{number} {}", job.name)).of(&name);
     let page = JobPage { frame, run: number, job, marker: MARKER };
-    let whole = page.render().map_err(|error| Refusal::Unavailable(format!("the page cannot be written: {error}").into()))?;
+    let whole =
+        page.render().map_err(|error| Refusal::Unavailable(format!("the page cannot be written: {error}").into()))?;
     let (head, foot) = whole.split_once(MARKER).unwrap_or((&whole, ""));
     let reader = Reader { shared: shared.clone(), attempt, next: 0, follow, follower: None };
     let writing = Writing {
@@ -86,8 +91,14 @@ async fn page(shared: Arc<Shared>, handle: Handle, number: u64, key: &str) -> Re
         foot: foot.to_owned(),
         stage: Stage::Head(head.to_owned()),
     };
-    let parts = stream::unfold(writing, async |mut writing| writing.next().await.map(|part| (Ok::<_, Infallible>(Bytes::from(part)), writing)));
-    Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], Body::from_stream(parts)).into_response())
+    let parts = stream::unfold(writing, async |mut writing| {
+        writing.next().await.map(|part| (Ok::<_, Infallible>(Bytes::from(part)), writing))
+    });
+    Ok((
+        [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-store")],
+        Body::from_stream(parts),
+    )
+        .into_response())
 }
 
 /// Reads a log, part by part.
@@ -222,7 +233,9 @@ impl Writing {
         if self.reader.next == 0 {
             html.push_str("<p><span class=\"t\">Nothing was printed.</span></p>\n");
         }
-        if self.reader.follower.is_some() && let Some(job) = self.reread().await {
+        if self.reader.follower.is_some()
+            && let Some(job) = self.reread().await
+        {
             let _ = write!(html, "<p class=\"h\"><a></a><span class=\"t\">");
             Style::default().line(&format!("{}: {}", job.state, job.reason), &mut html);
             html.push_str("</span></p>\n");

@@ -45,7 +45,8 @@ impl Style {
             return false;
         }
         html.push_str("<span class=\"");
-        let flags = [(self.bold, "b "), (self.dim, "d "), (self.italic, "i "), (self.underline, "u "), (self.struck, "s ")];
+        let flags =
+            [(self.bold, "b "), (self.dim, "d "), (self.italic, "i "), (self.underline, "u "), (self.struck, "s ")];
         flags.iter().filter(|(is_set, _)| *is_set).for_each(|(_, class)| html.push_str(class));
         for (letter, colour) in [('f', self.colour), ('g', self.ground)] {
             if let Some(colour) = colour {
@@ -160,13 +161,19 @@ mod tests {
 
     #[test]
     fn markup_is_text() {
-        assert_eq!(html(&["<script>alert('1' & \"2\")</script>"]), "&lt;script&gt;alert(&#39;1&#39; &amp; &quot;2&quot;)&lt;/script&gt;");
+        assert_eq!(
+            html(&["<script>alert('1' & \"2\")</script>"]),
+            "&lt;script&gt;alert(&#39;1&#39; &amp; &quot;2&quot;)&lt;/script&gt;"
+        );
     }
 
     #[test]
     fn colours_are_classes() {
         assert_eq!(html(&["\u{1b}[1;31mred\u{1b}[0m plain"]), "<span class=\"b f1\">red</span> plain");
-        assert_eq!(html(&["\u{1b}[38;5;196mx\u{1b}[39my", "\u{1b}[38;2;0;255;0mz"]), "<span class=\"f1\">x</span>y<span class=\"f2\">z</span>");
+        assert_eq!(
+            html(&["\u{1b}[38;5;196mx\u{1b}[39my", "\u{1b}[38;2;0;255;0mz"]),
+            "<span class=\"f1\">x</span>y<span class=\"f2\">z</span>"
+        );
         assert_eq!(html(&["\u{1b}[42mgreen\u{1b}[m"]), "<span class=\"g2\">green</span>");
     }
 
@@ -178,7 +185,7 @@ mod tests {
     #[test]
     fn other_escapes_are_dropped() {
         assert_eq!(html(&["a\u{1b}[2Jb\u{1b}]0;title\u{7}c\u{1b}]8;;https://x\u{1b}\\d\u{1b}(Be\u{8}\u{0}"]), "abcdBe");
-assert_eq!(html(&["\u{1b}[1;\"onload=x m"]), "nload=x m");
+        assert_eq!(html(&["\u{1b}[1;\"onload=x m"]), "nload=x m");
         assert_eq!(html(&["\u{1b}", "\u{1b}[", "\u{1b}[31"]), "31");
     }
 

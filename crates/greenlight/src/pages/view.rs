@@ -137,7 +137,10 @@ impl IntoResponse for Shown {
 /// Writes a page.
 pub fn html(page: &impl Template) -> Result<Response, Shown> {
     match page.render() {
-        Ok(text) => Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], text).into_response()),
+        Ok(text) => {
+            Ok(([(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CACHE_CONTROL, "no-store")], text)
+                .into_response())
+        }
         Err(error) => {
             tracing::error!("a page cannot be written: {error}");
             Ok(StatusCode::INTERNAL_SERVER_ERROR.into_response())

@@ -28,7 +28,9 @@ pub fn write(room: &Room, name: &RoomName, text: &str, key: &str, at: &str) -> M
             Message { url: format!("{}/janky", url.trim_end_matches('/')), headers: Vec::new(), body }
         }
         RoomKind::Webhook { secret } => {
-            let body = serde_json::json!({ "id": key, "event": "message", "room": name.as_str(), "text": text, "at": at }).to_string();
+            let body =
+                serde_json::json!({ "id": key, "event": "message", "room": name.as_str(), "text": text, "at": at })
+                    .to_string();
             let signed = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.expose().as_bytes()), body.as_bytes());
             let headers = vec![
                 ("X-Greenlight-Event", "message".to_owned()),
@@ -59,14 +61,21 @@ mod tests {
     #[test]
     fn hubot_gets_what_janky_sent() {
         let message = written(RoomKind::Hubot { room: "#ops".into() });
-        assert_eq!((&*message.url, &*message.body), ("http://127.0.0.1:9/janky", r##"{"message":"it \"works\"","room":"#ops"}"##));
+        assert_eq!(
+            (&*message.url, &*message.body),
+            ("http://127.0.0.1:9/janky", r##"{"message":"it \"works\"","room":"#ops"}"##)
+        );
     }
 
     #[test]
     fn a_webhook_gets_a_signature() {
         let message = written(RoomKind::Webhook { secret: Secret::new("s").unwrap() });
         let key = hmac::Key::new(hmac::HMAC_SHA256, b"s");
-        let signature = message.headers.iter().find(|(name, _)| *name == "X-Greenlight-Signature-256").map(|(_, value)| value.as_str());
+        let signature = message
+            .headers
+            .iter()
+            .find(|(name, _)| *name == "X-Greenlight-Signature-256")
+            .map(|(_, value)| value.as_str());
         let raw = hex::decode(signature.and_then(|value| value.strip_prefix("sha256=")).unwrap()).unwrap();
         assert!(hmac::verify(&key, message.body.as_bytes(), &raw).is_ok());
         assert!(message.body.contains(r#""event":"message","room":"deploys""#));

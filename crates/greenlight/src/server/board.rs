@@ -35,7 +35,11 @@ impl Board {
     pub fn oldest(&self, labels: &[Arc<str>]) -> Option<RepoId> {
         let queued = self.queued.lock().expect("nobody panics while holding the board");
         let fitting = queued.iter().filter_map(|(repo, jobs)| {
-            let since = jobs.iter().filter(|job| job.labels.iter().all(|label| labels.contains(label))).map(|job| job.since).min()?;
+            let since = jobs
+                .iter()
+                .filter(|job| job.labels.iter().all(|label| labels.contains(label)))
+                .map(|job| job.since)
+                .min()?;
             Some((since, *repo))
         });
         fitting.min().map(|(_, repo)| repo)

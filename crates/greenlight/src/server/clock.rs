@@ -12,5 +12,6 @@ pub fn now() -> Timestamp {
 
 /// Writes a time as machines read it ("2026-01-02T03:04:05Z").
 pub fn written(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    jiff::Timestamp::from_millisecond(at.as_millis())
+        .map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

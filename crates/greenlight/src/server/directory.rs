@@ -63,7 +63,10 @@ impl Directory {
 
     /// Starts the loop of a repository, where it does not run yet.
     pub fn take_in(&self, shared: &Arc<Shared>, reference: RepositoryRef) -> Handle {
-        let settings = Settings { app: self.github.is_app(), own_user: *self.own_user.lock().expect("nobody panics while holding an id") };
+        let settings = Settings {
+            app: self.github.is_app(),
+            own_user: *self.own_user.lock().expect("nobody panics while holding an id"),
+        };
         let mut handles = self.handles();
         let start = || {
             tracing::info!(repository.id = %reference.id, "looking after {}", reference.full_name);

@@ -36,8 +36,12 @@ fn judge(shared: &Shared, used: u64) {
     shared.door.set_full(used >= INTAKE_STOPS);
     shared.jobs_stopped.store(used >= JOBS_STOP, Ordering::Relaxed);
     match used {
-        INTAKE_STOPS.. => shared.standing.wait(DISK, format!("it is {INTAKE_STOPS} % full: no delivery is taken until there is room")),
-        JOBS_STOP.. => shared.standing.wait(DISK, format!("it is {JOBS_STOP} % full: no new job starts until there is room")),
+        INTAKE_STOPS.. => {
+            shared.standing.wait(DISK, format!("it is {INTAKE_STOPS} % full: no delivery is taken until there is room"))
+        }
+        JOBS_STOP.. => {
+            shared.standing.wait(DISK, format!("it is {JOBS_STOP} % full: no new job starts until there is room"))
+        }
         _ => shared.standing.clear(DISK),
     }
 }

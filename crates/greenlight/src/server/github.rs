@@ -1,6 +1,5 @@
 //! Our side of GitHub: who we are there, where repositories are cloned from, and the hands that read and write.
 
-
 use greenlight_core::effect::{Dispatch, Outcome};
 use greenlight_core::event::User;
 use greenlight_core::fact::RepositoryRef;
@@ -104,7 +103,6 @@ fn web_of(api_url: &str) -> (String, Profile) {
         None => (api_url.to_owned(), Profile::GitHubCom),
     }
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -40,7 +40,8 @@ impl Host {
             depth: request.depth.map_or(Depth::Whole, Depth::Commits),
             leftovers: if request.clean { Leftovers::Remove } else { Leftovers::Keep },
         };
-        let done = mirrors.checkout(&self.repository, &request, dest).await.map_err(|error| error.chain().to_string())?;
+        let done =
+            mirrors.checkout(&self.repository, &request, dest).await.map_err(|error| error.chain().to_string())?;
         Ok(CheckedOut { sha: done.sha, git_ref: done.git_ref.map(|name| name.as_str().into()) })
     }
 
@@ -72,6 +73,21 @@ impl Host {
             tracing::warn!(job.attempt = %self.attempt, "a step is not shown: {error}");
         }
         self.shared.feed.tell(self.repository.full_name.clone());
+    }
+}
+
+/// Behind the job's last word its log is packed.
+impl Drop for Host {
+    fn drop(&mut self) {
+        let (shared, attempt) = (self.shared.clone(), self.attempt.clone());
+        // Without a runtime the server ends, and the next start packs it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move {
+                if let Err(error) = shared.logs.finish(&attempt).await {
+                    tracing::warn!(job.attempt = %attempt, "a log cannot be packed: {error}");
+                }
+            });
+        }
     }
 }
 

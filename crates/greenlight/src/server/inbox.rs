@@ -88,7 +88,9 @@ async fn watch(shared: &Shared) {
 
 fn judge(shared: &Shared, oldest: Option<Timestamp>) {
     match oldest.map(|at| clock::now().since(at)).filter(|age| *age > WAIT_MAX) {
-        Some(_) => shared.standing.wait(DELIVERIES, "the oldest delivery has waited for more than a minute to be looked at"),
+        Some(_) => {
+            shared.standing.wait(DELIVERIES, "the oldest delivery has waited for more than a minute to be looked at")
+        }
         None => shared.standing.clear(DELIVERIES),
     }
 }

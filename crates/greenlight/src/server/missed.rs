@@ -17,7 +17,9 @@ const BACK: Duration = Duration::from_secs(3 * 24 * 3600);
 /// Runs until the server ends.
 pub async fn run(shared: Arc<Shared>) {
     let Some(url) = shared.config.url.clone() else {
-        tracing::info!("missed deliveries are not looked for: `url` is not set, and by it our hook is known; comparing with GitHub finds what they would have told");
+        tracing::info!(
+            "missed deliveries are not looked for: `url` is not set, and by it our hook is known; comparing with GitHub finds what they would have told"
+        );
         return;
     };
     let missed = MissedDeliveries::new(shared.github.client().clone(), &format!("{url}/webhooks/github"));
@@ -47,9 +49,15 @@ fn tell(whose: &str, recovered: Result<Recovery, CallError>) {
     match recovered {
         Ok(Recovery::Looked { asked, refused, .. }) if asked.is_empty() && refused.is_empty() => {}
         Ok(Recovery::Looked { asked, refused, .. }) => {
-            tracing::info!("{whose}: asked for {} missed deliveries again; {} will not come", asked.len(), refused.len());
+            tracing::info!(
+                "{whose}: asked for {} missed deliveries again; {} will not come",
+                asked.len(),
+                refused.len()
+            );
         }
-        Ok(Recovery::NotReadable { reason }) => tracing::debug!("{whose}: missed deliveries are not looked for: {reason}"),
+        Ok(Recovery::NotReadable { reason }) => {
+            tracing::debug!("{whose}: missed deliveries are not looked for: {reason}")
+        }
         Err(error) => tracing::info!("{whose}: missed deliveries could not be looked for: {error}"),
     }
 }

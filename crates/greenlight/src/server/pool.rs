@@ -1,11 +1,28 @@
-//! The built-in runner: a few slots, each of which takes the oldest job that it can do.
+//! The built-in runner: a few slots, each of which takes the oldest job of any repository that it can do.
+//!
+//! It lives and dies with this server: its leases carry the boot id, and the next start ends them at once.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
+use greenlight_core::effect::{JobOrder, JobReport, Reply as Answer};
+use greenlight_core::fact::{Fact, LeaseAsked};
+use greenlight_core::id::{AttemptId, Token};
+use greenlight_core::port::Reply;
+use greenlight_core::step::Cell;
+use greenlight_runner::{JobHost, Pool, PoolOptions, RunnerOptions, Server};
 use greenlight_store::{Blobs, Logs};
+use tokio::sync::Mutex;
 
+use super::host::Host;
 use super::{Shared, StartError};
 use crate::config::Config;
+
+/// How long a slot that finds nothing waits before it looks again though nobody called.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// What the runner is called; each slot has a number behind it.
+const NAME: &str = "built-in";
 
 /// Opens the logs: those of running jobs in one folder, the finished ones among the blobs.
 pub fn open_logs(config: &Config) -> Result<Arc<Logs>, StartError> {
@@ -13,7 +30,126 @@ pub fn open_logs(config: &Config) -> Result<Arc<Logs>, StartError> {
     Logs::open(&config.data.join("logs"), blobs).map_err(StartError::Logs)
 }
 
-/// Starts the slots.
-pub fn start(shared: &Arc<Shared>) {
-    let _ = shared;
+/// Makes the pool; what jobs of an earlier life left is removed.
+pub fn open(config: &Config, boot: &Arc<str>) -> Result<Arc<Pool>, StartError> {
+    let options = PoolOptions {
+        slots: config.runner.slots,
+        labels: config.runner.labels.clone(),
+        boot: Some(boot.clone()),
+        runner: RunnerOptions::new(config.data.join("work"), NAME),
+    };
+    Pool::new(options).map(Arc::new).map_err(StartError::Work)
+}
+
+/// Runs the slots until the server ends.
+pub async fn run(shared: Arc<Shared>) {
+    finish_logs(&shared).await;
+    let (pool, stop) = (shared.pool.clone(), shared.stop.clone());
+    let work = Arc::new(Work { shared, asking: Mutex::new(()) });
+    let serve = pool.serve(work);
+    let close = async {
+        stop.cancelled().await;
+        pool.close();
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        () = serve => {}
+        () = close => {}
+    }
+}
+
+/// Packs the logs of jobs that ended with an earlier server.
+async fn finish_logs(shared: &Shared) {
+    let attempts = match shared.logs.unfinished().await {
+        Ok(attempts) => attempts,
+        Err(error) => {
+            tracing::warn!("logs of earlier jobs cannot be looked for: {error}");
+            return;
+        }
+    };
+    for attempt in attempts {
+        if let Err(error) = shared.logs.finish(&attempt).await {
+            tracing::warn!(job.attempt = %attempt, "the log of an earlier job cannot be packed: {error}");
+        }
+    }
+}
+
+/// Tells the jobs of one repository that run here and are to stop, without waiting for their next heartbeat.
+pub fn cancel(pool: &Pool, cell: &Cell) {
+    let state = cell.repository();
+    for attempt in pool.running().into_iter().filter(|attempt| attempt.repo == state.meta().repository.id) {
+        let job = state.runs.get(&attempt.run).and_then(|run| run.job(&attempt.job));
+        if let Some(reason) = job.and_then(|job| job.cancelled.clone()) {
+            pool.cancel(&attempt, reason);
+        }
+    }
+}
+
+/// Hands out what waits on the board.
+struct Work {
+    shared: Arc<Shared>,
+    /// One slot asks at a time: several that ask for the same job would only disturb its repository.
+    asking: Mutex<()>,
+}
+
+impl Work {
+    async fn find(&self, asked: LeaseAsked) -> Result<Option<JobOrder>, String> {
+        let mut board = self.shared.board.follow();
+        let deadline = tokio::time::Instant::now() + LOOK_EVERY;
+        loop {
+            board.borrow_and_update();
+            if let Some(order) = self.claim(&asked).await? {
+                return Ok(Some(order));
+            }
+            if tokio::time::timeout_at(deadline, board.changed()).await.is_err() {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn claim(&self, asked: &LeaseAsked) -> Result<Option<JobOrder>, String> {
+        let _turn = self.asking.lock().await;
+        if self.shared.jobs_stopped.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let Some(handle) = self.shared.board.oldest(&asked.labels).and_then(|repo| self.shared.directory.by_id(repo))
+        else {
+            return Ok(None);
+        };
+        match handle.ask(Fact::LeaseAsked(asked.clone())).await {
+            Ok(Answer::Leased(order)) => {
+                tracing::info!(job.attempt = %order.attempt, "{} runs {} of {}", asked.runner, order.job_name, order.repository);
+                Ok(Some(*order))
+            }
+            Ok(_) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    async fn tell(&self, attempt: &AttemptId, token: Token, report: JobReport) -> Result<Answer, String> {
+        let Some(handle) = self.shared.directory.by_id(attempt.repo) else { return Ok(Answer::NotYours) };
+        let fact = Fact::Reported { attempt: attempt.clone(), token, report };
+        handle.ask(fact).await.map_err(|error| error.to_string())
+    }
+}
+
+impl Server for Work {
+    fn ask(&self, asked: LeaseAsked) -> Reply<'_, Result<Option<JobOrder>, String>> {
+        Box::pin(self.find(asked))
+    }
+
+    fn report<'a>(
+        &'a self,
+        attempt: &'a AttemptId,
+        token: Token,
+        report: JobReport,
+    ) -> Reply<'a, Result<Answer, String>> {
+        Box::pin(self.tell(attempt, token, report))
+    }
+
+    fn host(&self, order: &JobOrder) -> Arc<dyn JobHost> {
+        let handle =
+            self.shared.directory.by_id(order.attempt.repo).expect("the order came from this repository's loop");
+        Arc::new(Host::new(self.shared.clone(), handle.reference(), order.attempt.clone()))
+    }
 }

@@ -24,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use super::clock;
 use super::outbox::Hands;
+use super::pool;
 use mailbox::Message;
 pub use mailbox::{Handle, Unavailable};
 use pending::Pending;
@@ -112,11 +113,13 @@ impl Task {
     async fn step(&mut self, cell: &mut Cell) -> Result<(), StoreError> {
         self.shared.door.pressure.give_way().await;
         let stepped = step::step(&*self.shared.store, cell, self.pending.input(), clock::now()).await?;
+        // Whoever is answered finds the board as it is now.
+        self.shared.board.put(self.reference.id, cell.queued());
         self.pending.answer(stepped.replies);
+        pool::cancel(&self.shared.pool, cell);
         self.shared.standing.clear(&self.reference.full_name);
         self.reference = cell.repository().meta().repository.clone();
         self.handle.renamed(&self.reference);
-        self.shared.board.put(self.reference.id, cell.queued());
         self.shared.feed.tell(self.reference.full_name.clone());
         if self.mailbox.is_empty() && self.handle.take_overflow() {
             self.shared.rescan.notify_one();

@@ -12,7 +12,11 @@ const PING: &str = r#"{"zen":"Keep it logically awesome.","hook_id":1}"#;
 fn delivery(server: &Server, id: &str, event: &str, body: &str) -> RequestBuilder {
     let signature = sign(&Secret::new(SECRET).unwrap(), body.as_bytes());
     let request = server.http.post(server.public("/webhooks/github")).header("Content-Type", "application/json");
-    request.header("X-GitHub-Event", event).header("X-GitHub-Delivery", id).header("X-Hub-Signature-256", signature).body(body.to_owned())
+    request
+        .header("X-GitHub-Event", event)
+        .header("X-GitHub-Delivery", id)
+        .header("X-Hub-Signature-256", signature)
+        .body(body.to_owned())
 }
 
 async fn answer(request: RequestBuilder) -> (u16, String) {
@@ -30,7 +34,8 @@ async fn deliveries(server: &Server) -> Vec<(String, String)> {
 async fn what_is_not_signed_leaves_only_a_counter() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), "").await;
-    let unsigned = server.http.post(server.public("/webhooks/github")).header("Content-Type", "application/json").body(PING);
+    let unsigned =
+        server.http.post(server.public("/webhooks/github")).header("Content-Type", "application/json").body(PING);
     assert_eq!(answer(unsigned).await.0, 401);
     let forged = delivery(&server, "a", "ping", PING).body(PING.replace("awesome", "awful"));
     let (status, told) = answer(forged).await;
@@ -46,7 +51,8 @@ async fn a_request_that_is_no_delivery_is_told_why() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), "").await;
     let signature = sign(&Secret::new(SECRET).unwrap(), PING.as_bytes());
-    let signed = || server.http.post(server.public("/webhooks/github")).header("X-Hub-Signature-256", &signature).body(PING);
+    let signed =
+        || server.http.post(server.public("/webhooks/github")).header("X-Hub-Signature-256", &signature).body(PING);
     let json = ("Content-Type", "application/json");
     let (event, id) = (("X-GitHub-Event", "ping"), ("X-GitHub-Delivery", "a"));
     for (headers, part) in [
@@ -113,7 +119,10 @@ async fn a_form_is_read_like_json() {
         .header("X-Hub-Signature-256", signature)
         .body(body);
     assert_eq!(answer(form).await.0, 202);
-    until("the form was read", async || deliveries(&server).await.iter().any(|(_, state)| state == "ignored").then_some(())).await;
+    until("the form was read", async || {
+        deliveries(&server).await.iter().any(|(_, state)| state == "ignored").then_some(())
+    })
+    .await;
     server.stop().await;
 }
 

@@ -1,6 +1,8 @@
 //! The program as a whole: over real sockets, with its real store, and an emulated GitHub where there has to be one.
 
+mod github;
 mod intake;
 mod pages;
+mod round;
 mod server;
 mod settings;

@@ -75,7 +75,9 @@ async fn two_servers_do_not_share_a_folder() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), "").await;
     let listen = server.running.public;
-    let second = greenlight::server::start(super::server::settings(dir.path(), &format!("[runner]\nslots = 1\n# {listen}"))).await;
+    let second =
+        greenlight::server::start(super::server::settings(dir.path(), &format!("[runner]\nslots = 1\n# {listen}")))
+            .await;
     let error = second.err().expect("the folder is in use");
     assert!(matches!(error, greenlight::server::StartError::Store(_)), "{error}");
     server.stop().await;

@@ -26,7 +26,9 @@ pub fn settings(dir: &Path, more: &str) -> Config {
         text.push_str("[pages]\nlisten = \"127.0.0.1:0\"\n");
     }
     if !more.contains("[github]") {
-        text.push_str("[github]\napi_url = \"http://127.0.0.1:9\"\ntoken = \"t\"\nrepositories = [\"octocat/Hello-World\"]\n");
+        text.push_str(
+            "[github]\napi_url = \"http://127.0.0.1:9\"\ntoken = \"t\"\nrepositories = [\"octocat/Hello-World\"]\n",
+        );
         text.push_str(&format!("webhook_secret = {SECRET:?}\n"));
     }
     let file = dir.join("greenlight.toml");
@@ -36,6 +38,9 @@ pub fn settings(dir: &Path, more: &str) -> Config {
 
 impl Server {
     pub async fn start(dir: &Path, more: &str) -> Self {
+        // Shown for a test that fails; a second test in the same process finds it set already.
+        let filter = tracing_subscriber::EnvFilter::new("info,greenlight=debug");
+        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
         let running = server::start(settings(dir, more)).await.unwrap();
         Self { running, http: reqwest::Client::builder().no_proxy().build().unwrap() }
     }

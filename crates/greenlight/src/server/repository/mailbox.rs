@@ -60,7 +60,12 @@ struct Inner {
 /// Returns a mailbox and its slot.
 pub(super) fn open(reference: RepositoryRef) -> (Handle, mpsc::UnboundedReceiver<Message>) {
     let (sender, receiver) = mpsc::unbounded_channel();
-    let inner = Inner { reference: Mutex::new(reference), sender, waiting: AtomicUsize::new(0), overflowed: AtomicBool::new(false) };
+    let inner = Inner {
+        reference: Mutex::new(reference),
+        sender,
+        waiting: AtomicUsize::new(0),
+        overflowed: AtomicBool::new(false),
+    };
     (Handle { inner: Arc::new(inner) }, receiver)
 }
 
@@ -104,7 +109,10 @@ impl Handle {
     }
 
     /// Looks at the state as it is.
-    pub async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Cell) -> T + Send + 'static) -> Result<T, Unavailable> {
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Cell) -> T + Send + 'static,
+    ) -> Result<T, Unavailable> {
         let (answer, answered) = oneshot::channel();
         let look = Box::new(move |cell: &Cell| {
             // Whoever asked may have gone.
