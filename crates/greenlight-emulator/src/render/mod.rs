@@ -157,9 +157,9 @@ impl Render<'_> {
         let mut organization = self.simple_organization(account);
         let more = json!({
             "name": account.name,
-            "company": null,
+            "company": "",
             "blog": "",
-            "location": null,
+            "location": "",
             "email": account.email,
             "twitter_username": null,
             "is_verified": false,

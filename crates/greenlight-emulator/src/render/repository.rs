@@ -303,7 +303,7 @@ impl Render<'_> {
             "name": label.name,
             "color": label.color,
             "default": false,
-            "description": label.description,
+            "description": label.description.as_deref().unwrap_or_default(),
         })
     }
 

@@ -127,7 +127,16 @@ fn teams(call: &Call, id: u64) -> Outcome {
 fn team(call: &Call, id: u64, slug: &str) -> Outcome {
     let look = call.site.look();
     let (organization, team) = find_team(&look, id, slug)?;
-    Ok(Answer::ok(show_team(call, organization, team)))
+    let mut shown = show_team(call, organization, team);
+    let more = json!({
+        "created_at": organization.created_at.iso(),
+        "updated_at": organization.created_at.iso(),
+        "members_count": team.members.len(),
+        "repos_count": team.repositories.len(),
+        "organization": look.render().full_organization(organization),
+    });
+    crate::render::extend(&mut shown, more);
+    Ok(Answer::ok(shown))
 }
 
 fn team_members(call: &Call, id: u64, slug: &str) -> Outcome {
