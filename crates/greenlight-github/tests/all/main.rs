@@ -6,6 +6,7 @@ mod client;
 mod deliveries;
 mod deploy;
 mod description;
+mod emulated;
 mod merge;
 mod mutations;
 mod payloads;
