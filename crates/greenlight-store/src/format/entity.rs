@@ -1,0 +1,72 @@
+//! Shapes of the entities themselves.
+
+use std::sync::Arc;
+
+use greenlight_core::config::{self, ConfigStanding};
+use greenlight_core::entity::{Entity, Meta, Person, Proof, Report};
+use greenlight_core::event::Permission;
+use greenlight_core::fact::RepositoryRef;
+use greenlight_core::id::Sha;
+use serde_json::Value as Json;
+
+use super::{Encoder, Fields, FormatError, Stored, Texts};
+
+choice! { Entity {
+    "meta" => Meta(meta),
+    "person" => Person(person),
+    "branch" => Branch(branch),
+    "pull" => Pull(pull),
+    "suite" => Suite(suite),
+    "run" => Run(run),
+    "report" => Report(report),
+    "verdict" => Verdict(sha, context, verdict),
+    "proof" => Proof(proof),
+    "environment" => Environment(environment),
+    "wish" => Wish(wish),
+    "deployment" => Deployment(deployment),
+    "item" => Item(item),
+} }
+
+record! { RepositoryRef { id, full_name, default_branch } }
+record! { Meta {
+    repository, last_run, last_token, last_place, run_numbers, config, reconciled_at, boot, refs_known,
+} }
+word! { Permission { None = "none", Read = "read", Write = "write", Admin = "admin" } }
+record! { Person { user, permission, read_at, trouble } }
+record! { Report { sha, context, wanted, rank, accepted, check_run, writes, compare_at, given_up } }
+record! { Proof { tree, tested_at } }
+
+/// What the file says is not stored: it is decoded again, by the rules of the version that reads it.
+impl Stored for ConfigStanding {
+    fn write(&self, out: &mut Encoder) {
+        out.open();
+        match self {
+            Self::Unknown => out.tag("unknown"),
+            Self::Read { sha, file, config: _ } => {
+                out.tag("read");
+                out.field("sha", sha);
+                out.field("file", file);
+            }
+        }
+        out.close();
+    }
+
+    fn read(node: &Json, texts: &Texts) -> Result<Self, FormatError> {
+        let mut fields = Fields::of(node)?;
+        let standing = match fields.tag()? {
+            "unknown" => Self::Unknown,
+            "read" => read_config(fields.take("sha", texts)?, fields.take("file", texts)?),
+            other => return Err(FormatError(format!("{other} is no word for what is known of .greenlight.yml"))),
+        };
+        fields.done()?;
+        Ok(standing)
+    }
+}
+
+fn read_config(sha: Sha, file: Option<(Arc<str>, Arc<str>)>) -> ConfigStanding {
+    let config = match &file {
+        None => Ok(Arc::default()),
+        Some((path, text)) => config::decode(path, text).map(Arc::new),
+    };
+    ConfigStanding::Read { sha, file, config }
+}

@@ -1,0 +1,77 @@
+//! What is encoded comes back; what cannot be understood is refused by name.
+
+use std::collections::BTreeSet;
+
+use greenlight_core::entity::Entity;
+
+use super::*;
+
+#[path = "../../tests/store/made.rs"]
+mod made;
+
+fn round_trip(entity: &Entity) -> Result<Entity, FormatError> {
+    let (kind, key) = kind_and_key(&entity.key());
+    let encoded = encode(entity);
+    decode(kind, &key, FORMAT, &encoded.body, &encoded.texts.into_iter().collect())
+}
+
+#[test]
+fn every_entity_comes_back_the_same() {
+    for entity in made::entities().into_iter().chain(made::metas()) {
+        assert_eq!(round_trip(&entity).unwrap(), entity);
+    }
+}
+
+#[test]
+fn a_number_that_is_none_comes_back_as_one() {
+    let job = made::job("nan", greenlight_core::run::JobState::Waiting);
+    let job = greenlight_core::run::Job { matrix: greenlight_workflow::Value::from(f64::NAN), ..job };
+    let run = made::run(1, 1, vec![job], greenlight_core::run::RunState::Active);
+    let Entity::Run(back) = round_trip(&Entity::Run(run)).unwrap() else { panic!("it was a run") };
+    assert!(back.jobs[0].matrix.as_number().unwrap().is_nan());
+}
+
+#[test]
+fn keys_are_different_for_different_entities() {
+    let entities = made::entities();
+    let keys: BTreeSet<_> = entities.iter().map(|entity| kind_and_key(&entity.key())).collect();
+    assert_eq!(keys.len(), entities.len());
+}
+
+#[test]
+fn long_texts_are_referred_to_and_not_repeated() {
+    let pull = made::pulls().remove(0);
+    let payload = pull.event.payload.clone();
+    let encoded = encode(&Entity::Pull(pull));
+    assert_eq!(encoded.texts.iter().map(|(_, text)| text.clone()).collect::<Vec<_>>(), [payload]);
+    assert!(encoded.body.len() < 2000, "{}", encoded.body.len());
+}
+
+#[test]
+fn what_is_not_understood_is_refused_by_name() {
+    let entity = Entity::Meta(made::meta());
+    let encoded = encode(&entity);
+    let texts = Texts::new();
+    let refusal = |format, kind, body: &[u8]| decode(kind, "", format, body, &texts).unwrap_err().to_string();
+    assert!(refusal(FORMAT + 1, "meta", &encoded.body).contains("newer"));
+    assert!(refusal(FORMAT, "meta", b"{\"is\":\"meta\"").starts_with("meta "));
+    assert!(refusal(FORMAT, "meta", b"{\"is\":\"ghost\"}").contains("ghost"));
+    assert!(refusal(FORMAT, "run", &encoded.body).contains("something else"));
+    let text = String::from_utf8(encoded.body).unwrap();
+    assert!(refusal(FORMAT, "meta", text.replace("\"last_run\":12,", "").as_bytes()).contains("last_run is missing"));
+    assert!(
+        refusal(FORMAT, "meta", text.replace("\"last_run\":", "\"more\":1,\"last_run\":").as_bytes())
+            .contains("fields")
+    );
+    assert!(
+        refusal(FORMAT, "meta", text.replace("\"last_run\":12", "\"last_run\":\"12\"").as_bytes()).contains("a number")
+    );
+}
+
+#[test]
+fn a_text_that_is_not_there_is_refused() {
+    let pull = Entity::Pull(made::pulls().remove(0));
+    let (kind, key) = kind_and_key(&pull.key());
+    let refusal = decode(kind, &key, FORMAT, &encode(&pull).body, &Texts::new()).unwrap_err();
+    assert!(refusal.to_string().contains("payload: a text that is stored was expected"), "{refusal}");
+}

@@ -1,0 +1,274 @@
+//! Runs, their jobs and steps.
+
+use greenlight_core::id::{AttemptId, DeploymentId, JobKey, PullNumber, RepoId, RunNumber, Sha};
+use greenlight_core::run::Conclusion;
+use greenlight_core::time::Timestamp;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::{RunQuery, at, limit_of, maybe_at, maybe_number, sha};
+
+/// The most jobs and steps of one run that a page is given.
+const ROWS_OF_A_RUN_MAX: i64 = 20_000;
+
+/// A run's attempt, as a list shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRow {
+    /// Its place in the order of all runs: newer ones have larger ones.
+    pub seq: i64,
+    /// The repository.
+    pub repo: RepoId,
+    /// "owner/name", where it is known.
+    pub repository: Option<String>,
+    /// The run's number.
+    pub number: RunNumber,
+    /// The attempt.
+    pub attempt: u32,
+    /// The event.
+    pub event: String,
+    /// What it is about, as people say it ("#3", "main").
+    pub subject: String,
+    /// The pull request.
+    pub pull: Option<PullNumber>,
+    /// The ref, for a push.
+    pub git_ref: Option<String>,
+    /// The commit that its results are shown on.
+    pub head_sha: Sha,
+    /// What is checked out.
+    pub sha: Sha,
+    /// The workflow file.
+    pub workflow: String,
+    /// The workflow's name.
+    pub name: String,
+    /// `github.run_number`.
+    pub run_number: u64,
+    /// How it ended; nothing while it is active.
+    pub conclusion: Option<Conclusion>,
+    /// Why it stands so, in one sentence.
+    pub reason: String,
+    /// When it was made.
+    pub created_at: Timestamp,
+    /// When it ended.
+    pub completed_at: Option<Timestamp>,
+    /// The deployment that it decides.
+    pub deployment: Option<DeploymentId>,
+    /// What is wrong with its file, with carets.
+    pub problem: Option<String>,
+}
+
+/// A run with everything that its page shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunDetail {
+    /// Its attempts, the newest first, each with its jobs.
+    pub attempts: Vec<(RunRow, Vec<JobRow>)>,
+}
+
+/// A job attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JobRow {
+    /// Names it, its log too.
+    pub attempt: AttemptId,
+    /// Its name, as shown.
+    pub name: String,
+    /// "waiting", "queued", "leased", "running", "completed".
+    pub state: String,
+    /// How it ended.
+    pub conclusion: Option<Conclusion>,
+    /// Why, in one sentence.
+    pub reason: Option<String>,
+    /// Who ran it.
+    pub runner: Option<String>,
+    /// When it could have been run first.
+    pub queued_at: Option<Timestamp>,
+    /// When its first step began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub completed_at: Option<Timestamp>,
+    /// Its steps, in order.
+    pub steps: Vec<StepRow>,
+}
+
+/// A step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepRow {
+    /// Its place within the job.
+    pub index: u32,
+    /// Its name, as shown.
+    pub name: String,
+    /// "waiting", "running", "completed".
+    pub state: String,
+    /// How it ended.
+    pub conclusion: Option<Conclusion>,
+    /// When it began.
+    pub started_at: Option<Timestamp>,
+    /// When it ended.
+    pub completed_at: Option<Timestamp>,
+}
+
+/// A page of runs. Three statements rather than one with conditions in it, so that each has its index.
+pub async fn list(connection: &mut SqliteConnection, query: &RunQuery) -> sqlx::Result<Vec<RunRow>> {
+    const ALL: &str = "SELECT run.*, full_name FROM run LEFT JOIN repository USING (repo)
+         WHERE seq < ?1 AND NOT EXISTS (SELECT 1 FROM run AS later
+             WHERE later.repo = run.repo AND later.number = run.number AND later.attempt > run.attempt)
+         ORDER BY seq DESC LIMIT ?2";
+    const OF_REPOSITORY: &str = "SELECT run.*, full_name FROM run LEFT JOIN repository USING (repo)
+         WHERE seq < ?1 AND run.repo = ?3 AND NOT EXISTS (SELECT 1 FROM run AS later
+             WHERE later.repo = run.repo AND later.number = run.number AND later.attempt > run.attempt)
+         ORDER BY seq DESC LIMIT ?2";
+    const OF_COMMIT: &str = "SELECT run.*, full_name FROM run LEFT JOIN repository USING (repo)
+         WHERE seq < ?1 AND head_sha = ?4 AND (?3 IS NULL OR run.repo = ?3) AND NOT EXISTS (SELECT 1 FROM run AS later
+             WHERE later.repo = run.repo AND later.number = run.number AND later.attempt > run.attempt)
+         ORDER BY seq DESC LIMIT ?2";
+    let statement = match (query.repo, query.head_sha) {
+        (_, Some(_)) => OF_COMMIT,
+        (Some(_), None) => OF_REPOSITORY,
+        (None, None) => ALL,
+    };
+    let mut asked = sqlx::query(statement).bind(query.before.unwrap_or(i64::MAX)).bind(limit_of(query.limit));
+    if query.repo.is_some() || query.head_sha.is_some() {
+        asked = asked.bind(query.repo.map(|repo| repo.0.cast_signed()));
+    }
+    if let Some(sha) = query.head_sha {
+        asked = asked.bind(sha.to_string());
+    }
+    asked.fetch_all(connection).await?.iter().map(run_row).collect()
+}
+
+/// The runs of a pull request.
+pub async fn of_pull(
+    connection: &mut SqliteConnection,
+    repo: RepoId,
+    pull: PullNumber,
+    limit: usize,
+) -> sqlx::Result<Vec<RunRow>> {
+    let rows = sqlx::query(
+        "SELECT run.*, full_name FROM run LEFT JOIN repository USING (repo)
+         WHERE run.repo = ? AND pull = ? ORDER BY seq DESC LIMIT ?",
+    )
+    .bind(repo.0.cast_signed())
+    .bind(pull.0.cast_signed())
+    .bind(limit_of(limit))
+    .fetch_all(connection)
+    .await?;
+    rows.iter().map(run_row).collect()
+}
+
+/// One run, whole.
+pub async fn detail(
+    connection: &mut SqliteConnection,
+    repo: RepoId,
+    number: RunNumber,
+) -> sqlx::Result<Option<RunDetail>> {
+    let rows = sqlx::query(
+        "SELECT run.*, full_name FROM run LEFT JOIN repository USING (repo)
+         WHERE run.repo = ? AND number = ? ORDER BY attempt DESC LIMIT 100",
+    )
+    .bind(repo.0.cast_signed())
+    .bind(number.0.cast_signed())
+    .fetch_all(&mut *connection)
+    .await?;
+    let mut attempts = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let run = run_row(row)?;
+        let jobs = jobs_of(connection, &run).await?;
+        attempts.push((run, jobs));
+    }
+    Ok((!attempts.is_empty()).then_some(RunDetail { attempts }))
+}
+
+async fn jobs_of(connection: &mut SqliteConnection, run: &RunRow) -> sqlx::Result<Vec<JobRow>> {
+    let rows =
+        sqlx::query("SELECT * FROM job WHERE repo = ? AND run = ? AND attempt = ? ORDER BY place, tried LIMIT ?")
+            .bind(run.repo.0.cast_signed())
+            .bind(run.number.0.cast_signed())
+            .bind(run.attempt)
+            .bind(ROWS_OF_A_RUN_MAX)
+            .fetch_all(&mut *connection)
+            .await?;
+    let mut jobs = rows.iter().map(|row| job_row(row, run)).collect::<sqlx::Result<Vec<_>>>()?;
+    let steps =
+        sqlx::query("SELECT * FROM step WHERE repo = ? AND run = ? AND attempt = ? ORDER BY job, tried, place LIMIT ?")
+            .bind(run.repo.0.cast_signed())
+            .bind(run.number.0.cast_signed())
+            .bind(run.attempt)
+            .bind(ROWS_OF_A_RUN_MAX)
+            .fetch_all(connection)
+            .await?;
+    for step in &steps {
+        let (key, tried): (&str, u32) = (step.get("job"), step.get("tried"));
+        if let Some(job) = jobs.iter_mut().find(|job| job.attempt.job.as_str() == key && job.attempt.tried == tried) {
+            job.steps.push(step_row(step)?);
+        }
+    }
+    Ok(jobs)
+}
+
+fn run_row(row: &SqliteRow) -> sqlx::Result<RunRow> {
+    Ok(RunRow {
+        seq: row.get("seq"),
+        repo: RepoId(row.get::<i64, _>("repo").cast_unsigned()),
+        repository: row.get("full_name"),
+        number: RunNumber(row.get::<i64, _>("number").cast_unsigned()),
+        attempt: row.get("attempt"),
+        event: row.get("event"),
+        subject: row.get("subject"),
+        pull: maybe_number(row, "pull").map(PullNumber),
+        git_ref: row.get("git_ref"),
+        head_sha: sha(row, "head_sha")?,
+        sha: sha(row, "sha")?,
+        workflow: row.get("workflow"),
+        name: row.get("name"),
+        run_number: row.get::<i64, _>("run_number").cast_unsigned(),
+        conclusion: conclusion(row)?,
+        reason: row.get("reason"),
+        created_at: at(row, "created_at"),
+        completed_at: maybe_at(row, "completed_at"),
+        deployment: maybe_number(row, "deployment").map(DeploymentId),
+        problem: row.get("problem"),
+    })
+}
+
+fn job_row(row: &SqliteRow, run: &RunRow) -> sqlx::Result<JobRow> {
+    Ok(JobRow {
+        attempt: AttemptId {
+            repo: run.repo,
+            run: run.number,
+            run_attempt: run.attempt,
+            job: JobKey::from(row.get::<&str, _>("key")),
+            tried: row.get("tried"),
+        },
+        name: row.get("name"),
+        state: row.get("state"),
+        conclusion: conclusion(row)?,
+        reason: row.get("reason"),
+        runner: row.get("runner"),
+        queued_at: maybe_at(row, "queued_at"),
+        started_at: maybe_at(row, "started_at"),
+        completed_at: maybe_at(row, "completed_at"),
+        steps: Vec::new(),
+    })
+}
+
+fn step_row(row: &SqliteRow) -> sqlx::Result<StepRow> {
+    Ok(StepRow {
+        index: row.get("place"),
+        name: row.get("name"),
+        state: row.get("state"),
+        conclusion: conclusion(row)?,
+        started_at: maybe_at(row, "started_at"),
+        completed_at: maybe_at(row, "completed_at"),
+    })
+}
+
+fn conclusion(row: &SqliteRow) -> sqlx::Result<Option<Conclusion>> {
+    Ok(Some(match row.get::<Option<&str>, _>("conclusion") {
+        None => return Ok(None),
+        Some("success") => Conclusion::Success,
+        Some("skipped") => Conclusion::Skipped,
+        Some("failure") => Conclusion::Failure,
+        Some("cancelled") => Conclusion::Cancelled,
+        Some("timed_out") => Conclusion::TimedOut,
+        Some("lost") => Conclusion::Lost,
+        Some(other) => return Err(sqlx::Error::Decode(format!("{other} is no conclusion").into())),
+    }))
+}

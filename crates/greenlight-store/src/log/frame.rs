@@ -1,0 +1,219 @@
+//! Blocks of lines, and how they stand in a file.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use flate2::Crc;
+use greenlight_core::time::Timestamp;
+
+/// How long a frame's head is: length, sum, step, lines, time.
+pub const HEAD: usize = 4 + 4 + 4 + 4 + 8;
+
+/// The longest text of one frame; longer blocks become several.
+pub const TEXT_MAX: usize = 256 << 10;
+
+/// Whole lines of one step that were printed at one time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogBlock {
+    /// The number of the first line within the log, from 0.
+    pub first_line: u64,
+    /// The step that printed them.
+    pub step: u32,
+    /// When.
+    pub at: Timestamp,
+    /// How many.
+    pub count: u32,
+    /// The lines, each with its line feed.
+    pub text: Bytes,
+}
+
+/// One line of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogLine<'a> {
+    /// Its number within the log, from 0.
+    pub number: u64,
+    /// The step that printed it.
+    pub step: u32,
+    /// When.
+    pub at: Timestamp,
+    /// The line without its line feed; perhaps not UTF-8.
+    pub text: &'a [u8],
+}
+
+impl LogBlock {
+    /// Returns the lines one by one.
+    pub fn lines(&self) -> impl Iterator<Item = LogLine<'_>> {
+        let lines = self.text.strip_suffix(b"\n").unwrap_or(&self.text).split(|byte| *byte == b'\n');
+        (self.first_line..)
+            .zip(lines)
+            .take(usize::try_from(self.count).unwrap_or(usize::MAX))
+            .map(|(number, text)| LogLine { number, step: self.step, at: self.at, text })
+    }
+
+    /// Returns the number of the line after the last.
+    pub fn end(&self) -> u64 {
+        self.first_line + u64::from(self.count)
+    }
+
+    /// Returns the block without the lines before this one; the text is shared, not copied.
+    pub fn from_line(mut self, line: u64) -> Self {
+        let skipped = u32::try_from(line.saturating_sub(self.first_line)).unwrap_or(u32::MAX).min(self.count);
+        if skipped > 0 {
+            let ends = self.text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+            let cut = ends.take(skipped as usize).last().unwrap_or(0);
+            self.text = self.text.slice(cut..);
+            self.first_line += u64::from(skipped);
+            self.count -= skipped;
+        }
+        self
+    }
+
+    /// Returns the block with at most this many lines.
+    pub fn up_to(mut self, count: u32) -> Self {
+        if count < self.count {
+            let ends = self.text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
+            let cut = ends.take(count as usize).last().unwrap_or(0);
+            self.text = self.text.slice(..cut);
+            self.count = count;
+        }
+        self
+    }
+}
+
+/// Splits text into blocks that fit into frames, on lines' ends where there are any. A last line without its line feed gets one.
+pub fn blocks_of(first_line: u64, step: u32, at: Timestamp, text: &[u8]) -> Vec<LogBlock> {
+    let mut blocks = Vec::new();
+    let mut rest = text;
+    let mut first_line = first_line;
+    while !rest.is_empty() {
+        let (head, tail) = rest.split_at(cut_of(rest));
+        let mut block = BytesMut::with_capacity(head.len() + 1);
+        block.extend_from_slice(head);
+        if !head.ends_with(b"\n") {
+            block.put_u8(b'\n');
+        }
+        let count = count_lines(&block);
+        blocks.push(LogBlock { first_line, step, at, count, text: block.freeze() });
+        first_line += u64::from(count);
+        rest = tail;
+    }
+    blocks
+}
+
+fn cut_of(text: &[u8]) -> usize {
+    if text.len() <= TEXT_MAX {
+        return text.len();
+    }
+    match text[..TEXT_MAX].iter().rposition(|byte| *byte == b'\n') {
+        Some(end) => end + 1,
+        // One line that is longer than a frame goes on in the next line.
+        None => TEXT_MAX,
+    }
+}
+
+fn count_lines(text: &[u8]) -> u32 {
+    u32::try_from(text.iter().filter(|byte| **byte == b'\n').count()).expect("a frame is shorter than 4 GiB")
+}
+
+/// Appends the block's frame.
+pub fn write_frame(out: &mut Vec<u8>, block: &LogBlock) {
+    let start = out.len();
+    out.put_u32_le(u32::try_from(block.text.len()).expect("a frame is shorter than 4 GiB"));
+    out.put_u32_le(0);
+    out.put_u32_le(block.step);
+    out.put_u32_le(block.count);
+    out.put_i64_le(block.at.as_millis());
+    out.extend_from_slice(&block.text);
+    let sum = sum_of(&out[start + 8..]);
+    out[start + 4..start + 8].copy_from_slice(&sum.to_le_bytes());
+}
+
+/// What stands at the beginning of some bytes.
+pub enum Framed {
+    /// A whole frame, and how long it is. Its `first_line` is the caller's to know.
+    Whole(LogBlock, usize),
+    /// The beginning of one: more bytes are needed, this many in all.
+    Part(usize),
+    /// Nothing that was written here: a torn end.
+    Torn,
+}
+
+/// Reads one frame off the beginning of the bytes.
+pub fn read_frame(bytes: &Bytes, first_line: u64) -> Framed {
+    let Some(head) = bytes.first_chunk::<HEAD>() else { return Framed::Part(HEAD) };
+    let word = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
+    let length = word(0) as usize;
+    if length == 0 || length > TEXT_MAX + 1 {
+        return Framed::Torn;
+    }
+    let end = HEAD + length;
+    if bytes.len() < end {
+        return Framed::Part(end);
+    }
+    if sum_of(&bytes[8..end]) != word(4) {
+        return Framed::Torn;
+    }
+    let at = Timestamp::from_millis(i64::from_le_bytes(head[16..24].try_into().expect("eight bytes")));
+    let block = LogBlock { first_line, step: word(8), at, count: word(12), text: bytes.slice(HEAD..end) };
+    Framed::Whole(block, end)
+}
+
+fn sum_of(bytes: &[u8]) -> u32 {
+    let mut sum = Crc::new();
+    sum.update(bytes);
+    sum.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at() -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000)
+    }
+
+    #[test]
+    fn a_frame_comes_back_and_a_torn_one_is_known() {
+        let [block] = &blocks_of(7, 2, at(), b"one\ntwo").try_into().unwrap() as &[LogBlock; 1];
+        assert_eq!((block.count, &block.text[..]), (2, &b"one\ntwo\n"[..]));
+        let mut written = Vec::new();
+        write_frame(&mut written, block);
+        let bytes = Bytes::from(written.clone());
+        assert!(matches!(read_frame(&bytes, 7), Framed::Whole(read, end) if read == *block && end == bytes.len()));
+        for cut in 0..written.len() {
+            assert!(matches!(read_frame(&bytes.slice(..cut), 7), Framed::Part(_)), "{cut}");
+        }
+        for at in 0..written.len() {
+            let mut torn = written.clone();
+            torn[at] ^= 0x55;
+            assert!(!matches!(read_frame(&torn.into(), 7), Framed::Whole(..)), "{at}");
+        }
+    }
+
+    #[test]
+    fn long_text_becomes_several_blocks_and_loses_nothing() {
+        let text: String = (0..60_000).map(|number| format!("line {number}\n")).collect();
+        let blocks = blocks_of(0, 0, at(), text.as_bytes());
+        assert!(blocks.len() > 1);
+        let lines: Vec<_> = blocks.iter().flat_map(LogBlock::lines).collect();
+        assert_eq!(lines.len(), 60_000);
+        assert!(
+            lines
+                .iter()
+                .zip(0..)
+                .all(|(line, number)| line.number == number && line.text == format!("line {number}").as_bytes())
+        );
+        let endless = vec![b'x'; TEXT_MAX * 2 + 10];
+        assert_eq!(blocks_of(0, 0, at(), &endless).iter().map(|block| block.count).sum::<u32>(), 3);
+    }
+
+    #[test]
+    fn a_block_is_cut_at_lines() {
+        let block = blocks_of(10, 0, at(), b"a\n\nb\nc\n").remove(0);
+        let middle = block.clone().from_line(11).up_to(2);
+        assert_eq!(
+            middle.lines().map(|line| (line.number, line.text)).collect::<Vec<_>>(),
+            [(11, &b""[..]), (12, b"b")]
+        );
+        assert_eq!(block.clone().from_line(14).count, 0);
+        assert_eq!(block.clone().from_line(3), block);
+    }
+}

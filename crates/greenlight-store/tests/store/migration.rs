@@ -1,0 +1,107 @@
+//! Migrations, with rows in the tables.
+
+use sqlx::migrate::{Migrate as _, Migrator};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, Row as _};
+
+use greenlight_core::port::Store as _;
+use greenlight_store::{Database, OpenError};
+
+use crate::{commit, database, delivery, made};
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// Rows as a server of that version wrote them, for the tables that each migration found.
+const ROWS: [&str; 1] = ["
+    INSERT INTO delivery (place, state, form, received_at, size, id, event, digest, body)
+        VALUES (1, 0, 0, 5, 2, 'a', 'push', zeroblob(32), x'28b52ffd2002110000 7b7d');
+    INSERT INTO repository (repo, version, full_name, default_branch) VALUES (7, 3, 'octocat/Hello-World', 'main');
+    INSERT INTO audit (repo, at, about, text) VALUES (7, 5, 'run 1', 'it began');
+"];
+
+#[tokio::test]
+async fn every_step_of_the_way_keeps_the_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = SqliteConnectOptions::new().filename(directory.path().join("greenlight.db")).create_if_missing(true);
+    let mut connection = options.connect().await.unwrap();
+    connection.ensure_migrations_table("_sqlx_migrations").await.unwrap();
+    let mut rows = ROWS.iter();
+    for migration in MIGRATIONS.iter() {
+        connection.apply("_sqlx_migrations", migration).await.unwrap();
+        if let Some(rows) = rows.next() {
+            sqlx::raw_sql(sqlx::AssertSqlSafe(rows.replace(' ', " ").replace("0000 7b7d", "00007b7d")))
+                .execute(&mut connection)
+                .await
+                .unwrap();
+        }
+    }
+    assert!(rows.next().is_none(), "there are rows for a migration that is not there");
+    connection.close().await.unwrap();
+
+    let database = Database::open(directory.path()).await.unwrap();
+    let waiting = database.waiting(0, 10).await.unwrap();
+    assert_eq!(waiting.iter().map(|waiting| &*waiting.delivery.body).collect::<Vec<_>>(), [b"{}"]);
+    assert_eq!(database.repositories().await.unwrap()[0].full_name.as_ref(), "octocat/Hello-World");
+    assert_eq!(database.load(greenlight_core::id::RepoId(7)).await.unwrap().unwrap().version, 3);
+}
+
+#[tokio::test]
+async fn opening_again_changes_nothing() {
+    let (directory, database) = database().await;
+    database.receive(&delivery("a", b"a")).await.unwrap();
+    database.commit(&commit(0, made::entities())).await.unwrap();
+    database.close().await;
+    let again = Database::open(directory.path()).await.unwrap();
+    assert_eq!(again.load(made::repository().id).await.unwrap().unwrap().entities.len(), made::entities().len());
+}
+
+#[tokio::test]
+async fn a_newer_database_is_refused_and_left_alone() {
+    let (directory, database) = database().await;
+    database.close().await;
+    let mut intruder =
+        SqliteConnectOptions::new().filename(directory.path().join("greenlight.db")).connect().await.unwrap();
+    sqlx::query(
+        "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time)
+         VALUES (9999, 'from the future', 1, zeroblob(48), 0)",
+    )
+    .execute(&mut intruder)
+    .await
+    .unwrap();
+    let refused = Database::open(directory.path()).await;
+    assert!(matches!(refused, Err(OpenError::Migration { .. })), "it must not be opened");
+}
+
+#[tokio::test]
+async fn pages_find_their_rows_by_an_index() {
+    let (directory, database) = database().await;
+    database.commit(&commit(0, made::entities())).await.unwrap();
+    let mut reader =
+        SqliteConnectOptions::new().filename(directory.path().join("greenlight.db")).connect().await.unwrap();
+    for statement in [
+        "SELECT * FROM run WHERE seq < 9 AND repo = 1 ORDER BY seq DESC LIMIT 9",
+        "SELECT * FROM run WHERE seq < 9 AND head_sha = 'x' ORDER BY seq DESC LIMIT 9",
+        "SELECT * FROM run WHERE repo = 1 AND pull = 3 ORDER BY seq DESC LIMIT 9",
+        "SELECT * FROM run WHERE repo = 1 AND number = 3 ORDER BY attempt DESC",
+        "SELECT count(*) FROM run WHERE state = 'active'",
+        "SELECT seq FROM run WHERE state = 'completed' AND completed_at < 9 ORDER BY completed_at LIMIT 9",
+        "SELECT place FROM delivery WHERE state = 0 AND place > 1 ORDER BY place LIMIT 9",
+        "SELECT * FROM delivery WHERE place < 9 ORDER BY place DESC LIMIT 9",
+        "SELECT * FROM audit WHERE repo = 1 AND about = 'x' ORDER BY id DESC LIMIT 9",
+        "SELECT * FROM audit WHERE repo = 1 ORDER BY id DESC LIMIT 9",
+        "SELECT * FROM deployment WHERE repo = 1 AND environment = 'x' ORDER BY id DESC LIMIT 9",
+        "SELECT * FROM entity WHERE repo = 1",
+        "SELECT * FROM step WHERE repo = 1 AND run = 1 AND attempt = 1 ORDER BY job, tried, place",
+    ] {
+        let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")))
+            .fetch_all(&mut reader)
+            .await
+            .unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        let sorted = plan.iter().any(|line| line.contains("TEMP B-TREE"));
+        assert!(
+            plan.iter().all(|line| line.starts_with("SEARCH") || line.contains("INDEX run_active")) && !sorted,
+            "{statement}: {plan:?}"
+        );
+    }
+}
