@@ -1,0 +1,203 @@
+//! Jobs, from the runners' side: I9, I10, I12, I22, I25, I26; and which trees were really tested.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use greenlight_core::effect::{JobOrder, JobReport, Reply};
+use greenlight_core::id::{AttemptId, JobKey, RunNumber, RunnerId, Sha, Token};
+use greenlight_core::run::{Conclusion, Job, JobState, Run, Subject};
+
+use super::{Checked, must};
+use crate::coverage::{Coverage, Moment};
+use crate::world::World;
+
+/// How the jobs of one run attempt ended, as its runners told.
+#[derive(Clone, Copy, Debug, Default)]
+struct Ends {
+    good: u32,
+    bad: u32,
+    open: u32,
+}
+
+/// What runners were given and what they told.
+#[derive(Debug, Default)]
+pub struct Jobs {
+    ended: BTreeMap<(RunNumber, u32, JobKey, u32), Conclusion>,
+    last_token: u64,
+    tokens: BTreeMap<(RunNumber, JobKey), Token>,
+    tested: BTreeMap<Sha, BTreeMap<RunNumber, (u32, Ends)>>,
+    runs: BTreeMap<RunNumber, Sha>,
+    /// Trees of which every job that ran succeeded.
+    pub green_trees: BTreeSet<Sha>,
+}
+
+impl Jobs {
+    /// Was this commit tested, and did every job of the latest attempts that ran succeed?
+    pub fn is_green(&self, sha: Sha) -> bool {
+        let Some(runs) = self.tested.get(&sha) else { return false };
+        runs.values().all(|(_, ends)| ends.bad == 0 && ends.open == 0) && runs.values().any(|(_, ends)| ends.good > 0)
+    }
+
+    fn lease(&mut self, order: &JobOrder) {
+        let attempt = &order.attempt;
+        // A retest moves a run to another commit.
+        if let Some(before) = self.runs.insert(attempt.run, order.checkout.sha)
+            && before != order.checkout.sha
+            && let Some(runs) = self.tested.get_mut(&before)
+        {
+            runs.remove(&attempt.run);
+        }
+        let entry = self.tested.entry(order.checkout.sha).or_default().entry(attempt.run).or_default();
+        if entry.0 != attempt.run_attempt {
+            *entry = (attempt.run_attempt, Ends::default());
+        }
+        entry.1.open += u32::from(attempt.tried == 1);
+    }
+
+    fn end(&mut self, attempt: &AttemptId, conclusion: Conclusion) -> Option<Sha> {
+        let sha = *self.runs.get(&attempt.run)?;
+        let (known, ends) = self.tested.get_mut(&sha)?.get_mut(&attempt.run)?;
+        if *known != attempt.run_attempt {
+            return None;
+        }
+        ends.open = ends.open.saturating_sub(1);
+        match conclusion {
+            Conclusion::Success | Conclusion::Skipped => ends.good += 1,
+            _ => ends.bad += 1,
+        }
+        Some(sha)
+    }
+}
+
+/// A runner was given a job.
+pub fn leased(world: &mut World, runner: &RunnerId, order: &JobOrder) -> Checked {
+    i10_one_lease(world, runner, order)?;
+    i12_its_turn(world, order)?;
+    i25_untrusted_is_approved(world, order)?;
+    super::deploys::i22_never_twice(world, order)?;
+    world.checks.jobs.lease(order);
+    Ok(())
+}
+
+/// I10: At any time at most one runner holds a valid lease on an attempt.
+fn i10_one_lease(world: &mut World, runner: &RunnerId, order: &JobOrder) -> Checked {
+    let clock = world.server_millis();
+    let place = (order.attempt.run, order.attempt.job.clone());
+    for other in &world.runners {
+        let Some(work) = &other.work else { continue };
+        let same = work.attempt.run == place.0
+            && work.attempt.job == place.1
+            && work.attempt.run_attempt == order.attempt.run_attempt;
+        must(!(same && work.until > clock && other.id != *runner), "I10", || {
+            format!("{} was leased to {runner} while {} held it", order.attempt, other.id)
+        })?;
+    }
+    let jobs = &mut world.checks.jobs;
+    must(order.token.0 > jobs.last_token, "I10", || {
+        format!("token {} is not larger than {}", order.token, jobs.last_token)
+    })?;
+    jobs.last_token = order.token.0;
+    jobs.tokens.insert(place, order.token);
+    Ok(())
+}
+
+/// I12: A job starts only after all its `needs` are terminal; no two jobs of one concurrency group run at once.
+fn i12_its_turn(world: &World, order: &JobOrder) -> Checked {
+    let Some(run) = world.run(order.attempt.run) else { return Ok(()) };
+    let Some(job) = run.job(&order.attempt.job) else {
+        return must(false, "I12", || format!("{} is no job of its run", order.attempt));
+    };
+    for need in &job.needs {
+        let mut legs = run.jobs.iter().filter(|other| other.job_id == *need);
+        must(legs.all(Job::is_over), "I12", || format!("{} began before {need} was over", order.attempt))?;
+    }
+    let Some(group) = run.concurrency.as_ref().map(|concurrency| &concurrency.group) else { return Ok(()) };
+    let clock = world.server_millis();
+    for other in &world.runners {
+        let Some(work) = &other.work else { continue };
+        let taken = work.group.as_ref() == Some(group) && work.attempt.run != order.attempt.run && work.until > clock;
+        let over = world.run(work.attempt.run).is_none_or(|run| {
+            run.attempt != work.attempt.run_attempt || run.job(&work.attempt.job).is_none_or(Job::is_over)
+        });
+        must(!taken || over, "I12", || format!("{} and {} run at once in {group}", order.attempt, work.attempt))?;
+    }
+    Ok(())
+}
+
+/// I25: No job of an untrusted run is dispatched without an approval for exactly that head SHA, made earlier by a user with
+/// write permission. I26: and none of them gets a secret or a token.
+fn i25_untrusted_is_approved(world: &mut World, order: &JobOrder) -> Checked {
+    let Some(run) = world.run(order.attempt.run) else { return Ok(()) };
+    let (number, head) = match &run.suite.subject {
+        Subject::Pull(number, _) | Subject::PullAction(number, _, _) => (*number, run.suite.head_sha),
+        _ => return Ok(()),
+    };
+    let Some(pull) = world.github.pull(number) else { return Ok(()) };
+    if world.github.is_trusted(pull) {
+        return Ok(());
+    }
+    let head = world.github.objects.find(head);
+    let approved = head.is_some_and(|head| pull.approved.contains(&head));
+    must(approved, "I25", || format!("{} of #{number} was handed out and nobody approved it", order.attempt))?;
+    must(!order.trusted, "I26", || format!("{} of #{number} may have secrets", order.attempt))?;
+    world.coverage.saw(Moment::UntrustedRun);
+    Ok(())
+}
+
+/// A report was taken in.
+pub fn heard(
+    world: &mut World,
+    runner: &RunnerId,
+    attempt: &AttemptId,
+    token: Token,
+    until: i64,
+    clock: i64,
+    report: &JobReport,
+) -> Checked {
+    must(until > clock, "I10", || format!("{runner} was heard on {attempt} after its lease had run out"))?;
+    let newest = world.checks.jobs.tokens.get(&(attempt.run, attempt.job.clone())).copied();
+    must(newest == Some(token), "I10", || {
+        format!("{runner} was heard on {attempt} under {token}, but {newest:?} is newer")
+    })?;
+    if let JobReport::Ended(end) = report
+        && let Some(sha) = world.checks.jobs.end(attempt, end.conclusion)
+        && world.checks.jobs.is_green(sha)
+        && let Some(index) = world.github.objects.find(sha)
+    {
+        let tree = world.github.objects.tree(index);
+        world.checks.jobs.green_trees.insert(tree);
+    }
+    Ok(())
+}
+
+/// A report was refused: its sender must have lost the lease.
+pub fn refused(world: &mut World, attempt: &AttemptId, token: Token, until: i64, clock: i64) -> Checked {
+    let over = world.run(attempt.run).and_then(|run| run.job(&attempt.job)).is_none_or(|job| {
+        job.lease().is_none_or(|lease| lease.token != token)
+    });
+    must(over || until <= clock, "I10", || format!("{attempt} under {token} was refused although its lease holds"))
+}
+
+/// I9: a repeated end changes nothing: the job is not the runner's any more.
+pub fn i9_a_repeat_is_refused(reply: Option<&Reply>) -> Checked {
+    must(matches!(reply, None | Some(Reply::NotYours)), "I9", || format!("an end said twice was answered {reply:?}"))
+}
+
+/// I9: Every attempt has exactly one terminal state, and it never changes.
+pub fn i9_terminal_states_stay(jobs: &mut Jobs, run: &Run, coverage: &mut Coverage) -> Checked {
+    for job in run.jobs.iter() {
+        let JobState::Completed { conclusion, .. } = &job.state else { continue };
+        let place = (run.number, run.attempt, job.key.clone(), job.tried);
+        match jobs.ended.get(&place) {
+            None => {
+                if *conclusion == Conclusion::Lost {
+                    coverage.saw(Moment::JobLost);
+                }
+                jobs.ended.insert(place, *conclusion);
+            }
+            Some(known) => must(known == conclusion, "I9", || {
+                format!("run {} job {} ended as {known:?} and then as {conclusion:?}", run.number, job.key)
+            })?,
+        }
+    }
+    Ok(())
+}

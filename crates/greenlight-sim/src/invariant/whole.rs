@@ -1,0 +1,83 @@
+//! The full check: everything at once, every fiftieth step.
+
+use std::collections::BTreeMap;
+
+use greenlight_core::deployment::Carrying;
+use greenlight_core::engine;
+use greenlight_core::entity::{Entity, EntityKey};
+use greenlight_core::id::EnvironmentName;
+use greenlight_core::time::Duration;
+
+use super::{Checked, must};
+use crate::store::Inner;
+use crate::world::World;
+use crate::world::runner::LEASE;
+
+/// How much longer than its timeout an attempt may stay (I11), with the grace that the runner has to end it itself.
+const LATE_MAX: Duration = Duration::from_secs(30 + 60);
+
+/// Checks everything.
+pub fn everything_holds(world: &mut World) -> Checked {
+    i11_nothing_stays(world)?;
+    i19_one_each(world)?;
+    decide_over_everything(world)
+}
+
+/// I11: No attempt stays non-terminal longer than its timeout + lease + 30 s of fake time.
+fn i11_nothing_stays(world: &World) -> Checked {
+    let (Some(cell), 0) = (&world.cell, world.skew) else { return Ok(()) };
+    let now = world.clock();
+    for run in cell.repository().runs.values().filter(|run| !run.is_over()) {
+        for job in &run.jobs {
+            let Some(lease) = job.lease() else { continue };
+            must(now.since(lease.since) <= job.timeout + LEASE + LATE_MAX, "I11", || {
+                format!("run {} job {} is still leased", run.number, job.key)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// I19: At most one deployment per environment is in state running.
+fn i19_one_each(world: &World) -> Checked {
+    let Some(cell) = &world.cell else { return Ok(()) };
+    let mut running: BTreeMap<&EnvironmentName, u32> = BTreeMap::new();
+    for deployment in cell.repository().deployments.values() {
+        if let Carrying::Started { .. } = deployment.state {
+            *running.entry(&deployment.snapshot.environment).or_default() += 1;
+        }
+    }
+    for (name, count) in running {
+        must(count <= 1, "I19", || format!("{count} deployments run in {name}"))?;
+    }
+    Ok(())
+}
+
+/// Deciding over everything gives what deciding over what was touched gave: nothing is forgotten, nothing is remembered in
+/// memory only.
+fn decide_over_everything(world: &mut World) -> Checked {
+    let now = world.clock();
+    let Some(cell) = &world.cell else { return Ok(()) };
+    let mut state = cell.repository().clone();
+    state.touch_all();
+    engine::decide(&mut state, now);
+    let (changes, _) = state.take_changes();
+    let inner = world.store.inner();
+    for (key, entity) in &changes {
+        must(is_same(&inner, key, entity.as_ref()), "decide", || {
+            format!("deciding over everything changes {key:?}: {entity:#?}\nbefore: {:#?}", inner.get(key))
+        })?;
+    }
+    Ok(())
+}
+
+fn is_same(inner: &Inner, key: &EntityKey, entity: Option<&Entity>) -> bool {
+    match (inner.get(key), entity) {
+        (None, None) => true,
+        // What is under way is so in memory only.
+        (Some(Entity::Item(stored)), Some(Entity::Item(item))) => {
+            stored.effect == item.effect && stored.after_success == item.after_success
+        }
+        (stored, decided) => stored == decided,
+    }
+}

@@ -1,0 +1,233 @@
+//! The workflows and settings that the fake repository holds: few, static, and different from seed to seed.
+
+use std::sync::Arc;
+
+use greenlight_core::config::MergeWhen;
+
+use crate::rng::Rng;
+
+/// Texts by version of their path.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    ci_path: Arc<str>,
+    deploy_path: Arc<str>,
+    config_path: Arc<str>,
+    ci: Vec<Arc<str>>,
+    deploy: Arc<str>,
+    configs: Vec<Arc<str>>,
+    /// When this seed merges; nothing where it does not.
+    pub when: Option<MergeWhen>,
+    /// The environments that this seed deploys to.
+    pub environments: Vec<&'static str>,
+    /// Must somebody else's `lint` be green as well?
+    pub lint: bool,
+}
+
+/// The version of the broken settings.
+pub const CONFIG_BROKEN: u16 = 1;
+/// The version of the workflow that cannot be read.
+pub const CI_BROKEN: u16 = 6;
+/// How many versions of the workflow can be read.
+pub const CI_GOOD: u16 = 6;
+
+const CI_TEXTS: [&str; 7] = [
+    "name: CI
+on:
+  pull_request:
+  push:
+    branches: [main, release]
+jobs:
+  build:
+    runs-on: self-hosted
+    outputs:
+      version: ${{ steps.it.outputs.version }}
+    steps:
+      - id: it
+        run: make
+  test:
+    needs: build
+    runs-on: [self-hosted, linux]
+    steps:
+      - run: make test VERSION=${{ needs.build.outputs.version }}
+",
+    "name: CI
+on:
+  pull_request:
+  push:
+    branches: [main]
+jobs:
+  test:
+    runs-on: self-hosted
+    strategy:
+      matrix:
+        os: [linux, bsd]
+    steps:
+      - run: make test
+",
+    "name: CI
+on: [push, pull_request]
+concurrency:
+  group: ci-${{ github.ref }}
+  cancel-in-progress: true
+jobs:
+  test:
+    runs-on: self-hosted
+    steps:
+      - run: make test
+",
+    "name: CI
+on: [push, pull_request]
+jobs:
+  test:
+    runs-on: self-hosted
+    steps:
+      - run: make test
+",
+    "name: CI
+on:
+  pull_request:
+    types: [opened, synchronize, reopened, labeled]
+  push:
+    branches: [main]
+jobs:
+  test:
+    runs-on: self-hosted
+    steps:
+      - run: make test
+  sum:
+    needs: [test]
+    if: always()
+    runs-on: self-hosted
+    steps:
+      - run: make sum
+",
+    "name: CI
+on:
+  pull_request:
+concurrency: one
+jobs:
+  test:
+    runs-on: self-hosted
+    steps:
+      - run: make test
+  never:
+    if: github.event_name == 'push'
+    runs-on: self-hosted
+    steps:
+      - run: make never
+",
+    "name: CI
+on: pull_request
+jobs:
+  test:
+    needs: nobody
+    runs-on: self-hosted
+    steps:
+      - run: make test
+",
+];
+
+const DEPLOY_TEXT: &str = "name: Deploy
+on: deployment
+jobs:
+  deploy:
+    runs-on: self-hosted
+    environment:
+      name: ${{ github.event.deployment.environment }}
+      url: https://example.org
+    steps:
+      - run: make deploy
+";
+
+impl Sources {
+    /// Chooses what this seed's repository holds.
+    pub fn new(rng: &mut Rng) -> Self {
+        let when = match rng.below(10) {
+            0 => None,
+            1..5 => Some(MergeWhen::Green),
+            5..8 => Some(MergeWhen::Approved),
+            _ => Some(MergeWhen::Command),
+        };
+        let lint = rng.chance(200);
+        let environments = match rng.below(4) {
+            0 => Vec::new(),
+            1 => vec!["staging"],
+            _ => vec!["staging", "production"],
+        };
+        let config = config_text(rng, when, lint, &environments);
+        let broken = "merge: { wen: green }\n";
+        Self {
+            ci_path: ".github/workflows/ci.yml".into(),
+            deploy_path: ".github/workflows/deploy.yml".into(),
+            config_path: ".greenlight.yml".into(),
+            ci: CI_TEXTS.iter().map(|text| Arc::from(*text)).collect(),
+            deploy: DEPLOY_TEXT.into(),
+            configs: vec![config.as_str().into(), broken.into(), format!("{config}# the same, said again\n").into()],
+            when,
+            environments,
+            lint,
+        }
+    }
+
+    /// Returns the workflow files of a tree.
+    pub fn workflows(&self, ci: u16, deploy: u16) -> Vec<(Arc<str>, Arc<str>)> {
+        let at = usize::from(ci).min(self.ci.len() - 1);
+        let mut files = vec![(self.ci_path.clone(), self.ci[at].clone())];
+        if deploy == 0 {
+            files.push((self.deploy_path.clone(), self.deploy.clone()));
+        }
+        files
+    }
+
+    /// Returns the settings of a tree.
+    pub fn config(&self, version: u16) -> (Arc<str>, Arc<str>) {
+        let at = usize::from(version).min(self.configs.len() - 1);
+        (self.config_path.clone(), self.configs[at].clone())
+    }
+}
+
+fn config_text(rng: &mut Rng, when: Option<MergeWhen>, lint: bool, environments: &[&str]) -> String {
+    let mut text = String::new();
+    if let Some(when) = when {
+        let word = match when {
+            MergeWhen::Green => "green",
+            MergeWhen::Approved => "approved",
+            MergeWhen::Command => "command",
+        };
+        let method = rng.pick(&["merge", "squash", "rebase"]).expect("there are three");
+        let require = if lint { "[greenlight, lint]" } else { "[greenlight]" };
+        text.push_str(&format!("merge:\n  when: {word}\n  method: {method}\n  require: {require}\n"));
+    }
+    if !environments.is_empty() {
+        text.push_str("environments:\n");
+    }
+    for (at, name) in environments.iter().enumerate() {
+        let begin = if at == 0 { "on: merge" } else { "after: [staging]" };
+        let run = if rng.chance(300) { "shell: script/deploy" } else { "workflow: deploy" };
+        text.push_str(&format!("  {name}:\n    {begin}\n    run: {{ {run} }}\n"));
+    }
+    text.push_str("notify:\n  - { room: deploys, on: [deployment, failure, merge] }\n");
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_should_be_readable_is() {
+        for (at, text) in CI_TEXTS.iter().enumerate() {
+            let parsed = greenlight_workflow::parse_workflow("ci.yml", text);
+            let errors: Vec<_> = parsed.findings.iter().filter(|finding| finding.is_error()).collect();
+            assert_eq!(errors.is_empty(), at < usize::from(CI_GOOD), "{at}: {errors:?}");
+        }
+        for seed in 0..50 {
+            let sources = Sources::new(&mut Rng::new(seed));
+            for version in [0, CONFIG_BROKEN, 2] {
+                let (path, text) = sources.config(version);
+                let read = greenlight_core::config::decode(&path, &text);
+                assert_eq!(read.is_ok(), version != CONFIG_BROKEN, "{text}: {read:?}");
+            }
+        }
+    }
+}
