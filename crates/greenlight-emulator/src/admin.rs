@@ -9,13 +9,7 @@ use axum::{
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use crate::{
-    fault::FaultRule,
-    feed::Kind,
-    model::AccountKind,
-    seed,
-    site::Site,
-};
+use crate::{fault::FaultRule, feed::Kind, model::AccountKind, seed, site::Site};
 
 /// How large a request may be.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
@@ -25,7 +19,8 @@ type Said = Result<(u16, Value), (u16, String)>;
 /// Serves a path below `/_emulator`.
 pub async fn serve(site: Arc<Site>, parts: &[&str], request: Request<Body>) -> Response<Body> {
     let (head, body) = request.into_parts();
-    let query: Vec<(String, String)> = form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let query: Vec<(String, String)> =
+        form_urlencoded::parse(head.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let outcome = match axum::body::to_bytes(body, BODY_BYTES_MAX).await {
         Ok(bytes) => answer(&site, &head.method, parts, &query, &head.headers, &bytes).await,
         Err(_) => Err((413, "the body is larger than 1 MB".to_owned())),
@@ -37,7 +32,14 @@ pub async fn serve(site: Arc<Site>, parts: &[&str], request: Request<Body>) -> R
     response
 }
 
-async fn answer(site: &Arc<Site>, method: &Method, parts: &[&str], query: &[(String, String)], headers: &axum::http::HeaderMap, bytes: &Bytes) -> Said {
+async fn answer(
+    site: &Arc<Site>,
+    method: &Method,
+    parts: &[&str],
+    query: &[(String, String)],
+    headers: &axum::http::HeaderMap,
+    bytes: &Bytes,
+) -> Said {
     match (method.as_str(), parts) {
         ("POST", ["users"]) => add_user(site, &parse(bytes)?),
         ("POST", ["tokens"]) => add_token(site, &parse(bytes)?),
@@ -69,7 +71,9 @@ fn text<'v>(value: &'v Value, name: &str) -> Result<&'v str, (u16, String)> {
 }
 
 async fn read_feed(site: &Site, query: &[(String, String)], kinds: &[Kind]) -> Value {
-    let number = |name: &str| query.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.parse::<f64>().ok()).unwrap_or(0.0);
+    let number = |name: &str| {
+        query.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.parse::<f64>().ok()).unwrap_or(0.0)
+    };
     let wait = Duration::try_from_secs_f64(number("wait")).unwrap_or_default();
     Value::Array(site.feed.after(number("after") as u64, kinds, wait).await)
 }
@@ -94,7 +98,8 @@ fn add_user(site: &Site, body: &Value) -> Said {
 
 fn add_token(site: &Site, body: &Value) -> Said {
     let login = text(body, "user")?;
-    let scopes = body["scopes"].as_array().map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+    let scopes =
+        body["scopes"].as_array().map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect());
     let mut change = site.change();
     let user = change.account(login).ok_or_else(|| (422, format!("there is no user {login}")))?.id;
     let token = body["token"].as_str().map_or_else(|| format!("ghp_{}", uuid::Uuid::new_v4().simple()), str::to_owned);
@@ -112,7 +117,8 @@ fn revoke(site: &Site, token: &str) -> Said {
 }
 
 async fn plant(site: &Arc<Site>, bytes: &Bytes) -> Said {
-    let wanted: seed::Seed = serde_json::from_slice(bytes).map_err(|error| (422, format!("the seed is not valid: {error}")))?;
+    let wanted: seed::Seed =
+        serde_json::from_slice(bytes).map_err(|error| (422, format!("the seed is not valid: {error}")))?;
     seed::plant(site, &wanted).await.map_err(|error| (422, error.to_string()))?;
     Ok((201, json!({})))
 }
@@ -132,7 +138,8 @@ fn apps(site: &Site) -> Value {
 }
 
 fn add_fault(site: &Site, bytes: &Bytes) -> Said {
-    let rule: FaultRule = serde_json::from_slice(bytes).map_err(|error| (422, format!("the rule is not valid: {error}")))?;
+    let rule: FaultRule =
+        serde_json::from_slice(bytes).map_err(|error| (422, format!("the rule is not valid: {error}")))?;
     match site.faults.add(rule) {
         Some(rule) => Ok((201, json!(rule))),
         None => Err((422, "there are too many rules; remove some first".to_owned())),
@@ -161,7 +168,8 @@ fn read_message(headers: &axum::http::HeaderMap, bytes: &Bytes) -> Result<Value,
     if !content_type.starts_with("application/x-www-form-urlencoded") {
         return parse(bytes);
     }
-    let fields: Map<String, Value> = form_urlencoded::parse(bytes).map(|(name, value)| (name.into_owned(), json!(value))).collect();
+    let fields: Map<String, Value> =
+        form_urlencoded::parse(bytes).map(|(name, value)| (name.into_owned(), json!(value))).collect();
     match fields.get("payload").and_then(Value::as_str) {
         Some(payload) => serde_json::from_str(payload).map_err(|error| (400, format!("payload is not JSON: {error}"))),
         None => Ok(Value::Object(fields)),

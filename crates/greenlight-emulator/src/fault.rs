@@ -147,7 +147,9 @@ impl Faults {
 
     /// Returns what happens to a delivery.
     pub fn for_delivery(&self, event: &str, hook: u64) -> Option<Strike> {
-        self.strike(|rule| rule.fault.is_webhook() && glob_matches(&rule.event, event) && rule.hook.is_none_or(|wanted| wanted == hook))
+        self.strike(|rule| {
+            rule.fault.is_webhook() && glob_matches(&rule.event, event) && rule.hook.is_none_or(|wanted| wanted == hook)
+        })
     }
 
     /// Returns what happens to a request.
@@ -182,7 +184,11 @@ impl Faults {
             }
             rule.struck += 1;
             rule.times = rule.times.map(|times| times - 1);
-            return Some(Strike { kind: rule.fault, status: rule.status, milliseconds: rule.milliseconds.unwrap_or(TIMEOUT_MILLISECONDS) });
+            return Some(Strike {
+                kind: rule.fault,
+                status: rule.status,
+                milliseconds: rule.milliseconds.unwrap_or(TIMEOUT_MILLISECONDS),
+            });
         }
         None
     }
@@ -209,7 +215,11 @@ mod tests {
     #[test]
     fn a_rule_strikes_as_often_as_it_says() {
         let faults = Faults::default();
-        faults.add(rule(r#"{"fault": "answer", "status": 502, "method": "POST", "path": "/repos/*/*/statuses/*", "times": 1}"#)).unwrap();
+        faults
+            .add(rule(
+                r#"{"fault": "answer", "status": 502, "method": "POST", "path": "/repos/*/*/statuses/*", "times": 1}"#,
+            ))
+            .unwrap();
         assert_eq!(faults.for_request("GET", "/repos/o/r/statuses/abc", ""), None);
         assert_eq!(faults.for_request("POST", "/repos/o/r/statuses/abc", "").unwrap().status, 502);
         assert_eq!(faults.for_request("POST", "/repos/o/r/statuses/abc", ""), None);

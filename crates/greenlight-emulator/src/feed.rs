@@ -98,7 +98,14 @@ impl Feed {
     /// Returns the newest entries of one kind, newest first.
     pub fn recent(&self, kind: Kind, count: usize) -> Vec<Value> {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.kept.iter().rev().filter(|(_, known, _)| *known == kind).take(count).map(|(_, _, entry)| entry.clone()).collect()
+        entries
+            .kept
+            .iter()
+            .rev()
+            .filter(|(_, known, _)| *known == kind)
+            .take(count)
+            .map(|(_, _, entry)| entry.clone())
+            .collect()
     }
 
     fn select(&self, after: u64, kinds: &[Kind]) -> Vec<Value> {

@@ -62,7 +62,11 @@ pub fn recognize<'a>(parts: &'a [&'a str]) -> Option<GitRequest<'a>> {
     let [owner, name, rest @ ..] = parts else { return None };
     let rest = rest.join("/");
     let name = name.strip_suffix(".git").unwrap_or(name);
-    matches!(rest.as_str(), "info/refs" | "git-upload-pack" | "git-receive-pack").then_some(GitRequest { owner, name, rest })
+    matches!(rest.as_str(), "info/refs" | "git-upload-pack" | "git-receive-pack").then_some(GitRequest {
+        owner,
+        name,
+        rest,
+    })
 }
 
 /// Serves one request of git.
@@ -73,14 +77,23 @@ pub async fn serve(site: Arc<Site>, asked: GitRequest<'_>, request: Request<Body
         Ok(entry) => entry,
         Err(refusal) => return *refusal,
     };
-    let outcome = if asked.rest == "git-receive-pack" { receive(&site, &entry, request).await } else { advertise_or_upload(&site, &entry, &asked, &query, request).await };
+    let outcome = if asked.rest == "git-receive-pack" {
+        receive(&site, &entry, request).await
+    } else {
+        advertise_or_upload(&site, &entry, &asked, &query, request).await
+    };
     outcome.unwrap_or_else(|error| {
         tracing::error!(%error, "git http-backend failed");
         plain(StatusCode::INTERNAL_SERVER_ERROR, "git http-backend failed")
     })
 }
 
-fn enter(site: &Site, asked: &GitRequest<'_>, request: &Request<Body>, writes: bool) -> Result<Entry, Box<Response<Body>>> {
+fn enter(
+    site: &Site,
+    asked: &GitRequest<'_>,
+    request: &Request<Body>,
+    writes: bool,
+) -> Result<Entry, Box<Response<Body>>> {
     let look = site.look();
     let ask = || {
         let mut response = plain(StatusCode::UNAUTHORIZED, "Authentication failed: give a token as the password");
@@ -94,7 +107,13 @@ fn enter(site: &Site, asked: &GitRequest<'_>, request: &Request<Body>, writes: b
     let mut permission = permission_of(&look, &caller, repository);
     if let crate::rest::Caller::Installation { token, .. } = &caller {
         let may = |level| crate::model::app::allows(&token.permissions, "contents", level);
-        permission = if may("write") { permission } else if may("read") || !repository.private { permission.min(Permission::Read) } else { Permission::None };
+        permission = if may("write") {
+            permission
+        } else if may("read") || !repository.private {
+            permission.min(Permission::Read)
+        } else {
+            Permission::None
+        };
     }
     if permission < Permission::Read {
         return Err(missing());
@@ -108,10 +127,21 @@ fn enter(site: &Site, asked: &GitRequest<'_>, request: &Request<Body>, writes: b
         return Err(Box::new(plain(StatusCode::FORBIDDEN, &text)));
     }
     let account = caller.account();
-    Ok(Entry { repository: repository.id, account, login: account.map_or_else(String::new, |id| look.login(id).to_owned()), permission })
+    Ok(Entry {
+        repository: repository.id,
+        account,
+        login: account.map_or_else(String::new, |id| look.login(id).to_owned()),
+        permission,
+    })
 }
 
-async fn advertise_or_upload(site: &Site, entry: &Entry, asked: &GitRequest<'_>, query: &str, request: Request<Body>) -> std::io::Result<Response<Body>> {
+async fn advertise_or_upload(
+    site: &Site,
+    entry: &Entry,
+    asked: &GitRequest<'_>,
+    query: &str,
+    request: Request<Body>,
+) -> std::io::Result<Response<Body>> {
     let (parts, body) = request.into_parts();
     let body = axum::body::to_bytes(body, PUSH_BYTES_MAX).await.map_err(std::io::Error::other)?;
     let mut command = backend(site, entry, &asked.rest, query, &parts, body.len());
@@ -176,7 +206,9 @@ fn adopt_default_branch(site: &Site, repository: u64, refs: &std::collections::B
 fn commands_of(body: &[u8]) -> Vec<(String, String, String)> {
     let mut commands = Vec::new();
     let mut rest = body;
-    while let Some(length) = rest.get(..4).and_then(|digits| usize::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()) {
+    while let Some(length) =
+        rest.get(..4).and_then(|digits| usize::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok())
+    {
         let Some(line) = (length > 4).then(|| rest.get(4..length)).flatten() else { break };
         let line = line.split(|byte| *byte == 0).next().unwrap_or_default();
         let text = String::from_utf8_lossy(line).into_owned();
@@ -189,7 +221,12 @@ fn commands_of(body: &[u8]) -> Vec<(String, String, String)> {
 }
 
 /// Tells the update hook what to refuse.
-fn protect(site: &Site, entry: &Entry, commands: &[(String, String, String)], command: &mut Command) -> std::io::Result<()> {
+fn protect(
+    site: &Site,
+    entry: &Entry,
+    commands: &[(String, String, String)],
+    command: &mut Command,
+) -> std::io::Result<()> {
     let (mut refused, mut forward_only) = (Vec::new(), Vec::new());
     {
         let look = site.look();
@@ -222,11 +259,19 @@ fn protect(site: &Site, entry: &Entry, commands: &[(String, String, String)], co
     Ok(())
 }
 
-fn backend(site: &Site, entry: &Entry, rest: &str, query: &str, parts: &axum::http::request::Parts, length: usize) -> Command {
+fn backend(
+    site: &Site,
+    entry: &Entry,
+    rest: &str,
+    query: &str,
+    parts: &axum::http::request::Parts,
+    length: usize,
+) -> Command {
     let mut command = Command::new("git");
     isolate(&mut command);
     command.arg("http-backend").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-    let header = |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+    let header =
+        |name: HeaderName| parts.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     command
         .env("GIT_PROJECT_ROOT", site.git.root())
         .env("GIT_HTTP_EXPORT_ALL", "1")
@@ -270,7 +315,11 @@ async fn run(mut command: Command, body: Bytes) -> std::io::Result<Response<Body
         let Some((name, value)) = line.split_once(':') else { continue };
         let value = value.trim();
         if name.eq_ignore_ascii_case("status") {
-            let code = value.split(' ').next().and_then(|code| code.parse().ok()).and_then(|code| StatusCode::from_u16(code).ok());
+            let code = value
+                .split(' ')
+                .next()
+                .and_then(|code| code.parse().ok())
+                .and_then(|code| StatusCode::from_u16(code).ok());
             *response.status_mut() = code.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         } else if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(value)) {
             response.headers_mut().append(name, value);

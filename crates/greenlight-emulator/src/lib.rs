@@ -28,6 +28,9 @@ mod snapshot; // the model on disk
 
 pub use fault::{FaultKind, FaultRule};
 pub use limits::RateLimits;
-pub use seed::{Seed, SeedApp, SeedError, SeedFile, SeedInstallation, SeedOrganization, SeedRepository, SeedTeam, SeedToken, SeedUser};
+pub use seed::{
+    Seed, SeedApp, SeedError, SeedFile, SeedInstallation, SeedOrganization, SeedRepository, SeedTeam, SeedToken,
+    SeedUser,
+};
 pub use server::{Emulator, EmulatorError, Options, Running};
 pub use site::Profile;

@@ -54,7 +54,9 @@ pub enum Verdict {
     /// The hour's budget is gone.
     Primary,
     /// Too many writes; try again after this many seconds.
-    Secondary { retry_after: i64 },
+    Secondary {
+        retry_after: i64,
+    },
 }
 
 /// The budgets of all callers.
@@ -83,7 +85,11 @@ impl Limits {
         if callers.len() >= CALLERS_MAX {
             callers.retain(|_, caller| caller.reset > now.0);
         }
-        let entry = callers.entry(caller.to_owned()).or_insert_with(|| Caller { used: 0, reset: now.0 + HOUR, writes: VecDeque::new() });
+        let entry = callers.entry(caller.to_owned()).or_insert_with(|| Caller {
+            used: 0,
+            reset: now.0 + HOUR,
+            writes: VecDeque::new(),
+        });
         if entry.reset <= now.0 {
             entry.used = 0;
             entry.reset = now.0 + HOUR;
@@ -94,10 +100,8 @@ impl Limits {
         if exhausted {
             return (Verdict::Primary, Some(budget));
         }
-        if creates_content {
-            if let Some(retry_after) = entry.write(rates, now.0) {
-                return (Verdict::Secondary { retry_after }, Some(budget));
-            }
+        if creates_content && let Some(retry_after) = entry.write(rates, now.0) {
+            return (Verdict::Secondary { retry_after }, Some(budget));
         }
         (Verdict::Go, Some(budget))
     }
@@ -167,7 +171,8 @@ mod tests {
 
     #[test]
     fn writes_have_a_minute_and_an_hour() {
-        let limits = Limits::new(Some(RateLimits { writes_per_minute: 2, writes_per_hour: 3, ..RateLimits::default() }));
+        let limits =
+            Limits::new(Some(RateLimits { writes_per_minute: 2, writes_per_hour: 3, ..RateLimits::default() }));
         assert_eq!(limits.count("t", true, At(0)).0, Verdict::Go);
         assert_eq!(limits.count("t", true, At(1)).0, Verdict::Go);
         assert_eq!(limits.count("t", true, At(2)).0, Verdict::Secondary { retry_after: 60 });

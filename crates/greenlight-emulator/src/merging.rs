@@ -4,11 +4,7 @@ use std::sync::Arc;
 
 use crate::{
     git::{GitError, Merged, RefUpdate, Signature},
-    model::{
-        At, Oid, Permission,
-        pull::Mergeability,
-        requirement::refusal_of_checks,
-    },
+    model::{At, Oid, Permission, pull::Mergeability, requirement::refusal_of_checks},
     push::{self, Landing},
     site::Site,
 };
@@ -65,7 +61,9 @@ pub enum Refusal {
 impl From<GitError> for Refusal {
     fn from(error: GitError) -> Refusal {
         match error {
-            GitError::RefMoved(_) => Refusal::NotAllowed("Base branch was modified. Review and try the merge again.".to_owned()),
+            GitError::RefMoved(_) => {
+                Refusal::NotAllowed("Base branch was modified. Review and try the merge again.".to_owned())
+            }
             error => Refusal::Broken(error),
         }
     }
@@ -110,7 +108,9 @@ pub async fn test_merge(site: &Arc<Site>, repository: u64, number: u64) -> Resul
     };
     let current = match &known {
         Mergeability::Unknown => false,
-        Mergeability::Clean { base, head: tested, .. } | Mergeability::Conflict { base, head: tested } => *base == base_tip && *tested == head,
+        Mergeability::Clean { base, head: tested, .. } | Mergeability::Conflict { base, head: tested } => {
+            *base == base_tip && *tested == head
+        }
     };
     if current {
         return Ok(());
@@ -120,7 +120,8 @@ pub async fn test_merge(site: &Arc<Site>, repository: u64, number: u64) -> Resul
         Merged::Clean(tree) => {
             let signature = web_flow();
             let message = format!("Merge {head} into {base_tip}");
-            let merge = site.git.write_commit(repository, &tree, &[&base_tip, &head], &signature, &signature, &message)?;
+            let merge =
+                site.git.write_commit(repository, &tree, &[&base_tip, &head], &signature, &signature, &message)?;
             Mergeability::Clean { merge, base: base_tip.clone(), head: head.clone() }
         }
     };
@@ -147,9 +148,17 @@ pub async fn land(site: &Arc<Site>, repository: u64, number: u64, wish: &Wish) -
     };
     let landed = match wish.method {
         Method::Merge => {
-            let title = wish.title.clone().unwrap_or_else(|| format!("Merge pull request #{number} from {}", plan.head_label));
+            let title =
+                wish.title.clone().unwrap_or_else(|| format!("Merge pull request #{number} from {}", plan.head_label));
             let message = join_message(&title, wish.message.as_deref().unwrap_or(&plan.title));
-            site.git.write_commit(repository, &tree, &[&plan.base_tip, &plan.head], &plan.committer, &web_flow(), &message)?
+            site.git.write_commit(
+                repository,
+                &tree,
+                &[&plan.base_tip, &plan.head],
+                &plan.committer,
+                &web_flow(),
+                &message,
+            )?
         }
         Method::Squash => {
             let commits = site.git.commits_ahead(repository, &plan.base_tip, &plan.head)?;
@@ -160,7 +169,12 @@ pub async fn land(site: &Arc<Site>, repository: u64, number: u64, wish: &Wish) -
             site.git.write_commit(repository, &tree, &[&plan.base_tip], &plan.author, &web_flow(), &message)?
         }
         Method::Rebase => {
-            let commits: Vec<Oid> = site.git.commits_ahead(repository, &plan.base_tip, &plan.head)?.iter().map(|commit| commit.oid.clone()).collect();
+            let commits: Vec<Oid> = site
+                .git
+                .commits_ahead(repository, &plan.base_tip, &plan.head)?
+                .iter()
+                .map(|commit| commit.oid.clone())
+                .collect();
             let tip = site.git.rebase(repository, &plan.base_tip, &commits, &web_flow()).await?;
             tip.ok_or_else(|| Refusal::NotAllowed("This branch can't be rebased".to_owned()))?
         }
@@ -191,18 +205,27 @@ fn plan(site: &Site, repository: u64, number: u64, wish: &Wish) -> Result<Plan, 
         return Err(Refusal::Conflict("Head branch was modified. Review and try the merge again.".to_owned()));
     }
     match wish.method {
-        Method::Merge if !known.merge_methods.merge => return not_allowed("Merge commits are not allowed on this repository."),
-        Method::Squash if !known.merge_methods.squash => return not_allowed("Squash merges are not allowed on this repository."),
-        Method::Rebase if !known.merge_methods.rebase => return not_allowed("Rebase merges are not allowed on this repository."),
+        Method::Merge if !known.merge_methods.merge => {
+            return not_allowed("Merge commits are not allowed on this repository.");
+        }
+        Method::Squash if !known.merge_methods.squash => {
+            return not_allowed("Squash merges are not allowed on this repository.");
+        }
+        Method::Rebase if !known.merge_methods.rebase => {
+            return not_allowed("Rebase merges are not allowed on this repository.");
+        }
         _ => {}
     }
-    let Some(base_tip) = known.branch(&pull.base.branch).cloned() else { return not_allowed("Pull Request is not mergeable") };
+    let Some(base_tip) = known.branch(&pull.base.branch).cloned() else {
+        return not_allowed("Pull Request is not mergeable");
+    };
     let linear = known.protections(&pull.base.branch).iter().any(|protection| protection.linear_history);
     if linear && wish.method == Method::Merge {
         return not_allowed("Merge commits are not allowed on this branch.");
     }
     // A conflict is told before what is required, as on GitHub.
-    if matches!(&pull.mergeability, Mergeability::Conflict { base, head } if *base == base_tip && *head == pull.head.sha) {
+    if matches!(&pull.mergeability, Mergeability::Conflict { base, head } if *base == base_tip && *head == pull.head.sha)
+    {
         return not_allowed("Pull Request is not mergeable");
     }
     if !passes_as_admin(&look, known, pull, wish.by) {
@@ -221,7 +244,9 @@ fn plan(site: &Site, repository: u64, number: u64, wish: &Wish) -> Result<Plan, 
     let owner = head_repository.map_or("unknown", |head| look.login(head.owner));
     let sign = |user: u64| {
         let account = look.accounts.get(&user);
-        let (name, email) = account.map_or(("ghost", "ghost@users.noreply.localhost"), |account| (account.name.as_str(), account.email.as_str()));
+        let (name, email) = account.map_or(("ghost", "ghost@users.noreply.localhost"), |account| {
+            (account.name.as_str(), account.email.as_str())
+        });
         Signature::new(name, email, At::now().seconds())
     };
     Ok(Plan {
@@ -239,7 +264,12 @@ fn plan(site: &Site, repository: u64, number: u64, wish: &Wish) -> Result<Plan, 
 }
 
 /// Answers whether somebody may merge against the branch's rules. Through the API an admin may, unless the rules include admins.
-fn passes_as_admin(model: &crate::model::Model, repository: &crate::model::Repository, pull: &crate::model::pull::Pull, by: u64) -> bool {
+fn passes_as_admin(
+    model: &crate::model::Model,
+    repository: &crate::model::Repository,
+    pull: &crate::model::pull::Pull,
+    by: u64,
+) -> bool {
     let admin = model.permission(repository, Some(by)) >= Permission::Admin;
     admin && repository.protections(&pull.base.branch).iter().all(|protection| !protection.enforce_admins)
 }

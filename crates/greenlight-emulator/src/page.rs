@@ -28,7 +28,14 @@ impl Shown {
     }
 
     fn problem(status: StatusCode, text: &str) -> Shown {
-        Shown { status, body: html::page("Not so", &format!("<p>{}</p><p><a href=\"/\">All repositories</a></p>", html::escape(text))), location: None }
+        Shown {
+            status,
+            body: html::page(
+                "Not so",
+                &format!("<p>{}</p><p><a href=\"/\">All repositories</a></p>", html::escape(text)),
+            ),
+            location: None,
+        }
     }
 
     fn see(location: String) -> Shown {
@@ -40,7 +47,9 @@ impl Shown {
 pub async fn serve(site: Arc<Site>, parts: &[&str], request: Request<Body>) -> Response<Body> {
     let shown = match *request.method() {
         Method::GET | Method::HEAD => look(&site, parts),
-        Method::POST if !is_own(request.headers(), &site) => Shown::problem(StatusCode::FORBIDDEN, "forms are taken only from the emulator's own pages"),
+        Method::POST if !is_own(request.headers(), &site) => {
+            Shown::problem(StatusCode::FORBIDDEN, "forms are taken only from the emulator's own pages")
+        }
         Method::POST => form::take(site, parts, request).await,
         _ => Shown::problem(StatusCode::METHOD_NOT_ALLOWED, "there is nothing here for this method"),
     };
@@ -48,7 +57,12 @@ pub async fn serve(site: Arc<Site>, parts: &[&str], request: Request<Body>) -> R
     *response.status_mut() = shown.status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'"));
+    headers.insert(
+        header::CONTENT_SECURITY_POLICY,
+        HeaderValue::from_static(
+            "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'",
+        ),
+    );
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(location) = shown.location.and_then(|location| HeaderValue::from_str(&location).ok()) {
         headers.insert(header::LOCATION, location);
@@ -65,7 +79,9 @@ fn look(site: &Site, parts: &[&str]) -> Shown {
             let render = look.render();
             match rest {
                 [] => Some(view::repository(&render, repository)),
-                ["pull", number] => repository.pulls.get(&number.parse().ok()?).map(|pull| view::pull(&render, repository, pull)),
+                ["pull", number] => {
+                    repository.pulls.get(&number.parse().ok()?).map(|pull| view::pull(&render, repository, pull))
+                }
                 ["commit", sha] => view::commit(&render, repository, sha),
                 _ => None,
             }
@@ -80,6 +96,7 @@ fn is_own(headers: &HeaderMap, site: &Site) -> bool {
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     let same_site = text("sec-fetch-site").is_none_or(|value| matches!(value, "same-origin" | "none"));
     let own_host = text("host").map(|host| format!("http://{host}"));
-    let same_origin = text("origin").is_none_or(|origin| origin == site.urls.web || Some(origin) == own_host.as_deref());
+    let same_origin =
+        text("origin").is_none_or(|origin| origin == site.urls.web || Some(origin) == own_host.as_deref());
     same_site && same_origin
 }

@@ -51,13 +51,26 @@ struct Growth {
 }
 
 /// Moves refs in git, and lets everything follow. The caller holds the repository's refs.
-pub async fn move_refs(site: &Arc<Site>, repository: u64, pusher: u64, updates: Vec<RefUpdate>, landing: Option<Landing>) -> Result<(), GitError> {
+pub async fn move_refs(
+    site: &Arc<Site>,
+    repository: u64,
+    pusher: u64,
+    updates: Vec<RefUpdate>,
+    landing: Option<Landing>,
+) -> Result<(), GitError> {
     site.git.update_refs(repository, &updates).await?;
     refs_moved(site, repository, pusher, updates, landing, Door::Api).await
 }
 
 /// Lets everything follow from refs that git has moved already. The caller holds the repository's refs.
-pub async fn refs_moved(site: &Arc<Site>, repository: u64, pusher: u64, updates: Vec<RefUpdate>, landing: Option<Landing>, door: Door) -> Result<(), GitError> {
+pub async fn refs_moved(
+    site: &Arc<Site>,
+    repository: u64,
+    pusher: u64,
+    updates: Vec<RefUpdate>,
+    landing: Option<Landing>,
+    door: Door,
+) -> Result<(), GitError> {
     let moves = prepare(site, repository, updates)?;
     let growths = growths(site, repository, &moves).await?;
     let merged = merged_by(site, repository, &moves, landing.as_ref())?;
@@ -109,7 +122,13 @@ fn prepare(site: &Site, repository: u64, updates: Vec<RefUpdate>) -> Result<Vec<
         } else {
             let forced = update.old != ZERO_OID && !site.git.is_ancestor(repository, &update.old, &update.new)?;
             // A branch that was deleted on the default branch's tip has nothing of its own, and the old tip may be its own default.
-            let known = if known == update.new { HashSet::from([known]) } else if known.is_empty() { HashSet::new() } else { site.git.ancestors(repository, &known)? };
+            let known = if known == update.new {
+                HashSet::from([known])
+            } else if known.is_empty() {
+                HashSet::new()
+            } else {
+                site.git.ancestors(repository, &known)?
+            };
             (site.git.commits_beyond(repository, &known, &update.new)?, forced)
         };
         if commits.len() > PUSH_COMMITS_MAX {
@@ -135,9 +154,17 @@ async fn growths(site: &Site, repository: u64, moves: &[Move]) -> Result<Vec<Gro
                 let Some(base) = look.repositories.get(&base_repository) else { continue };
                 let Some(pull) = base.pulls.get(&number) else { continue };
                 // A base in the same push has moved as well by the time that this is read.
-                let same_push = moves.iter().find(|other| base_repository == repository && other.update.name == format!("refs/heads/{}", pull.base.branch));
-                let tip = same_push.map(|other| other.update.new.clone()).or_else(|| base.branch(&pull.base.branch).cloned());
-                wanted.push((base_repository, number, tip.unwrap_or_else(|| pull.base.sha.clone()), moved.update.new.clone()));
+                let same_push = moves.iter().find(|other| {
+                    base_repository == repository && other.update.name == format!("refs/heads/{}", pull.base.branch)
+                });
+                let tip =
+                    same_push.map(|other| other.update.new.clone()).or_else(|| base.branch(&pull.base.branch).cloned());
+                wanted.push((
+                    base_repository,
+                    number,
+                    tip.unwrap_or_else(|| pull.base.sha.clone()),
+                    moved.update.new.clone(),
+                ));
             }
         }
     }
@@ -150,7 +177,12 @@ async fn growths(site: &Site, repository: u64, moves: &[Move]) -> Result<Vec<Gro
 }
 
 /// Finds the pull requests that the new tips contain, and which are merged by that.
-fn merged_by(site: &Site, repository: u64, moves: &[Move], landing: Option<&Landing>) -> Result<Vec<Landing>, GitError> {
+fn merged_by(
+    site: &Site,
+    repository: u64,
+    moves: &[Move],
+    landing: Option<&Landing>,
+) -> Result<Vec<Landing>, GitError> {
     let mut candidates = Vec::new();
     {
         let look = site.look();
@@ -159,7 +191,11 @@ fn merged_by(site: &Site, repository: u64, moves: &[Move], landing: Option<&Land
             let Some(branch) = moved.update.name.strip_prefix("refs/heads/") else { continue };
             let into = known.pulls.values().filter(|pull| pull.is_open() && pull.base.branch == branch);
             let others = into.filter(|pull| landing.is_none_or(|landing| landing.number != pull.number));
-            candidates.extend(others.map(|pull| (pull.number, pull.head.sha.clone(), moved.update.old.clone(), moved.update.new.clone())));
+            candidates.extend(
+                others.map(|pull| {
+                    (pull.number, pull.head.sha.clone(), moved.update.old.clone(), moved.update.new.clone())
+                }),
+            );
         }
     }
     let mut merged = Vec::new();
@@ -216,7 +252,9 @@ fn ref_event(render: &Render<'_>, repository: u64, name: &str, created: bool) ->
     if created {
         let default_branch = known.map(|known| known.default_branch.as_str());
         let description = known.and_then(|known| known.description.as_deref());
-        fields(json!({"ref": short, "ref_type": kind, "full_ref": name, "master_branch": default_branch, "description": description, "pusher_type": "user"}))
+        fields(
+            json!({"ref": short, "ref_type": kind, "full_ref": name, "master_branch": default_branch, "description": description, "pusher_type": "user"}),
+        )
     } else {
         fields(json!({"ref": short, "ref_type": kind, "full_ref": name, "pusher_type": "user"}))
     }
@@ -231,8 +269,10 @@ fn push_event(render: &Render<'_>, repository: u64, pusher: u64, moved: &Move) -
         (old, new) => format!("/compare/{}...{}", &old[..12.min(old.len())], &new[..12.min(new.len())]),
     };
     let commits: Vec<Value> = moved.commits.iter().map(|commit| render.push_commit(known, commit, true)).collect();
-    let head = (new != ZERO_OID).then(|| render.site.git.commit(repository, new).ok().map(|commit| render.push_commit(known, &commit, true)));
-    let pusher = render.model.accounts.get(&pusher).map(|account| json!({"name": account.login, "email": account.email}));
+    let head = (new != ZERO_OID)
+        .then(|| render.site.git.commit(repository, new).ok().map(|commit| render.push_commit(known, &commit, true)));
+    let pusher =
+        render.model.accounts.get(&pusher).map(|account| json!({"name": account.login, "email": account.email}));
     fields(json!({
         "ref": name,
         "before": old,
@@ -251,25 +291,45 @@ fn push_event(render: &Render<'_>, repository: u64, pusher: u64, moved: &Move) -
 /// Makes a check suite for each App that writes checks, and asks it to begin.
 fn request_checks(change: &mut Change<'_>, repository: u64, pusher: u64, update: &RefUpdate) {
     let Some(known) = change.repositories.get(&repository) else { return };
-    let writes_checks = |app: &&crate::model::App| app.may("checks", "write") && change.installation_of(app.id, known).is_some();
+    let writes_checks =
+        |app: &&crate::model::App| app.may("checks", "write") && change.installation_of(app.id, known).is_some();
     let apps: Vec<u64> = change.apps.values().filter(writes_checks).map(|app| app.id).collect();
     for app in apps {
         let branch = update.name.strip_prefix("refs/heads/").map(str::to_owned);
         let suite = suite_for(change, repository, app, &update.new, branch, Some(update.old.clone()));
-        change.announce_to_app(repository, app, "check_suite", "requested", pusher, |render| suite_event(render, repository, suite));
+        change.announce_to_app(repository, app, "check_suite", "requested", pusher, |render| {
+            suite_event(render, repository, suite)
+        });
     }
 }
 
 /// Returns the suite of an App on a commit, made where there is none.
-pub fn suite_for(change: &mut Change<'_>, repository: u64, app: u64, sha: &str, branch: Option<String>, before: Option<Oid>) -> u64 {
+pub fn suite_for(
+    change: &mut Change<'_>,
+    repository: u64,
+    app: u64,
+    sha: &str,
+    branch: Option<String>,
+    before: Option<Oid>,
+) -> u64 {
     let known = change.repositories.get(&repository);
-    if let Some(suite) = known.and_then(|known| known.check_suites.values().find(|suite| suite.app == app && suite.head_sha == sha)) {
+    if let Some(suite) =
+        known.and_then(|known| known.check_suites.values().find(|suite| suite.app == app && suite.head_sha == sha))
+    {
         return suite.id;
     }
     let id = change.next_id();
     let now = At::now();
     if let Some(known) = change.repositories.get_mut(&repository) {
-        let suite = CheckSuite { id, app, head_sha: sha.to_owned(), head_branch: branch, before, created_at: now, updated_at: now };
+        let suite = CheckSuite {
+            id,
+            app,
+            head_sha: sha.to_owned(),
+            head_branch: branch,
+            before,
+            created_at: now,
+            updated_at: now,
+        };
         known.check_suites.insert(id, suite);
     }
     id
@@ -294,7 +354,10 @@ fn grow(change: &mut Change<'_>, site: &Site, growth: &Growth, pusher: u64) {
     pull.updated_at = At::now();
     pull.mergeability = Mergeability::Unknown;
     let base_branch = pull.base.branch.clone();
-    let dismisses = known.protections(&base_branch).iter().any(|protection| protection.required_reviews.as_ref().is_some_and(|reviews| reviews.dismiss_stale));
+    let dismisses = known
+        .protections(&base_branch)
+        .iter()
+        .any(|protection| protection.required_reviews.as_ref().is_some_and(|reviews| reviews.dismiss_stale));
     let mut dismissed = Vec::new();
     if let Some(pull) = known.pulls.get_mut(&growth.number).filter(|_| dismisses) {
         for review in pull.reviews.iter_mut().filter(|review| review.state == ReviewState::Approved) {
@@ -302,11 +365,20 @@ fn grow(change: &mut Change<'_>, site: &Site, growth: &Growth, pusher: u64) {
             dismissed.push(review.id);
         }
     }
-    if let Err(error) = site.git.force_ref(growth.repository, &format!("refs/pull/{}/head", growth.number), &growth.head) {
+    if let Err(error) =
+        site.git.force_ref(growth.repository, &format!("refs/pull/{}/head", growth.number), &growth.head)
+    {
         tracing::warn!(%error, "could not move the head ref of pull request {}", growth.number);
     }
     let after = growth.head.clone();
-    announce_pull(change, growth.repository, growth.number, "synchronize", pusher, json!({"before": before, "after": after}));
+    announce_pull(
+        change,
+        growth.repository,
+        growth.number,
+        "synchronize",
+        pusher,
+        json!({"before": before, "after": after}),
+    );
     for review in dismissed {
         announce_review(change, growth.repository, growth.number, review, "dismissed", pusher);
     }
@@ -347,7 +419,9 @@ fn close_orphans(change: &mut Change<'_>, repository: u64, pusher: u64, name: &s
 /// Closes a pull request without merging it.
 pub fn close(change: &mut Change<'_>, repository: u64, number: u64, by: u64) {
     let now = At::now();
-    let Some(pull) = change.repositories.get_mut(&repository).and_then(|known| known.pulls.get_mut(&number)) else { return };
+    let Some(pull) = change.repositories.get_mut(&repository).and_then(|known| known.pulls.get_mut(&number)) else {
+        return;
+    };
     pull.state = PullState::Closed { at: now };
     pull.updated_at = now;
     announce_pull(change, repository, number, "closed", by, json!({}));
@@ -355,7 +429,10 @@ pub fn close(change: &mut Change<'_>, repository: u64, number: u64, by: u64) {
 
 fn mark_merged(change: &mut Change<'_>, repository: u64, by: u64, landing: &Landing) {
     let now = At::now();
-    let Some(pull) = change.repositories.get_mut(&repository).and_then(|known| known.pulls.get_mut(&landing.number)) else { return };
+    let Some(pull) = change.repositories.get_mut(&repository).and_then(|known| known.pulls.get_mut(&landing.number))
+    else {
+        return;
+    };
     pull.state = PullState::Merged { at: now, by, sha: landing.sha.clone() };
     pull.updated_at = now;
     announce_pull(change, repository, landing.number, "closed", by, json!({}));

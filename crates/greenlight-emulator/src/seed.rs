@@ -21,10 +21,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use aws_lc_rs::{encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der}, rsa::{KeySize, PrivateDecryptingKey}};
+use aws_lc_rs::{
+    encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der},
+    rsa::{KeySize, PrivateDecryptingKey},
+};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::{
     git::{GitError, Kind, RefUpdate, Signature},
@@ -34,8 +37,10 @@ use crate::{
         hook::HookConfig,
     },
     push,
+    render::event::fields,
     rest::protection::protection_in,
     site::{Change, Site},
+    webhook::Announcement,
 };
 
 /// What an emulator starts with.
@@ -112,7 +117,11 @@ pub struct SeedToken {
 
 impl std::fmt::Debug for SeedToken {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("SeedToken").field("user", &self.user).field("scopes", &self.scopes).finish_non_exhaustive()
+        formatter
+            .debug_struct("SeedToken")
+            .field("user", &self.user)
+            .field("scopes", &self.scopes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -206,7 +215,11 @@ pub enum SeedError {
     Invalid { what: String, problem: String },
     /// A repository could not be made.
     #[error("could not make repository {name}")]
-    Git { name: String, #[source] source: GitError },
+    Git {
+        name: String,
+        #[source]
+        source: GitError,
+    },
 }
 
 /// Puts the seed into the model, but for what is there already.
@@ -227,7 +240,10 @@ pub async fn plant(site: &Arc<Site>, seed: &Seed) -> Result<(), SeedError> {
 }
 
 fn id_of(change: &Change<'_>, login: &str) -> Result<u64, SeedError> {
-    change.account(login).map(|account| account.id).ok_or_else(|| SeedError::Unknown { what: "account", name: login.to_owned() })
+    change
+        .account(login)
+        .map(|account| account.id)
+        .ok_or_else(|| SeedError::Unknown { what: "account", name: login.to_owned() })
 }
 
 fn plant_accounts(change: &mut Change<'_>, seed: &Seed) -> Result<(), SeedError> {
@@ -270,16 +286,25 @@ fn plant_teams(change: &mut Change<'_>, seed: &Seed) -> Result<(), SeedError> {
     for organization in &seed.organizations {
         let id = id_of(change, &organization.login)?;
         for team in &organization.teams {
-            let members = team.members.iter().map(|login| id_of(change, login)).collect::<Result<Vec<u64>, SeedError>>()?;
+            let members =
+                team.members.iter().map(|login| id_of(change, login)).collect::<Result<Vec<u64>, SeedError>>()?;
             let mut repositories = BTreeMap::new();
             for (name, permission) in &team.repositories {
-                let known = change.repository(&organization.login, name).ok_or_else(|| SeedError::Unknown { what: "repository", name: name.clone() })?;
+                let known = change
+                    .repository(&organization.login, name)
+                    .ok_or_else(|| SeedError::Unknown { what: "repository", name: name.clone() })?;
                 repositories.insert(known.id, permission_in(permission)?);
             }
             let team_id = change.next_id();
             let Some(account) = change.accounts.get_mut(&id) else { continue };
             if !account.teams.iter().any(|known| known.slug == team.name) {
-                account.teams.push(Team { id: team_id, name: team.name.clone(), slug: team.name.clone(), members, repositories });
+                account.teams.push(Team {
+                    id: team_id,
+                    name: team.name.clone(),
+                    slug: team.name.clone(),
+                    members,
+                    repositories,
+                });
             }
         }
     }
@@ -323,7 +348,8 @@ async fn plant_repository(site: &Arc<Site>, seed: &SeedRepository) -> Result<(),
         plant_hook(&mut change, HookTarget::Repository(id), hook);
     }
     for (branch, wanted) in &seed.protection {
-        let protection = protection_in(wanted).map_err(|error| SeedError::Invalid { what: format!("protection of {branch}"), problem: error.message })?;
+        let protection = protection_in(wanted)
+            .map_err(|error| SeedError::Invalid { what: format!("protection of {branch}"), problem: error.message })?;
         if let Some(repository) = change.repositories.get_mut(&id) {
             repository.protection.insert(branch.clone(), protection);
         }
@@ -347,7 +373,10 @@ fn first_commit(site: &Site, id: u64, owner: u64, seed: &SeedRepository) -> Resu
     };
     let signature = {
         let look = site.look();
-        let (name, email) = look.accounts.get(&owner).map_or(("ghost", "ghost@users.noreply.localhost"), |account| (&account.name, &account.email));
+        let (name, email) = look
+            .accounts
+            .get(&owner)
+            .map_or(("ghost", "ghost@users.noreply.localhost"), |account| (&account.name, &account.email));
         Signature::new(name, email, At::now().seconds())
     };
     site.git.write_commit(id, &tree, &[], &signature, &signature, "Initial commit")
@@ -355,7 +384,8 @@ fn first_commit(site: &Site, id: u64, owner: u64, seed: &SeedRepository) -> Resu
 
 fn plant_hook(change: &mut Change<'_>, target: HookTarget, wanted: &Value) -> u64 {
     let (id, now) = (change.next_id(), At::now());
-    let events = wanted["events"].as_array().map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+    let events =
+        wanted["events"].as_array().map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect());
     let hook = Hook {
         id,
         target,
@@ -386,15 +416,18 @@ fn plant_app(change: &mut Change<'_>, seed: &SeedApp) -> Result<(), SeedError> {
         return Ok(());
     }
     let owner = id_of(change, &seed.owner)?;
-    let invalid = |problem: &str| SeedError::Invalid { what: format!("key of App {}", seed.slug), problem: problem.to_owned() };
+    let invalid =
+        |problem: &str| SeedError::Invalid { what: format!("key of App {}", seed.slug), problem: problem.to_owned() };
     let (public_key, private_key) = match (&seed.public_key, &seed.private_key) {
         (Some(public), _) => (public.clone(), None),
         (None, given) => {
             let pair = match given {
-                Some(pem) => PrivateDecryptingKey::from_pkcs8(&der_in(pem).ok_or_else(|| invalid("expected PEM"))?).map_err(|_| invalid("expected an RSA key in PKCS#8"))?,
+                Some(pem) => PrivateDecryptingKey::from_pkcs8(&der_in(pem).ok_or_else(|| invalid("expected PEM"))?)
+                    .map_err(|_| invalid("expected an RSA key in PKCS#8"))?,
                 None => PrivateDecryptingKey::generate(KeySize::Rsa2048).map_err(|_| invalid("could not make one"))?,
             };
-            let public: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| invalid("could not be written"))?;
+            let public: PublicKeyX509Der<'_> =
+                pair.public_key().as_der().map_err(|_| invalid("could not be written"))?;
             let private: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| invalid("could not be written"))?;
             (pem("PUBLIC KEY", public.as_ref()), given.is_none().then(|| pem("PRIVATE KEY", private.as_ref())))
         }
@@ -443,12 +476,42 @@ fn plant_installation(change: &mut Change<'_>, app: u64, seed: &SeedInstallation
         None => change.next_id(),
     };
     change.installations.insert(id, Installation { id, app, account, repositories, created_at: At::now() });
+    announce_installation(change, id);
     Ok(())
+}
+
+/// Tells an App that it was installed.
+fn announce_installation(change: &mut Change<'_>, id: u64) {
+    let Some(installation) = change.installations.get(&id) else { return };
+    let Some(hook) = change.apps.get(&installation.app).and_then(|app| change.hooks.get(&app.hook)) else { return };
+    if hook.config.url.is_empty() {
+        return;
+    }
+    let render = change.render();
+    let covered = change.repositories.values().filter(|known| installation.covers(known));
+    let payload = fields(json!({
+        "action": "created",
+        "installation": render.installation(installation),
+        "repositories": covered.map(|known| render.short_repository(known)).collect::<Vec<_>>(),
+        "requester": null,
+        "sender": render.user(installation.account),
+    }));
+    let action = Some("created".to_owned());
+    let announcement = Announcement {
+        hook: hook.id,
+        event: "installation",
+        action,
+        repository: None,
+        installation: Some(id),
+        payload,
+    };
+    change.announce_to(announcement);
 }
 
 fn pem(label: &str, der: &[u8]) -> String {
     let encoded = STANDARD.encode(der);
-    let lines: Vec<String> = encoded.as_bytes().chunks(64).map(|chunk| String::from_utf8_lossy(chunk).into_owned()).collect();
+    let lines: Vec<String> =
+        encoded.as_bytes().chunks(64).map(|chunk| String::from_utf8_lossy(chunk).into_owned()).collect();
     format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
 }
 

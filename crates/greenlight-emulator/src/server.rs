@@ -1,12 +1,6 @@
 //! Starting, stopping, and finding out what a request is for.
 
-use std::{
-    io,
-    net::SocketAddr,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -32,8 +26,26 @@ use crate::{
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
 /// The first words of paths that belong to the API where it is served at the root.
 const API_WORDS: [&str; 20] = [
-    "repos", "repositories", "user", "users", "orgs", "organizations", "app", "apps", "app-manifests", "installation", "meta", "rate_limit", "graphql", "zen", "emojis",
-    "search", "markdown", "events", "gists", "notifications",
+    "repos",
+    "repositories",
+    "user",
+    "users",
+    "orgs",
+    "organizations",
+    "app",
+    "apps",
+    "app-manifests",
+    "installation",
+    "meta",
+    "rate_limit",
+    "graphql",
+    "zen",
+    "emojis",
+    "search",
+    "markdown",
+    "events",
+    "gists",
+    "notifications",
 ];
 
 /// How an emulator is to be.
@@ -80,7 +92,11 @@ impl Options {
 pub enum EmulatorError {
     /// The address is taken or not ours.
     #[error("could not listen on {address}")]
-    Listen { address: SocketAddr, #[source] source: io::Error },
+    Listen {
+        address: SocketAddr,
+        #[source]
+        source: io::Error,
+    },
     /// The repositories could not be opened.
     #[error("could not open the repositories")]
     Git(#[source] GitError),
@@ -105,7 +121,10 @@ impl Emulator {
     }
 
     /// Starts an emulator whose router goes through `wrap` first, so that a test can put a layer around it.
-    pub async fn start_wrapped(options: Options, wrap: impl FnOnce(Router) -> Router) -> Result<Running, EmulatorError> {
+    pub async fn start_wrapped(
+        options: Options,
+        wrap: impl FnOnce(Router) -> Router,
+    ) -> Result<Running, EmulatorError> {
         let listening = |source| EmulatorError::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;

@@ -168,7 +168,14 @@ impl Change<'_> {
     }
 
     /// Tells all hooks that want `event` of this repository. The payload is built only where there is one.
-    pub fn announce(&mut self, repository: u64, event: &'static str, action: Option<&str>, sender: u64, fields: impl FnOnce(&Render<'_>) -> Map<String, Value>) {
+    pub fn announce(
+        &mut self,
+        repository: u64,
+        event: &'static str,
+        action: Option<&str>,
+        sender: u64,
+        fields: impl FnOnce(&Render<'_>) -> Map<String, Value>,
+    ) {
         let Some(known) = self.model.repositories.get(&repository) else { return };
         let hooks = self.model.hooks_for(known, event);
         if hooks.is_empty() {
@@ -215,7 +222,14 @@ impl Change<'_> {
         payload.extend(fields(&render));
         render.close_payload(&mut payload, known, sender);
         let action = Some(action.to_owned());
-        let announcement = Announcement { hook: hook.id, event, action, repository: Some(repository), installation: Some(installation.id), payload };
+        let announcement = Announcement {
+            hook: hook.id,
+            event,
+            action,
+            repository: Some(repository),
+            installation: Some(installation.id),
+            payload,
+        };
         self.announced.push(announcement);
     }
 

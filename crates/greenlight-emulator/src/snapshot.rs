@@ -18,10 +18,18 @@ const REST_FACTOR: u32 = 20;
 pub enum SnapshotError {
     /// The file could not be read.
     #[error("could not read {path}")]
-    Read { path: String, #[source] source: std::io::Error },
+    Read {
+        path: String,
+        #[source]
+        source: std::io::Error,
+    },
     /// The file is not a snapshot that this version knows.
     #[error("could not understand {path}; move it away to start empty")]
-    Parse { path: String, #[source] source: serde_json::Error },
+    Parse {
+        path: String,
+        #[source]
+        source: serde_json::Error,
+    },
     /// The file could not be written.
     #[error("could not write the snapshot")]
     Write(#[source] GitError),
@@ -31,7 +39,9 @@ pub enum SnapshotError {
 pub fn load(path: &Path) -> Result<Option<Model>, SnapshotError> {
     let name = || path.display().to_string();
     match std::fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|source| SnapshotError::Parse { path: name(), source }),
+        Ok(bytes) => {
+            serde_json::from_slice(&bytes).map(Some).map_err(|source| SnapshotError::Parse { path: name(), source })
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(source) => Err(SnapshotError::Read { path: name(), source }),
     }
@@ -41,10 +51,14 @@ pub fn load(path: &Path) -> Result<Option<Model>, SnapshotError> {
 pub async fn save(site: &Arc<Site>) -> Result<(), SnapshotError> {
     let site = Arc::clone(site);
     let written = tokio::task::spawn_blocking(move || {
-        let bytes = serde_json::to_vec(&*site.look()).map_err(|error| GitError::File { path: site.snapshot.clone(), source: error.into() })?;
+        let bytes = serde_json::to_vec(&*site.look())
+            .map_err(|error| GitError::File { path: site.snapshot.clone(), source: error.into() })?;
         crate::git::write_file(&site.snapshot, &bytes)
     });
-    written.await.unwrap_or_else(|error| Err(GitError::Unexpected(error.to_string(), "snapshot"))).map_err(SnapshotError::Write)
+    written
+        .await
+        .unwrap_or_else(|error| Err(GitError::Unexpected(error.to_string(), "snapshot")))
+        .map_err(SnapshotError::Write)
 }
 
 /// Writes the model after changes, for as long as the task lives.

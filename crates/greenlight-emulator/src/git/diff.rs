@@ -25,7 +25,12 @@ pub struct FileChange {
 
 impl Git {
     /// Returns what differs between two commits or trees; `base` may be nothing for a first commit.
-    pub async fn diff(&self, repository: u64, base: Option<&str>, head: &str) -> Result<Arc<Vec<FileChange>>, GitError> {
+    pub async fn diff(
+        &self,
+        repository: u64,
+        base: Option<&str>,
+        head: &str,
+    ) -> Result<Arc<Vec<FileChange>>, GitError> {
         let base = base.unwrap_or(TREE_EMPTY);
         let key = (base.to_owned(), head.to_owned());
         if let Some(known) = Git::cached(&self.diffs, &key) {
@@ -34,7 +39,20 @@ impl Git {
         if base == TREE_EMPTY {
             self.write_tree(repository, &[])?;
         }
-        let options = ["diff", "--no-ext-diff", "--no-color", "--full-index", "-M", "--no-prefix", "--raw", "--abbrev=40", "-p", "-z", base, head];
+        let options = [
+            "diff",
+            "--no-ext-diff",
+            "--no-color",
+            "--full-index",
+            "-M",
+            "--no-prefix",
+            "--raw",
+            "--abbrev=40",
+            "-p",
+            "-z",
+            base,
+            head,
+        ];
         let output = self.run(&self.dir(repository), &options, None).await?;
         let changes = Arc::new(parse(&output.stdout));
         Git::remember(&self.diffs, key, Arc::clone(&changes));
@@ -67,7 +85,15 @@ fn parse(output: &[u8]) -> Vec<FileChange> {
             _ => ("modified", first, None),
         };
         let blob = if status == "removed" { old } else { new };
-        changes.push(FileChange { path: name, previous, status, blob: blob.to_owned(), additions: 0, deletions: 0, patch: None });
+        changes.push(FileChange {
+            path: name,
+            previous,
+            status,
+            blob: blob.to_owned(),
+            additions: 0,
+            deletions: 0,
+            patch: None,
+        });
     }
     let patches = String::from_utf8_lossy(output.get(consumed + 1..).unwrap_or_default()).into_owned();
     let sections = format!("\n{patches}");

@@ -56,12 +56,18 @@ impl Git {
         if base == head {
             return Ok(Vec::new());
         }
-        let known = if base == ZERO_OID || base.is_empty() { HashSet::new() } else { self.ancestors(repository, base)? };
+        let known =
+            if base == ZERO_OID || base.is_empty() { HashSet::new() } else { self.ancestors(repository, base)? };
         self.commits_beyond(repository, &known, head)
     }
 
     /// Returns the commits reachable from `head` that are not in `known`, parents first.
-    pub fn commits_beyond(&self, repository: u64, known: &HashSet<Oid>, head: &str) -> Result<Vec<Arc<Commit>>, GitError> {
+    pub fn commits_beyond(
+        &self,
+        repository: u64,
+        known: &HashSet<Oid>,
+        head: &str,
+    ) -> Result<Vec<Arc<Commit>>, GitError> {
         let mut ordered = Vec::new();
         let mut seen = HashSet::new();
         let mut stack = vec![(head.to_owned(), false)];
@@ -101,7 +107,10 @@ impl Git {
         let mut best = found.clone();
         if found.len() > 1 {
             best.retain(|candidate| {
-                !found.iter().any(|other| other.oid != candidate.oid && self.is_ancestor(repository, &candidate.oid, &other.oid).unwrap_or(false))
+                !found.iter().any(|other| {
+                    other.oid != candidate.oid
+                        && self.is_ancestor(repository, &candidate.oid, &other.oid).unwrap_or(false)
+                })
             });
         }
         Ok(best.iter().max_by_key(|commit| commit.committer.seconds).map(|commit| commit.oid.clone()))
@@ -125,7 +134,14 @@ impl Git {
         Ok(changed)
     }
 
-    fn compare_trees(&self, repository: u64, before: Option<&str>, after: Option<&str>, folder: &str, changed: &mut ChangedPaths) -> Result<(), GitError> {
+    fn compare_trees(
+        &self,
+        repository: u64,
+        before: Option<&str>,
+        after: Option<&str>,
+        folder: &str,
+        changed: &mut ChangedPaths,
+    ) -> Result<(), GitError> {
         if before == after {
             return Ok(());
         }
@@ -141,7 +157,8 @@ impl Git {
                 continue;
             }
             let path = format!("{folder}{name}");
-            let tree_of = |entry: Option<&TreeEntry>| entry.filter(|entry| entry.is_tree()).map(|entry| entry.oid.clone());
+            let tree_of =
+                |entry: Option<&TreeEntry>| entry.filter(|entry| entry.is_tree()).map(|entry| entry.oid.clone());
             let (was_tree, is_tree) = (tree_of(was), tree_of(is));
             if was_tree.is_some() || is_tree.is_some() {
                 self.compare_trees(repository, was_tree.as_deref(), is_tree.as_deref(), &format!("{path}/"), changed)?;

@@ -27,7 +27,13 @@ impl Git {
     }
 
     /// Replays `commits` (oldest first) on `onto`; returns the new tip, or nothing where one conflicts.
-    pub async fn rebase(&self, repository: u64, onto: &str, commits: &[Oid], committer: &Signature) -> Result<Option<Oid>, GitError> {
+    pub async fn rebase(
+        &self,
+        repository: u64,
+        onto: &str,
+        commits: &[Oid],
+        committer: &Signature,
+    ) -> Result<Option<Oid>, GitError> {
         let mut tip = onto.to_owned();
         for oid in commits {
             let commit = self.commit(repository, oid)?;
@@ -43,7 +49,8 @@ impl Git {
     }
 
     async fn merge_tree(&self, repository: u64, arguments: &[&str]) -> Result<Merged, GitError> {
-        let command: Vec<&str> = ["merge-tree", "--write-tree", "--no-messages", "--name-only"].iter().chain(arguments).copied().collect();
+        let command: Vec<&str> =
+            ["merge-tree", "--write-tree", "--no-messages", "--name-only"].iter().chain(arguments).copied().collect();
         let output = self.run_any(&self.dir(repository), &command, None).await?;
         let text = String::from_utf8_lossy(&output.stdout);
         match output.status.code() {

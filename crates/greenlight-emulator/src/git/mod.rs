@@ -33,13 +33,21 @@ const CACHE_ENTRIES_MAX: usize = 50_000;
 pub enum GitError {
     /// The git program could not be started or read.
     #[error("could not run git {command}")]
-    Run { command: String, #[source] source: io::Error },
+    Run {
+        command: String,
+        #[source]
+        source: io::Error,
+    },
     /// The git program refused.
     #[error("git {command} failed: {message}")]
     Refused { command: String, message: String },
     /// A file of the repository could not be read or written.
     #[error("could not access {path}")]
-    File { path: PathBuf, #[source] source: io::Error },
+    File {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     /// There is no such object.
     #[error("no object {0}")]
     Missing(Oid),
@@ -59,12 +67,15 @@ pub struct RefUpdate {
     pub new: Oid,
 }
 
+/// What differs between two commits, by both.
+type Diffs = HashMap<(Oid, Oid), Arc<Vec<FileChange>>>;
+
 /// All repositories of one emulator.
 pub struct Git {
     root: PathBuf,
     commits: Mutex<HashMap<Oid, Arc<Commit>>>,
     trees: Mutex<HashMap<Oid, Arc<Vec<TreeEntry>>>>,
-    diffs: Mutex<HashMap<(Oid, Oid), Arc<Vec<FileChange>>>>,
+    diffs: Mutex<Diffs>,
 }
 
 impl Git {
@@ -90,10 +101,11 @@ impl Git {
     pub async fn init(&self, repository: u64, default_branch: &str, network: Option<u64>) -> Result<(), GitError> {
         let dir = self.dir(repository);
         let branch = format!("--initial-branch={default_branch}");
-        self.run(&self.root, &["init", "--quiet", "--bare", "--template=", &branch, &dir.to_string_lossy()], None).await?;
+        self.run(&self.root, &["init", "--quiet", "--bare", "--template=", &branch, &dir.to_string_lossy()], None)
+            .await?;
         let config = "[core]\n\trepositoryformatversion = 0\n\tfilemode = true\n\tbare = true\n[http]\n\treceivepack = true\n\
                       [uploadpack]\n\tallowAnySHA1InWant = true\n\tallowFilter = true\n[receive]\n\thideRefs = refs/pull\n\tautogc = false\n\
-                      \tadvertisePushOptions = true\n[transfer]\n\tunpackLimit = 1000000\n[gc]\n\tauto = 0\n[core]\n\tlogAllRefUpdates = false\n";
+                      [transfer]\n\tunpackLimit = 1000000\n[gc]\n\tauto = 0\n[core]\n\tlogAllRefUpdates = false\n";
         write_file(&dir.join("config"), config.as_bytes())?;
         if let Some(network) = network {
             let objects = dir.join("objects");
@@ -110,7 +122,7 @@ impl Git {
         write_file(&self.dir(repository).join("HEAD"), format!("ref: refs/heads/{branch}\n").as_bytes())
     }
 
-    /// Removes a repository's folder. Objects that forks share stay, moved to the first of them by nobody: the folder is kept then.
+    /// Removes a repository's folder, unless forks still share its objects.
     pub fn remove(&self, repository: u64, has_forks: bool) -> Result<(), GitError> {
         if has_forks {
             return Ok(());
@@ -121,9 +133,19 @@ impl Git {
 
     /// Returns branches and tags as they are on disk.
     pub async fn refs(&self, repository: u64) -> Result<BTreeMap<String, Oid>, GitError> {
-        let output = self.run(&self.dir(repository), &["for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags"], None).await?;
+        let output = self
+            .run(
+                &self.dir(repository),
+                &["for-each-ref", "--format=%(objectname) %(refname)", "refs/heads", "refs/tags"],
+                None,
+            )
+            .await?;
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        Ok(text.lines().filter_map(|line| line.split_once(' ')).map(|(oid, name)| (name.to_owned(), oid.to_owned())).collect())
+        Ok(text
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .map(|(oid, name)| (name.to_owned(), oid.to_owned()))
+            .collect())
     }
 
     /// Changes refs, all or none, each only if it still points where it is expected to.
@@ -149,12 +171,6 @@ impl Git {
         write_file(&self.dir(repository).join(name), format!("{oid}\n").as_bytes())
     }
 
-    /// Removes a ref of the emulator's own.
-    pub fn drop_ref(&self, repository: u64, name: &str) {
-        // What is not there needs no removing.
-        let _ = std::fs::remove_file(self.dir(repository).join(name));
-    }
-
     /// Runs git in `dir` and returns its output, or what it complained about.
     async fn run(&self, dir: &Path, arguments: &[&str], input: Option<&[u8]>) -> Result<Output, GitError> {
         let output = self.run_any(dir, arguments, input).await?;
@@ -167,7 +183,8 @@ impl Git {
 
     /// Runs git in `dir` and returns its output, whatever its exit code.
     async fn run_any(&self, dir: &Path, arguments: &[&str], input: Option<&[u8]>) -> Result<Output, GitError> {
-        let failed = |source| GitError::Run { command: arguments.first().copied().unwrap_or_default().to_owned(), source };
+        let failed =
+            |source| GitError::Run { command: arguments.first().copied().unwrap_or_default().to_owned(), source };
         let mut command = Command::new("git");
         command.args(arguments).current_dir(dir).stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);

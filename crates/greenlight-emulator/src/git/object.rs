@@ -62,7 +62,12 @@ impl Signature {
         let (who, when) = text.rsplit_once("> ")?;
         let (name, email) = who.split_once('<')?;
         let (seconds, zone) = when.split_once(' ')?;
-        Some(Signature { name: name.trim().to_owned(), email: email.to_owned(), seconds: seconds.parse().ok()?, zone: zone.to_owned() })
+        Some(Signature {
+            name: name.trim().to_owned(),
+            email: email.to_owned(),
+            seconds: seconds.parse().ok()?,
+            zone: zone.to_owned(),
+        })
     }
 
     fn write(&self) -> String {
@@ -82,11 +87,6 @@ pub struct Commit {
 }
 
 impl Commit {
-    /// Returns the first line of the message.
-    pub fn subject(&self) -> &str {
-        self.message.lines().next().unwrap_or_default()
-    }
-
     fn parse(oid: &str, bytes: &[u8]) -> Option<Commit> {
         let text = String::from_utf8_lossy(bytes);
         let (head, message) = text.split_once("\n\n").unwrap_or((&text, ""));
@@ -179,7 +179,10 @@ impl Git {
         let (kind, bytes) = self.read(repository, oid)?;
         if kind == Kind::Tag {
             let text = String::from_utf8_lossy(&bytes);
-            let target = text.lines().find_map(|line| line.strip_prefix("object ")).ok_or_else(|| GitError::Unexpected(oid.to_owned(), "tag"))?;
+            let target = text
+                .lines()
+                .find_map(|line| line.strip_prefix("object "))
+                .ok_or_else(|| GitError::Unexpected(oid.to_owned(), "tag"))?;
             return self.commit(repository, target);
         }
         let commit = (kind == Kind::Commit).then(|| Commit::parse(oid, &bytes)).flatten();
@@ -249,7 +252,13 @@ impl Git {
     }
 
     /// Returns the tree with `path` set to (mode, object), or removed.
-    pub fn with_path(&self, repository: u64, tree: Option<&str>, path: &str, value: Option<(&str, &str)>) -> Result<Option<Oid>, GitError> {
+    pub fn with_path(
+        &self,
+        repository: u64,
+        tree: Option<&str>,
+        path: &str,
+        value: Option<(&str, &str)>,
+    ) -> Result<Option<Oid>, GitError> {
         let mut entries = match tree {
             Some(tree) => self.tree(repository, tree)?.as_ref().clone(),
             None => Vec::new(),
@@ -262,7 +271,9 @@ impl Git {
                 let tree = self.with_path(repository, below.as_deref(), rest, value)?;
                 tree.map(|oid| TreeEntry { mode: "40000".to_owned(), name: name.to_owned(), oid })
             }
-            None => value.map(|(mode, oid)| TreeEntry { mode: mode.to_owned(), name: name.to_owned(), oid: oid.to_owned() }),
+            None => {
+                value.map(|(mode, oid)| TreeEntry { mode: mode.to_owned(), name: name.to_owned(), oid: oid.to_owned() })
+            }
         };
         if let Some(at) = at {
             entries.remove(at);
@@ -287,7 +298,11 @@ impl Git {
         let failed = |source| GitError::Run { command: "cat-file".to_owned(), source };
         let mut command = Command::new("git");
         command.args(["cat-file", "--batch"]).current_dir(self.dir(repository)).env("GIT_CONFIG_NOSYSTEM", "1");
-        command.env("GIT_CONFIG_GLOBAL", "/dev/null").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = command.spawn().map_err(failed)?;
         if let Some(mut stdin) = child.stdin.take() {
             stdin.write_all(format!("{oid}\n").as_bytes()).map_err(failed)?;

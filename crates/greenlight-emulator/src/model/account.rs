@@ -63,7 +63,11 @@ impl Account {
 
     /// Returns what `user` may do in `repository` through teams.
     pub fn permission_by_team(&self, repository: u64, user: u64) -> Permission {
-        let granted = self.teams.iter().filter(|team| team.members.contains(&user)).filter_map(|team| team.repositories.get(&repository));
+        let granted = self
+            .teams
+            .iter()
+            .filter(|team| team.members.contains(&user))
+            .filter_map(|team| team.repositories.get(&repository));
         granted.copied().max().unwrap_or(Permission::None)
     }
 }
@@ -77,7 +81,8 @@ pub struct Token {
 }
 
 /// The scopes of a token for which none were named: all that the emulator knows.
-pub const SCOPES_ALL: [&str; 7] = ["repo", "workflow", "admin:repo_hook", "admin:org", "admin:org_hook", "delete_repo", "user"];
+pub const SCOPES_ALL: [&str; 7] =
+    ["repo", "workflow", "admin:repo_hook", "admin:org", "admin:org_hook", "delete_repo", "user"];
 
 impl Token {
     /// Answers whether the token carries `scope`, itself or inside a wider one.

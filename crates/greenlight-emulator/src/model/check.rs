@@ -54,7 +54,8 @@ pub fn suite_state(runs: &[&CheckRun]) -> (&'static str, Option<&'static str>) {
         let started = runs.iter().any(|run| run.status != "queued");
         return (if started { "in_progress" } else { "queued" }, None);
     }
-    const WORST_FIRST: [&str; 8] = ["action_required", "timed_out", "failure", "cancelled", "stale", "success", "neutral", "skipped"];
+    const WORST_FIRST: [&str; 8] =
+        ["action_required", "timed_out", "failure", "cancelled", "stale", "success", "neutral", "skipped"];
     let worst = WORST_FIRST.iter().find(|word| runs.iter().any(|run| run.conclusion.as_deref() == Some(**word)));
     ("completed", worst.copied().or(Some("neutral")))
 }

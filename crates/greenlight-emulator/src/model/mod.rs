@@ -74,9 +74,9 @@ impl Model {
 
     /// Returns the repository `owner/name`, whatever its case.
     pub fn repository(&self, owner: &str, name: &str) -> Option<&Repository> {
-        self.repositories
-            .values()
-            .find(|repository| repository.name.eq_ignore_ascii_case(name) && self.login(repository.owner).eq_ignore_ascii_case(owner))
+        self.repositories.values().find(|repository| {
+            repository.name.eq_ignore_ascii_case(name) && self.login(repository.owner).eq_ignore_ascii_case(owner)
+        })
     }
 
     /// Returns `owner/name` of a repository.
@@ -92,8 +92,12 @@ impl Model {
             return Permission::Admin;
         }
         let invited = repository.collaborators.get(&user).copied().unwrap_or(Permission::None);
-        let member = self.accounts.get(&repository.owner).map_or(Permission::None, |owner| owner.permission_of_member(user));
-        let team = self.accounts.get(&repository.owner).map_or(Permission::None, |owner| owner.permission_by_team(repository.id, user));
+        let member =
+            self.accounts.get(&repository.owner).map_or(Permission::None, |owner| owner.permission_of_member(user));
+        let team = self
+            .accounts
+            .get(&repository.owner)
+            .map_or(Permission::None, |owner| owner.permission_by_team(repository.id, user));
         everyone.max(invited).max(member).max(team)
     }
 
@@ -104,7 +108,9 @@ impl Model {
             .filter(|hook| hook.active && !hook.config.url.is_empty())
             .filter_map(|hook| match hook.target {
                 HookTarget::Repository(id) => (id == repository.id && hook.wants(event)).then_some((hook.id, None)),
-                HookTarget::Organization(id) => (id == repository.owner && hook.wants(event)).then_some((hook.id, None)),
+                HookTarget::Organization(id) => {
+                    (id == repository.owner && hook.wants(event)).then_some((hook.id, None))
+                }
                 HookTarget::App(app) => {
                     let installation = self.installation_of(app, repository)?;
                     self.apps.get(&app)?.hears(event).then_some((hook.id, Some(installation.id)))

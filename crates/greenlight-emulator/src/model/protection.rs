@@ -50,19 +50,29 @@ impl Ruleset {
     /// Answers whether the ruleset is active for `branch`.
     pub fn governs(&self, branch: &str, default_branch: &str) -> bool {
         let patterns = |key: &str| -> Vec<&str> {
-            self.conditions["ref_name"][key].as_array().map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default()
+            self.conditions["ref_name"][key]
+                .as_array()
+                .map(|list| list.iter().filter_map(Value::as_str).collect())
+                .unwrap_or_default()
         };
         let matches = |pattern: &str| match pattern {
             "~ALL" => true,
             "~DEFAULT_BRANCH" => branch == default_branch,
             _ => glob_matches(pattern.strip_prefix("refs/heads/").unwrap_or(pattern), branch),
         };
-        self.enforcement == "active" && patterns("include").into_iter().any(matches) && !patterns("exclude").into_iter().any(matches)
+        self.enforcement == "active"
+            && patterns("include").into_iter().any(matches)
+            && !patterns("exclude").into_iter().any(matches)
     }
 
     /// Returns the rules as a protection, so that both are enforced alike.
     pub fn as_protection(&self) -> Protection {
-        let mut protection = Protection { allow_force_pushes: true, allow_deletions: true, enforce_admins: true, ..Protection::default() };
+        let mut protection = Protection {
+            allow_force_pushes: true,
+            allow_deletions: true,
+            enforce_admins: true,
+            ..Protection::default()
+        };
         for rule in &self.rules {
             let parameters = &rule["parameters"];
             match rule["type"].as_str().unwrap_or_default() {
@@ -73,7 +83,10 @@ impl Ruleset {
                         checks: checks
                             .iter()
                             .filter_map(|check| {
-                                Some(RequiredCheck { context: check["context"].as_str()?.to_owned(), app: check["integration_id"].as_u64() })
+                                Some(RequiredCheck {
+                                    context: check["context"].as_str()?.to_owned(),
+                                    app: check["integration_id"].as_u64(),
+                                })
                             })
                             .collect(),
                     });

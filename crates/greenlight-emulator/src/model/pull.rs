@@ -185,7 +185,8 @@ mod tests {
         pull.reviews.push(review(3, 7, ReviewState::Approved));
         pull.reviews.push(review(4, 7, ReviewState::Commented));
         pull.reviews.push(review(5, 8, ReviewState::Dismissed));
-        let verdicts: Vec<(u64, ReviewState)> = pull.verdicts().iter().map(|review| (review.author, review.state)).collect();
+        let verdicts: Vec<(u64, ReviewState)> =
+            pull.verdicts().iter().map(|review| (review.author, review.state)).collect();
         assert_eq!(verdicts, [(7, ReviewState::Approved)]);
     }
 }

@@ -1,6 +1,12 @@
 //! What a branch asks of a commit before it may land, and how far the commit is.
 
-use super::{At, Model, Permission, Repository, check::CheckRun, commit_status::latest, protection::Protection, pull::{Pull, ReviewState}};
+use super::{
+    At, Model, Permission, Repository,
+    check::CheckRun,
+    commit_status::latest,
+    protection::Protection,
+    pull::{Pull, ReviewState},
+};
 
 /// Where one context stands on a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +34,11 @@ impl Repository {
     /// Returns the protections that hold for `branch`: its own and those of rulesets.
     pub fn protections(&self, branch: &str) -> Vec<Protection> {
         let own = self.protection.get(branch).cloned();
-        let by_rules = self.rulesets.iter().filter(|ruleset| ruleset.governs(branch, &self.default_branch)).map(|ruleset| ruleset.as_protection());
+        let by_rules = self
+            .rulesets
+            .iter()
+            .filter(|ruleset| ruleset.governs(branch, &self.default_branch))
+            .map(|ruleset| ruleset.as_protection());
         own.into_iter().chain(by_rules).collect()
     }
 
@@ -68,13 +78,16 @@ impl Repository {
 
     /// Answers whether a pull request into `branch` must contain the branch's tip.
     pub fn is_strict(&self, branch: &str) -> bool {
-        self.protections(branch).iter().any(|protection| protection.required_checks.as_ref().is_some_and(|checks| checks.strict))
+        self.protections(branch)
+            .iter()
+            .any(|protection| protection.required_checks.as_ref().is_some_and(|checks| checks.strict))
     }
 
     /// Answers whether anything on `sha` is failing or under way, required or not.
     pub fn is_unstable(&self, sha: &str, now: At) -> bool {
         let statuses = self.statuses.get(sha).map(Vec::as_slice).unwrap_or_default();
-        let by_status = latest(statuses, now).into_iter().any(|status| state_of_status(&status.state) != ContextState::Passing);
+        let by_status =
+            latest(statuses, now).into_iter().any(|status| state_of_status(&status.state) != ContextState::Passing);
         by_status || self.latest_check_runs(sha).into_iter().any(|run| state_of_run(run) != ContextState::Passing)
     }
 }
@@ -83,12 +96,23 @@ impl Model {
     /// Returns GitHub's sentence on what reviews still lack for a merge, if they do.
     pub fn missing_review(&self, repository: &Repository, pull: &Pull) -> Option<String> {
         let protections = repository.protections(&pull.base.branch);
-        let required = protections.into_iter().filter_map(|protection| protection.required_reviews).map(|reviews| reviews.count).max()?;
-        let writers = pull.verdicts().into_iter().filter(|review| self.permission(repository, Some(review.author)) >= Permission::Write).collect::<Vec<_>>();
+        let required = protections
+            .into_iter()
+            .filter_map(|protection| protection.required_reviews)
+            .map(|reviews| reviews.count)
+            .max()?;
+        let writers = pull
+            .verdicts()
+            .into_iter()
+            .filter(|review| self.permission(repository, Some(review.author)) >= Permission::Write)
+            .collect::<Vec<_>>();
         if required > 0 && writers.iter().any(|review| review.state == ReviewState::ChangesRequested) {
             return Some("Changes have been requested by a reviewer with write access.".to_owned());
         }
-        let approvals = writers.iter().filter(|review| review.state == ReviewState::Approved && review.author != pull.author).count() as u64;
+        let approvals = writers
+            .iter()
+            .filter(|review| review.state == ReviewState::Approved && review.author != pull.author)
+            .count() as u64;
         (approvals < required).then(|| {
             let noun = if required == 1 { "review is" } else { "reviews are" };
             format!("At least {required} approving {noun} required by reviewers with write access.")
@@ -100,7 +124,9 @@ impl Model {
 pub fn refusal_of_checks(unmet: &[(String, ContextState)], required: usize) -> Option<String> {
     match unmet {
         [] => None,
-        [(context, state)] if required == 1 => Some(format!("Required status check \"{context}\" is {}.", state.name())),
+        [(context, state)] if required == 1 => {
+            Some(format!("Required status check \"{context}\" is {}.", state.name()))
+        }
         _ => {
             let parts: Vec<String> = [ContextState::Expected, ContextState::Pending, ContextState::Failing]
                 .into_iter()
@@ -115,7 +141,11 @@ pub fn refusal_of_checks(unmet: &[(String, ContextState)], required: usize) -> O
                     let verb = if count == "1" { "is" } else { "are" };
                     Some(format!("{count} of {required} required status checks {verb} {word}."))
                 }
-                _ => Some(format!("{} of {required} required status checks have not succeeded: {}.", unmet.len(), parts.join(" and "))),
+                _ => Some(format!(
+                    "{} of {required} required status checks have not succeeded: {}.",
+                    unmet.len(),
+                    parts.join(" and ")
+                )),
             }
         }
     }
@@ -143,12 +173,20 @@ mod tests {
 
     #[test]
     fn a_refusal_names_what_is_missing() {
-        let unmet = |states: &[(&str, ContextState)]| states.iter().map(|(name, state)| ((*name).to_owned(), *state)).collect::<Vec<_>>();
+        let unmet = |states: &[(&str, ContextState)]| {
+            states.iter().map(|(name, state)| ((*name).to_owned(), *state)).collect::<Vec<_>>()
+        };
         assert_eq!(refusal_of_checks(&[], 1), None);
-        assert_eq!(refusal_of_checks(&unmet(&[("ci", ContextState::Expected)]), 1).unwrap(), "Required status check \"ci\" is expected.");
+        assert_eq!(
+            refusal_of_checks(&unmet(&[("ci", ContextState::Expected)]), 1).unwrap(),
+            "Required status check \"ci\" is expected."
+        );
         let both = unmet(&[("a", ContextState::Expected), ("b", ContextState::Expected)]);
         assert_eq!(refusal_of_checks(&both, 2).unwrap(), "2 of 2 required status checks are expected.");
         let mixed = unmet(&[("a", ContextState::Expected), ("b", ContextState::Failing)]);
-        assert_eq!(refusal_of_checks(&mixed, 3).unwrap(), "2 of 3 required status checks have not succeeded: 1 expected and 1 failing.");
+        assert_eq!(
+            refusal_of_checks(&mixed, 3).unwrap(),
+            "2 of 3 required status checks have not succeeded: 1 expected and 1 failing."
+        );
     }
 }

@@ -53,13 +53,22 @@ pub async fn take(site: Arc<Site>, parts: &[&str], request: Request<Body>) -> Sh
 impl Player {
     fn choose(site: Arc<Site>, login: &str) -> Option<Player> {
         let id = site.look().account(login)?.id;
-        let token = Token { user: id, scopes: SCOPES_ALL.iter().map(|scope| (*scope).to_owned()).collect(), revoked: false };
+        let token =
+            Token { user: id, scopes: SCOPES_ALL.iter().map(|scope| (*scope).to_owned()).collect(), revoked: false };
         Some(Player { site, caller: Caller::User { id, token, key: format!("page:{id}") } })
     }
 
     async fn ask(&self, method: Method, path: String, query: &[(&str, &str)], body: Value) -> Result<Value, ApiError> {
         let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let call = Call { site: Arc::clone(&self.site), method, path, query, body, caller: self.caller.clone(), accept: String::new() };
+        let call = Call {
+            site: Arc::clone(&self.site),
+            method,
+            path,
+            query,
+            body,
+            caller: self.caller.clone(),
+            accept: String::new(),
+        };
         match rest::answer(&call).await?.body {
             rest::Body::Json(body) => Ok(body),
             _ => Ok(Value::Null),
@@ -73,19 +82,35 @@ impl Player {
         let repository = self.ask(Method::GET, base.clone(), &[], Value::Null).await?;
         let branch = repository["default_branch"].as_str().unwrap_or("main").to_owned();
         let writes = repository["permissions"]["push"] == json!(true);
-        let target = if writes { repository } else { self.ask(Method::POST, format!("{base}/forks"), &[], json!({})).await? };
+        let target =
+            if writes { repository } else { self.ask(Method::POST, format!("{base}/forks"), &[], json!({})).await? };
         let target_name = target["full_name"].as_str().unwrap_or_default().to_owned();
         let head = format!("/repos/{target_name}");
-        let tip = self.ask(Method::GET, format!("{base}/git/ref/heads/{}", escape_path(&branch)), &[], Value::Null).await?;
+        let tip =
+            self.ask(Method::GET, format!("{base}/git/ref/heads/{}", escape_path(&branch)), &[], Value::Null).await?;
         let made = json!({"ref": format!("refs/heads/{}", field("branch")), "sha": tip["object"]["sha"]});
         self.ask(Method::POST, format!("{head}/git/refs"), &[], made).await?;
         self.put(&head, field("branch"), field("path"), field("content"), field("title")).await?;
         let label = format!("{}:{}", target["owner"]["login"].as_str().unwrap_or_default(), field("branch"));
-        let pull = self.ask(Method::POST, format!("{base}/pulls"), &[], json!({"title": field("title"), "head": label, "base": branch})).await?;
+        let pull = self
+            .ask(
+                Method::POST,
+                format!("{base}/pulls"),
+                &[],
+                json!({"title": field("title"), "head": label, "base": branch}),
+            )
+            .await?;
         Ok(format!("/{owner}/{name}/pull/{}", pull["number"]))
     }
 
-    async fn put(&self, repository: &str, branch: &str, path: &str, content: &str, message: &str) -> Result<(), ApiError> {
+    async fn put(
+        &self,
+        repository: &str,
+        branch: &str,
+        path: &str,
+        content: &str,
+        message: &str,
+    ) -> Result<(), ApiError> {
         let address = format!("{repository}/contents/{}", escape_path(path));
         let known = self.ask(Method::GET, address.clone(), &[("ref", branch)], Value::Null).await.ok();
         let text = content.replace("\r\n", "\n");
@@ -97,24 +122,46 @@ impl Player {
     }
 
     /// Comments, pushes, reviews or merges.
-    async fn act(&self, owner: &str, name: &str, number: &str, action: &str, fields: &HashMap<String, String>) -> Result<String, ApiError> {
+    async fn act(
+        &self,
+        owner: &str,
+        name: &str,
+        number: &str,
+        action: &str,
+        fields: &HashMap<String, String>,
+    ) -> Result<String, ApiError> {
         let field = |name: &str| fields.get(name).map_or("", String::as_str);
         let base = format!("/repos/{owner}/{name}");
         match action {
             "comment" => {
-                self.ask(Method::POST, format!("{base}/issues/{number}/comments"), &[], json!({"body": field("body")})).await?;
+                self.ask(Method::POST, format!("{base}/issues/{number}/comments"), &[], json!({"body": field("body")}))
+                    .await?;
             }
             "review" => {
-                self.ask(Method::POST, format!("{base}/pulls/{number}/reviews"), &[], json!({"event": field("event")})).await?;
+                self.ask(Method::POST, format!("{base}/pulls/{number}/reviews"), &[], json!({"event": field("event")}))
+                    .await?;
             }
             "merge" => {
-                self.ask(Method::PUT, format!("{base}/pulls/{number}/merge"), &[], json!({"merge_method": field("merge_method")})).await?;
+                self.ask(
+                    Method::PUT,
+                    format!("{base}/pulls/{number}/merge"),
+                    &[],
+                    json!({"merge_method": field("merge_method")}),
+                )
+                .await?;
             }
             "push" => {
                 let pull = self.ask(Method::GET, format!("{base}/pulls/{number}"), &[], Value::Null).await?;
                 let head = format!("/repos/{}", pull["head"]["repo"]["full_name"].as_str().unwrap_or_default());
                 let message = format!("Change {}", field("path"));
-                self.put(&head, pull["head"]["ref"].as_str().unwrap_or_default(), field("path"), field("content"), &message).await?;
+                self.put(
+                    &head,
+                    pull["head"]["ref"].as_str().unwrap_or_default(),
+                    field("path"),
+                    field("content"),
+                    &message,
+                )
+                .await?;
             }
             _ => return Err(ApiError::not_found()),
         }

@@ -28,18 +28,35 @@ pub fn home(look: &Look<'_>) -> String {
         .map(|repository| {
             let name = look.full_name(repository);
             let open = repository.pulls.values().filter(|pull| pull.is_open()).count();
-            vec![link(&format!("/{name}"), &name), escape(repository.description.as_deref().unwrap_or_default()), format!("{open} open"), if repository.private { "private" } else { "public" }.to_owned()]
+            vec![
+                link(&format!("/{name}"), &name),
+                escape(repository.description.as_deref().unwrap_or_default()),
+                format!("{open} open"),
+                if repository.private { "private" } else { "public" }.to_owned(),
+            ]
         })
         .collect();
-    page("Emulated GitHub", &table(&["Repository", "Description", "Pull requests", "Who sees it"], &rows, "There is no repository yet."))
+    page(
+        "Emulated GitHub",
+        &table(&["Repository", "Description", "Pull requests", "Who sees it"], &rows, "There is no repository yet."),
+    )
 }
 
 /// What the room was told.
 pub fn room(site: &Site) -> String {
     let messages = site.feed.recent(crate::feed::Kind::Room, LINES_MAX);
     let text = |message: &Value, field: &str| escape(message[field].as_str().unwrap_or_default());
-    let rows: Vec<Vec<String>> =
-        messages.iter().map(|message| vec![At(message["at"].as_i64().unwrap_or(0)).iso(), text(message, "room"), text(message, "by"), text(message, "text")]).collect();
+    let rows: Vec<Vec<String>> = messages
+        .iter()
+        .map(|message| {
+            vec![
+                At(message["at"].as_i64().unwrap_or(0)).iso(),
+                text(message, "room"),
+                text(message, "by"),
+                text(message, "text"),
+            ]
+        })
+        .collect();
     page("The room", &table(&["When", "Room", "By", "Said"], &rows, "Nobody has said anything yet."))
 }
 
@@ -53,7 +70,13 @@ pub fn repository(render: &Render<'_>, repository: &Repository) -> String {
         .take(LINES_MAX)
         .map(|pull| {
             let title = link(&format!("/{name}/pull/{}", pull.number), &format!("#{} {}", pull.number, pull.title));
-            vec![title, escape(render.model.login(pull.author)), escape(&pull.head.branch), pull_state(pull).to_owned(), verdict(repository, &pull.head.sha)]
+            vec![
+                title,
+                escape(render.model.login(pull.author)),
+                escape(&pull.head.branch),
+                pull_state(pull).to_owned(),
+                verdict(repository, &pull.head.sha),
+            ]
         })
         .collect();
     let deployments: Vec<Vec<String>> = repository
@@ -63,13 +86,33 @@ pub fn repository(render: &Render<'_>, repository: &Repository) -> String {
         .take(LINES_MAX)
         .map(|deployment| {
             let newest = deployment.statuses.last();
-            let log = newest.map_or(String::new(), |status| if status.log_url.is_empty() { String::new() } else { link(&status.log_url, "log") });
-            let place = newest.map_or(String::new(), |status| if status.environment_url.is_empty() { String::new() } else { link(&status.environment_url, &status.environment_url) });
-            vec![escape(&deployment.environment), state(deployment.state()), link(&format!("/{name}/commit/{}", deployment.sha), short(&deployment.sha)), place, log, deployment.updated_at.iso()]
+            let log = newest.map_or(String::new(), |status| {
+                if status.log_url.is_empty() { String::new() } else { link(&status.log_url, "log") }
+            });
+            let place = newest.map_or(String::new(), |status| {
+                if status.environment_url.is_empty() {
+                    String::new()
+                } else {
+                    link(&status.environment_url, &status.environment_url)
+                }
+            });
+            vec![
+                escape(&deployment.environment),
+                state(deployment.state()),
+                link(&format!("/{name}/commit/{}", deployment.sha), short(&deployment.sha)),
+                place,
+                log,
+                deployment.updated_at.iso(),
+            ]
         })
         .collect();
-    let branches: Vec<Vec<String>> =
-        repository.branches().take(LINES_MAX).map(|(branch, tip)| vec![escape(branch), link(&format!("/{name}/commit/{tip}"), short(tip)), verdict(repository, tip)]).collect();
+    let branches: Vec<Vec<String>> = repository
+        .branches()
+        .take(LINES_MAX)
+        .map(|(branch, tip)| {
+            vec![escape(branch), link(&format!("/{name}/commit/{tip}"), short(tip)), verdict(repository, tip)]
+        })
+        .collect();
     let clone = render.web_of(repository, ".git");
     let body = format!(
         "<p>{}</p><p>Clone it: <code>git clone {}</code></p>{}<h2>Pull requests</h2>{}<h2>Deployments</h2>{}<h2>Branches</h2>{}<h2>Hooks</h2>{}",
@@ -92,7 +135,12 @@ fn hooks(render: &Render<'_>, repository: &Repository) -> String {
             let action = delivery.action.as_deref().map(|action| format!(".{action}")).unwrap_or_default();
             let word = if delivery.status == "OK" { "success" } else { "failure" };
             let status = format!("<span class=\"{word}\">{} {}</span>", delivery.status_code, escape(&delivery.status));
-            rows.push(vec![format!("<code>{}</code>", escape(&delivery.guid)), escape(&format!("{}{action}", delivery.event)), status, delivery.delivered_at.iso()]);
+            rows.push(vec![
+                format!("<code>{}</code>", escape(&delivery.guid)),
+                escape(&format!("{}{action}", delivery.event)),
+                status,
+                delivery.delivered_at.iso(),
+            ]);
         }
     }
     table(&["Hook or delivery", "Event", "Answer", "When"], &rows, "There is no hook yet.")
@@ -105,15 +153,31 @@ pub fn pull(render: &Render<'_>, repository: &Repository, pull: &Pull) -> String
         .comments
         .values()
         .filter(|comment| comment.number == pull.number)
-        .map(|comment| format!("<p><b>{}</b> {}</p><pre>{}</pre>", escape(render.model.login(comment.author)), comment.created_at.iso(), escape(&comment.body)))
+        .map(|comment| {
+            format!(
+                "<p><b>{}</b> {}</p><pre>{}</pre>",
+                escape(render.model.login(comment.author)),
+                comment.created_at.iso(),
+                escape(&comment.body)
+            )
+        })
         .collect();
     let reviews: Vec<Vec<String>> = pull
         .reviews
         .iter()
-        .map(|review| vec![escape(render.model.login(review.author)), review.state.name().to_owned(), escape(short(&review.commit)), escape(&review.body)])
+        .map(|review| {
+            vec![
+                escape(render.model.login(review.author)),
+                review.state.name().to_owned(),
+                escape(short(&review.commit)),
+                escape(&review.body),
+            ]
+        })
         .collect();
     let mergeable = match (&pull.state, &pull.mergeability) {
-        (PullState::Merged { sha, .. }, _) => format!("merged as {}", link(&format!("/{name}/commit/{sha}"), short(sha))),
+        (PullState::Merged { sha, .. }, _) => {
+            format!("merged as {}", link(&format!("/{name}/commit/{sha}"), short(sha)))
+        }
         (PullState::Closed { .. }, _) => "closed".to_owned(),
         (_, Mergeability::Unknown) => "not known yet whether it can be merged".to_owned(),
         (_, Mergeability::Conflict { .. }) => "conflicts with its base".to_owned(),
@@ -137,7 +201,8 @@ pub fn pull(render: &Render<'_>, repository: &Repository, pull: &Pull) -> String
 pub fn commit(render: &Render<'_>, repository: &Repository, sha: &str) -> Option<String> {
     let commit = render.site.git.commit(repository.id, sha).ok()?;
     let name = render.model.full_name(repository);
-    let parents: Vec<String> = commit.parents.iter().map(|parent| link(&format!("/{name}/commit/{parent}"), short(parent))).collect();
+    let parents: Vec<String> =
+        commit.parents.iter().map(|parent| link(&format!("/{name}/commit/{parent}"), short(parent))).collect();
     let body = format!(
         "<p>{} in {}, after {}</p><pre>{}</pre><h2>Statuses and checks</h2>{}",
         escape(&commit.author.name),
@@ -161,8 +226,13 @@ fn pull_state(pull: &Pull) -> &'static str {
 /// Returns the newest state of each context in one cell.
 fn verdict(repository: &Repository, sha: &str) -> String {
     let statuses = repository.statuses.get(sha).map(Vec::as_slice).unwrap_or_default();
-    let by_status = latest(statuses, At::now()).into_iter().map(|status| format!("{} {}", state(&status.state), escape(&status.context)));
-    let by_run = repository.latest_check_runs(sha).into_iter().map(|run| format!("{} {}", state(run.conclusion.as_deref().unwrap_or(&run.status)), escape(&run.name)));
+    let by_status = latest(statuses, At::now())
+        .into_iter()
+        .map(|status| format!("{} {}", state(&status.state), escape(&status.context)));
+    let by_run = repository
+        .latest_check_runs(sha)
+        .into_iter()
+        .map(|run| format!("{} {}", state(run.conclusion.as_deref().unwrap_or(&run.status)), escape(&run.name)));
     by_status.chain(by_run).collect::<Vec<_>>().join("<br>")
 }
 
@@ -171,11 +241,23 @@ fn contexts(repository: &Repository, sha: &str) -> String {
     let target = |url: Option<&str>, text: &str| url.map_or_else(|| escape(text), |url| link(url, text));
     let mut rows: Vec<Vec<String>> = latest(statuses, At::now())
         .into_iter()
-        .map(|status| vec![target(status.target_url.as_deref(), &status.context), state(&status.state), escape(status.description.as_deref().unwrap_or_default()), status.created_at.iso()])
+        .map(|status| {
+            vec![
+                target(status.target_url.as_deref(), &status.context),
+                state(&status.state),
+                escape(status.description.as_deref().unwrap_or_default()),
+                status.created_at.iso(),
+            ]
+        })
         .collect();
     for run in repository.latest_check_runs(sha) {
         let word = run.conclusion.as_deref().unwrap_or(&run.status);
-        rows.push(vec![target(run.details_url.as_deref(), &run.name), state(word), escape(run.title.as_deref().unwrap_or_default()), run.completed_at.clone().unwrap_or_default()]);
+        rows.push(vec![
+            target(run.details_url.as_deref(), &run.name),
+            state(word),
+            escape(run.title.as_deref().unwrap_or_default()),
+            run.completed_at.clone().unwrap_or_default(),
+        ]);
     }
     table(&["Context", "State", "Description", "When"], &rows, "Nothing was reported yet.")
 }

@@ -104,7 +104,10 @@ impl Render<'_> {
 
     /// Pull requests of the repository itself whose head this is; those of forks are left out, as on GitHub.
     fn pulls_of(&self, repository: &Repository, sha: &str) -> Vec<Value> {
-        let own = repository.pulls.values().filter(|pull| pull.is_open() && pull.head.sha == sha && pull.head.repository == Some(repository.id));
+        let own = repository
+            .pulls
+            .values()
+            .filter(|pull| pull.is_open() && pull.head.sha == sha && pull.head.repository == Some(repository.id));
         own.map(|pull| self.minimal_pull(repository, pull)).collect()
     }
 }

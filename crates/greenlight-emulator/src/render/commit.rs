@@ -121,7 +121,14 @@ impl Render<'_> {
     }
 
     /// Writes a file or folder as the contents API does, without its content.
-    pub fn content_entry(&self, repository: &Repository, entry: &TreeEntry, path: &str, reference: &str, size: usize) -> Value {
+    pub fn content_entry(
+        &self,
+        repository: &Repository,
+        entry: &TreeEntry,
+        path: &str,
+        reference: &str,
+        size: usize,
+    ) -> Value {
         let kind = match entry.mode.as_str() {
             "40000" => "dir",
             "120000" => "symlink",
@@ -130,9 +137,14 @@ impl Render<'_> {
         };
         let encoded = escape_path(path);
         let url = self.api_of(repository, &format!("/contents/{encoded}?ref={}", escape_path(reference)));
-        let html = self.web_of(repository, &format!("/{}/{}/{encoded}", if kind == "dir" { "tree" } else { "blob" }, escape_path(reference)));
-        let git = self.api_of(repository, &format!("/git/{}/{}", if kind == "dir" { "trees" } else { "blobs" }, entry.oid));
-        let download = (kind == "file").then(|| self.web_of(repository, &format!("/raw/{}/{encoded}", escape_path(reference))));
+        let html = self.web_of(
+            repository,
+            &format!("/{}/{}/{encoded}", if kind == "dir" { "tree" } else { "blob" }, escape_path(reference)),
+        );
+        let git =
+            self.api_of(repository, &format!("/git/{}/{}", if kind == "dir" { "trees" } else { "blobs" }, entry.oid));
+        let download =
+            (kind == "file").then(|| self.web_of(repository, &format!("/raw/{}/{encoded}", escape_path(reference))));
         json!({
             "name": path.rsplit('/').next().unwrap_or(path),
             "path": path,
@@ -209,6 +221,10 @@ impl Render<'_> {
     }
 
     fn user_by_email(&self, email: &str) -> Value {
-        self.model.accounts.values().find(|account| account.email == email).map_or(Value::Null, |account| self.simple_user(account))
+        self.model
+            .accounts
+            .values()
+            .find(|account| account.email == email)
+            .map_or(Value::Null, |account| self.simple_user(account))
     }
 }

@@ -35,7 +35,12 @@ impl Render<'_> {
     }
 
     /// Writes a status of a deployment.
-    pub fn deployment_status(&self, repository: &Repository, deployment: &Deployment, status: &DeploymentStatus) -> Value {
+    pub fn deployment_status(
+        &self,
+        repository: &Repository,
+        deployment: &Deployment,
+        status: &DeploymentStatus,
+    ) -> Value {
         let url = self.api_of(repository, &format!("/deployments/{}", deployment.id));
         json!({
             "url": format!("{url}/statuses/{}", status.id),

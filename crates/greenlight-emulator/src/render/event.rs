@@ -71,7 +71,12 @@ impl Render<'_> {
     }
 
     /// Writes the fields of `deployment_status`.
-    pub fn deployment_status_event(&self, repository: &Repository, deployment: &Deployment, status: &DeploymentStatus) -> Map<String, Value> {
+    pub fn deployment_status_event(
+        &self,
+        repository: &Repository,
+        deployment: &Deployment,
+        status: &DeploymentStatus,
+    ) -> Map<String, Value> {
         fields(json!({
             "deployment_status": self.deployment_status(repository, deployment, status),
             "deployment": self.deployment(repository, deployment),

@@ -10,7 +10,8 @@ use crate::{
 
 /// Writes where a hook delivers; the secret is never shown.
 pub fn config(config: &HookConfig) -> Value {
-    let mut object = json!({"content_type": config.content_type, "insecure_ssl": config.insecure_ssl, "url": config.url});
+    let mut object =
+        json!({"content_type": config.content_type, "insecure_ssl": config.insecure_ssl, "url": config.url});
     if config.secret.is_some() {
         object["secret"] = json!("********");
     }
@@ -70,7 +71,9 @@ impl Render<'_> {
 
     /// Writes an attempt with request and response.
     pub fn delivery(&self, delivery: &Delivery) -> Value {
-        let headers = |pairs: &[(String, String)]| pairs.iter().map(|(name, value)| (name.clone(), json!(value))).collect::<Map<String, Value>>();
+        let headers = |pairs: &[(String, String)]| {
+            pairs.iter().map(|(name, value)| (name.clone(), json!(value))).collect::<Map<String, Value>>()
+        };
         let mut object = self.delivery_item(delivery);
         let payload: Value = serde_json::from_str(&delivery.payload).unwrap_or(Value::Null);
         object["url"] = json!(delivery.url);

@@ -19,7 +19,21 @@ use crate::{
 };
 
 /// What is escaped in a path segment of an address.
-const SEGMENT: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'<').add(b'>').add(b'?').add(b'[').add(b']').add(b'^').add(b'`').add(b'{').add(b'|').add(b'}');
+const SEGMENT: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'[')
+    .add(b']')
+    .add(b'^')
+    .add(b'`')
+    .add(b'{')
+    .add(b'|')
+    .add(b'}');
 
 /// Writes JSON from the model.
 #[derive(Clone, Copy)]
@@ -99,7 +113,13 @@ impl Render<'_> {
     /// Writes an account as `GET /users/{login}` does; with private fields for its owner.
     pub fn full_user(&self, account: &Account, is_self: bool) -> Value {
         let mut user = self.simple_user(account);
-        let owned = |private: bool| self.model.repositories.values().filter(|known| known.owner == account.id && known.private == private).count();
+        let owned = |private: bool| {
+            self.model
+                .repositories
+                .values()
+                .filter(|known| known.owner == account.id && known.private == private)
+                .count()
+        };
         let more = json!({
             "name": account.name,
             "company": null,
@@ -182,7 +202,9 @@ impl Render<'_> {
     /// Adds what every payload ends with.
     pub fn close_payload(&self, payload: &mut Map<String, Value>, repository: &Repository, sender: u64) {
         payload.insert("repository".to_owned(), self.event_repository(repository));
-        if let Some(owner) = self.model.accounts.get(&repository.owner).filter(|owner| owner.kind == AccountKind::Organization) {
+        if let Some(owner) =
+            self.model.accounts.get(&repository.owner).filter(|owner| owner.kind == AccountKind::Organization)
+        {
             payload.insert("organization".to_owned(), self.simple_organization(owner));
         }
         payload.insert("sender".to_owned(), self.user(sender));
@@ -197,7 +219,11 @@ impl Render<'_> {
             "MEMBER"
         } else if repository.collaborators.contains_key(&user) {
             "COLLABORATOR"
-        } else if repository.pulls.values().any(|pull| pull.author == user && matches!(pull.state, crate::model::pull::PullState::Merged { .. })) {
+        } else if repository
+            .pulls
+            .values()
+            .any(|pull| pull.author == user && matches!(pull.state, crate::model::pull::PullState::Merged { .. }))
+        {
             "CONTRIBUTOR"
         } else {
             "NONE"

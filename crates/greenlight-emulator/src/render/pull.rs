@@ -222,7 +222,12 @@ impl Render<'_> {
             Mergeability::Conflict { .. } => "dirty",
             _ if pull.draft => "draft",
             _ if blocked => "blocked",
-            Mergeability::Clean { base, head, .. } if repository.is_strict(&pull.base.branch) && !self.site.git.is_ancestor(repository.id, base, head).unwrap_or(true) => "behind",
+            Mergeability::Clean { base, head, .. }
+                if repository.is_strict(&pull.base.branch)
+                    && !self.site.git.is_ancestor(repository.id, base, head).unwrap_or(true) =>
+            {
+                "behind"
+            }
             _ if repository.is_unstable(&pull.head.sha, now) => "unstable",
             _ => "clean",
         }

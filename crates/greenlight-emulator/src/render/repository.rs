@@ -147,7 +147,12 @@ impl Render<'_> {
             "subscribers_count": 0,
         });
         extend(&mut object, more);
-        if let Some(owner) = self.model.accounts.get(&repository.owner).filter(|owner| owner.kind == crate::model::AccountKind::Organization) {
+        if let Some(owner) = self
+            .model
+            .accounts
+            .get(&repository.owner)
+            .filter(|owner| owner.kind == crate::model::AccountKind::Organization)
+        {
             extend(&mut object, json!({"organization": self.simple_user(owner)}));
         }
         if let Some(parent) = repository.parent.and_then(|parent| self.model.repositories.get(&parent)) {
@@ -203,7 +208,11 @@ impl Render<'_> {
 
     fn branch_protection_summary(&self, repository: &Repository, branch: &str) -> (Value, bool) {
         let protections = repository.protections(branch);
-        let checks: Vec<RequiredCheck> = protections.iter().filter_map(|protection| protection.required_checks.as_ref()).flat_map(|checks| checks.checks.clone()).collect();
+        let checks: Vec<RequiredCheck> = protections
+            .iter()
+            .filter_map(|protection| protection.required_checks.as_ref())
+            .flat_map(|checks| checks.checks.clone())
+            .collect();
         let contexts: Vec<&str> = checks.iter().map(|check| check.context.as_str()).collect();
         let summary = json!({
             "enabled": !protections.is_empty(),
@@ -248,9 +257,15 @@ impl Render<'_> {
     }
 
     /// Writes the required status checks of a protection, if there are any.
-    pub fn required_status_checks(&self, repository: &Repository, branch: &str, protection: &Protection) -> Option<Value> {
+    pub fn required_status_checks(
+        &self,
+        repository: &Repository,
+        branch: &str,
+        protection: &Protection,
+    ) -> Option<Value> {
         let checks = protection.required_checks.as_ref()?;
-        let url = self.api_of(repository, &format!("/branches/{}/protection/required_status_checks", escape_path(branch)));
+        let url =
+            self.api_of(repository, &format!("/branches/{}/protection/required_status_checks", escape_path(branch)));
         let contexts: Vec<&str> = checks.checks.iter().map(|check| check.context.as_str()).collect();
         Some(json!({
             "url": url,
@@ -279,7 +294,10 @@ impl Render<'_> {
             "updated_at": repository.updated_at.iso(),
         });
         if with_rules {
-            extend(&mut object, json!({"conditions": ruleset.conditions, "rules": ruleset.rules, "bypass_actors": [], "current_user_can_bypass": "never"}));
+            extend(
+                &mut object,
+                json!({"conditions": ruleset.conditions, "rules": ruleset.rules, "bypass_actors": [], "current_user_can_bypass": "never"}),
+            );
         }
         object
     }

@@ -56,7 +56,11 @@ impl Answer {
     /// Returns 200 with plain text.
     pub fn text(text: &str) -> Answer {
         let bytes = Bytes::copy_from_slice(text.as_bytes());
-        Answer { status: 200, body: Body::Raw { content_type: "text/plain; charset=utf-8", bytes }, headers: Vec::new() }
+        Answer {
+            status: 200,
+            body: Body::Raw { content_type: "text/plain; charset=utf-8", bytes },
+            headers: Vec::new(),
+        }
     }
 }
 
@@ -65,15 +69,15 @@ impl Answer {
 pub struct ApiError {
     pub status: u16,
     pub message: String,
-    pub errors: Option<Value>,
-    pub documentation: String,
+    pub errors: Option<Box<Value>>,
+    pub documentation: &'static str,
     pub headers: Vec<(&'static str, String)>,
 }
 
 impl ApiError {
     /// Returns a refusal with this message.
     pub fn new(status: u16, message: String) -> ApiError {
-        ApiError { status, message, errors: None, documentation: DOCUMENTATION.to_owned(), headers: Vec::new() }
+        ApiError { status, message, errors: None, documentation: DOCUMENTATION, headers: Vec::new() }
     }
 
     /// Returns 404, which also stands for what the caller must not know of.
@@ -92,13 +96,13 @@ impl ApiError {
         if let Some(message) = message {
             error["message"] = json!(message);
         }
-        ApiError { errors: Some(json!([error])), ..ApiError::new(422, "Validation Failed".to_owned()) }
+        ApiError { errors: Some(Box::new(json!([error]))), ..ApiError::new(422, "Validation Failed".to_owned()) }
     }
 
     /// Returns 422 with a message of its own among the errors.
     pub fn custom(resource: &str, message: &str) -> ApiError {
         let errors = json!([{"resource": resource, "code": "custom", "message": message}]);
-        ApiError { errors: Some(errors), ..ApiError::new(422, "Validation Failed".to_owned()) }
+        ApiError { errors: Some(Box::new(errors)), ..ApiError::new(422, "Validation Failed".to_owned()) }
     }
 
     /// Returns 422 for a field that is not there.
@@ -110,7 +114,7 @@ impl ApiError {
     pub fn into_answer(self) -> Answer {
         let mut body = json!({"message": self.message});
         if let Some(errors) = self.errors {
-            body["errors"] = errors;
+            body["errors"] = *errors;
         }
         body["documentation_url"] = json!(self.documentation);
         body["status"] = json!(self.status.to_string());
@@ -158,8 +162,10 @@ impl Call {
 
     /// Returns the address of this request with one parameter set.
     pub fn address_with(&self, name: &str, value: &str) -> String {
-        let others = self.query.iter().filter(|(known, _)| known != name).map(|(name, value)| (name.as_str(), value.as_str()));
-        let query = form_urlencoded::Serializer::new(String::new()).extend_pairs(others).append_pair(name, value).finish();
+        let others =
+            self.query.iter().filter(|(known, _)| known != name).map(|(name, value)| (name.as_str(), value.as_str()));
+        let query =
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(others).append_pair(name, value).finish();
         format!("{}{}?{query}", self.site.urls.api, self.path)
     }
 
@@ -168,7 +174,9 @@ impl Call {
         let page = self.parameter("page").and_then(|text| text.parse().ok()).unwrap_or(1_usize).max(1);
         let last = items.len().div_ceil(per_page).max(1);
         let mut links = Vec::new();
-        let mut link = |number: usize, rel: &str| links.push(format!("<{}>; rel=\"{rel}\"", self.address_with("page", &number.to_string())));
+        let mut link = |number: usize, rel: &str| {
+            links.push(format!("<{}>; rel=\"{rel}\"", self.address_with("page", &number.to_string())))
+        };
         if page > 1 {
             link(page - 1, "prev");
         }

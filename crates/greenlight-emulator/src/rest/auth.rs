@@ -16,11 +16,22 @@ const APP_TOKEN_SECONDS_MAX: i64 = 660;
 #[derive(Clone, Debug)]
 pub enum Caller {
     Anonymous,
-    User { id: u64, token: Token, key: String },
+    User {
+        id: u64,
+        token: Token,
+        key: String,
+    },
     /// An App as itself, by its signed token.
-    App { id: u64 },
+    App {
+        id: u64,
+    },
     /// An App in one account.
-    Installation { app: u64, bot: u64, token: InstallationToken, key: String },
+    Installation {
+        app: u64,
+        bot: u64,
+        token: InstallationToken,
+        key: String,
+    },
 }
 
 /// What a request wants of a repository.
@@ -131,7 +142,8 @@ fn identify_app(model: &Model, token: &str) -> Result<Caller, ApiError> {
     let issuer = claims.iss.as_str().map(str::to_owned).unwrap_or_else(|| claims.iss.to_string());
     let by_client = issuer.strip_prefix("Iv23emulated").map(|id| id.trim_start_matches('0').to_owned());
     let id: Option<u64> = by_client.unwrap_or(issuer).parse().ok();
-    let app = id.and_then(|id| model.apps.get(&id)).ok_or_else(|| ApiError::new(404, "Integration not found".to_owned()))?;
+    let app =
+        id.and_then(|id| model.apps.get(&id)).ok_or_else(|| ApiError::new(404, "Integration not found".to_owned()))?;
     let key = DecodingKey::from_rsa_pem(app.public_key.as_bytes()).map_err(|_| undecodable())?;
     let mut validation = Validation::new(Algorithm::RS256);
     validation.set_required_spec_claims(&["exp"]);
@@ -145,7 +157,9 @@ fn identify_app(model: &Model, token: &str) -> Result<Caller, ApiError> {
         Err(_) => return Err(undecodable()),
     }
     let now = At::now().seconds();
-    if claims.iat.is_some_and(|issued| claims.exp - issued > APP_TOKEN_SECONDS_MAX) || claims.exp > now + APP_TOKEN_SECONDS_MAX {
+    if claims.iat.is_some_and(|issued| claims.exp - issued > APP_TOKEN_SECONDS_MAX)
+        || claims.exp > now + APP_TOKEN_SECONDS_MAX
+    {
         return Err(ApiError::new(401, "'Expiration time' claim ('exp') is too far in the future".to_owned()));
     }
     Ok(Caller::App { id: app.id })
@@ -185,7 +199,9 @@ impl Call {
         match &self.caller {
             Caller::Anonymous if level == Level::Read && reach.permission >= Permission::Read => Ok(()),
             Caller::Anonymous => Err(ApiError::new(401, "Requires authentication".to_owned())),
-            Caller::App { .. } => Err(ApiError::new(401, "A JSON web token cannot be used here; make an installation token".to_owned())),
+            Caller::App { .. } => {
+                Err(ApiError::new(401, "A JSON web token cannot be used here; make an installation token".to_owned()))
+            }
             Caller::Installation { token, .. } => {
                 let wanted = if level == Level::Read { "read" } else { "write" };
                 let reads_public = level == Level::Read && !reach.private;
@@ -203,7 +219,11 @@ impl Call {
                     Level::Admin => Permission::Admin,
                 };
                 if reach.permission < needed {
-                    return Err(ApiError::forbidden(if level == Level::Admin { "Must have admin rights to Repository." } else { "Resource not accessible by personal access token" }));
+                    return Err(ApiError::forbidden(if level == Level::Admin {
+                        "Must have admin rights to Repository."
+                    } else {
+                        "Resource not accessible by personal access token"
+                    }));
                 }
                 if (level != Level::Read || reach.private) && !token.allows(scope, reach.private) {
                     return Err(ApiError::forbidden("Resource not accessible by personal access token"));
@@ -219,7 +239,10 @@ pub fn permission_of(model: &Model, caller: &Caller, repository: &Repository) ->
     match caller {
         Caller::User { id, .. } => model.permission(repository, Some(*id)),
         Caller::Installation { token, .. } => {
-            let installed = model.installations.get(&token.installation).is_some_and(|installation| installation.covers(repository));
+            let installed = model
+                .installations
+                .get(&token.installation)
+                .is_some_and(|installation| installation.covers(repository));
             let chosen = token.repositories.as_ref().is_none_or(|chosen| chosen.contains(&repository.id));
             if installed && chosen { Permission::Admin } else { model.permission(repository, None) }
         }

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, ApiError, Call, Caller, GET, Level, Outcome, PATCH, POST, Reach, number, repository_mut, repository_of};
+use super::{
+    Answer, ApiError, Call, Caller, GET, Level, Outcome, PATCH, POST, Reach, number, repository_mut, repository_of,
+};
 use crate::{
     model::{
         At, Repository,
@@ -13,7 +15,8 @@ use crate::{
     site::Change,
 };
 
-const CONCLUSIONS: [&str; 8] = ["success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required", "stale"];
+const CONCLUSIONS: [&str; 8] =
+    ["success", "failure", "neutral", "cancelled", "skipped", "timed_out", "action_required", "stale"];
 
 /// Answers about checks.
 pub fn route(call: &Call, method: &str, reach: &Reach, rest: &[&str]) -> Outcome {
@@ -52,9 +55,16 @@ fn create(call: &Call, reach: &Reach) -> Outcome {
     let sender = call.actor()?;
     let name = call.required("CheckRun", "name")?.to_owned();
     let sha = call.required("CheckRun", "head_sha")?;
-    let sha = call.site.git.commit(reach.id, sha).map_err(|_| ApiError::new(422, "No commit found for SHA: ".to_owned() + sha))?.oid.clone();
+    let sha = call
+        .site
+        .git
+        .commit(reach.id, sha)
+        .map_err(|_| ApiError::new(422, "No commit found for SHA: ".to_owned() + sha))?
+        .oid
+        .clone();
     let mut change = call.site.change();
-    let branch = repository_of(&change, reach.id)?.branches().find(|(_, tip)| **tip == sha).map(|(name, _)| name.to_owned());
+    let branch =
+        repository_of(&change, reach.id)?.branches().find(|(_, tip)| **tip == sha).map(|(name, _)| name.to_owned());
     let suite = suite_for(&mut change, reach.id, app, &sha, branch, None);
     let id = change.next_id();
     let mut run = CheckRun {
@@ -116,7 +126,9 @@ fn apply(run: &mut CheckRun, body: &Value) -> Result<(), ApiError> {
     run.started_at = text("started_at").or(run.started_at.take());
     if let Some(status) = text("status") {
         if !matches!(status.as_str(), "queued" | "in_progress" | "completed") {
-            return Err(invalid(&format!("\"{status}\" is not a member of [\"queued\", \"in_progress\", \"completed\"].")));
+            return Err(invalid(&format!(
+                "\"{status}\" is not a member of [\"queued\", \"in_progress\", \"completed\"]."
+            )));
         }
         if status == "completed" && body["conclusion"].as_str().is_none() && run.conclusion.is_none() {
             return Err(invalid("\"conclusion\" wasn't supplied."));
@@ -139,8 +151,12 @@ fn apply(run: &mut CheckRun, body: &Value) -> Result<(), ApiError> {
         if actions.len() > ACTIONS_MAX {
             return Err(invalid("No more than 3 items are allowed in `actions`."));
         }
-        let fits = |action: &Value, field: &str, length: usize| action[field].as_str().is_some_and(|text| text.chars().count() <= length);
-        if !actions.iter().all(|action| fits(action, "label", 20) && fits(action, "description", 40) && fits(action, "identifier", 20)) {
+        let fits = |action: &Value, field: &str, length: usize| {
+            action[field].as_str().is_some_and(|text| text.chars().count() <= length)
+        };
+        if !actions.iter().all(|action| {
+            fits(action, "label", 20) && fits(action, "description", 40) && fits(action, "identifier", 20)
+        }) {
             return Err(invalid("An action's label, description or identifier is missing or too long."));
         }
         run.actions.clone_from(actions);
@@ -155,7 +171,10 @@ fn apply_output(run: &mut CheckRun, output: &Value) -> Result<(), ApiError> {
     let invalid = |message: String| ApiError::new(422, format!("Invalid request.\n\n{message}"));
     for field in ["summary", "text"] {
         if output[field].as_str().is_some_and(|text| text.chars().count() > OUTPUT_TEXT_MAX) {
-            return Err(invalid(format!("Only 65535 characters are allowed; {} were supplied for {field}.", output[field].as_str().map_or(0, |text| text.chars().count()))));
+            return Err(invalid(format!(
+                "Only 65535 characters are allowed; {} were supplied for {field}.",
+                output[field].as_str().map_or(0, |text| text.chars().count())
+            )));
         }
     }
     let text = |name: &str| output[name].as_str().map(str::to_owned);
@@ -167,10 +186,13 @@ fn apply_output(run: &mut CheckRun, output: &Value) -> Result<(), ApiError> {
         return Err(invalid(format!("No more than 50 items are allowed; {} were supplied.", annotations.len())));
     }
     for annotation in annotations {
-        let placed = annotation["path"].is_string() && annotation["start_line"].is_u64() && annotation["end_line"].is_u64();
+        let placed =
+            annotation["path"].is_string() && annotation["start_line"].is_u64() && annotation["end_line"].is_u64();
         let level = matches!(annotation["annotation_level"].as_str(), Some("notice" | "warning" | "failure"));
         if !placed || !level || !annotation["message"].is_string() {
-            return Err(invalid("An annotation needs path, start_line, end_line, annotation_level and message.".to_owned()));
+            return Err(invalid(
+                "An annotation needs path, start_line, end_line, annotation_level and message.".to_owned(),
+            ));
         }
         run.annotations.push(annotation.clone());
     }
@@ -186,8 +208,17 @@ fn announce_run(change: &mut Change<'_>, repository: u64, id: u64, action: &str,
     change.announce(repository, "check_run", Some(action), sender, build);
 }
 
-fn run_event(render: &crate::render::Render<'_>, repository: u64, id: u64, more: Value) -> serde_json::Map<String, Value> {
-    let shown = render.model.repositories.get(&repository).and_then(|known| Some(render.event_check_run(known, known.check_runs.get(&id)?)));
+fn run_event(
+    render: &crate::render::Render<'_>,
+    repository: u64,
+    id: u64,
+    more: Value,
+) -> serde_json::Map<String, Value> {
+    let shown = render
+        .model
+        .repositories
+        .get(&repository)
+        .and_then(|known| Some(render.event_check_run(known, known.check_runs.get(&id)?)));
     let mut event = fields(json!({"check_run": shown}));
     event.extend(fields(more));
     event
@@ -200,7 +231,9 @@ fn announce_completion(change: &mut Change<'_>, repository: u64, id: u64, sender
     let (status, _) = suite_state(&change.render().runs_of(known, suite));
     let suite = suite.id;
     if status == "completed" {
-        change.announce(repository, "check_suite", Some("completed"), sender, |render| suite_event(render, repository, suite));
+        change.announce(repository, "check_suite", Some("completed"), sender, |render| {
+            suite_event(render, repository, suite)
+        });
     }
 }
 
@@ -263,7 +296,9 @@ fn rerequest_suite(call: &Call, reach: &Reach, id: u64) -> Outcome {
     let sender = call.actor()?;
     let mut change = call.site.change();
     let app = repository_of(&change, reach.id)?.check_suites.get(&id).ok_or_else(ApiError::not_found)?.app;
-    change.announce_to_app(reach.id, app, "check_suite", "rerequested", sender, |render| suite_event(render, reach.id, id));
+    change.announce_to_app(reach.id, app, "check_suite", "rerequested", sender, |render| {
+        suite_event(render, reach.id, id)
+    });
     Ok(Answer::json(201, json!({})))
 }
 

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, ApiError, Call, Caller, DELETE, GET, Level, Outcome, PATCH, POST, PUT, Reach, number, pulls::pull_of, repository_mut, repository_of};
+use super::{
+    Answer, ApiError, Call, Caller, DELETE, GET, Level, Outcome, PATCH, POST, PUT, Reach, number, pulls::pull_of,
+    repository_mut, repository_of,
+};
 use crate::{
     model::{
         At,
@@ -57,7 +60,8 @@ fn list_all(call: &Call, reach: &Reach) -> Outcome {
     let look = call.site.look();
     let repository = repository_of(&look, reach.id)?;
     let since = call.parameter("since").and_then(At::parse);
-    let mut comments: Vec<&Comment> = repository.comments.values().filter(|comment| since.is_none_or(|since| comment.updated_at >= since)).collect();
+    let mut comments: Vec<&Comment> =
+        repository.comments.values().filter(|comment| since.is_none_or(|since| comment.updated_at >= since)).collect();
     if call.parameter("direction") == Some("desc") {
         comments.reverse();
     }
@@ -68,7 +72,12 @@ fn list_all(call: &Call, reach: &Reach) -> Outcome {
 fn body_of(call: &Call) -> Result<String, ApiError> {
     let body = call.required("IssueComment", "body")?;
     if body.chars().count() > BODY_LENGTH_MAX {
-        return Err(ApiError::invalid("IssueComment", "body", "custom", Some("body is too long (maximum is 65536 characters)")));
+        return Err(ApiError::invalid(
+            "IssueComment",
+            "body",
+            "custom",
+            Some("body is too long (maximum is 65536 characters)"),
+        ));
     }
     Ok(body.to_owned())
 }
@@ -76,7 +85,9 @@ fn body_of(call: &Call) -> Result<String, ApiError> {
 /// Refuses installations that have neither of the two permissions that cover pull requests' conversations.
 fn allow_writing(call: &Call, reach: &Reach, level: Level) -> Result<(), ApiError> {
     match &call.caller {
-        Caller::Installation { .. } => call.allow(reach, Level::Write, "issues", "repo").or_else(|_| call.allow(reach, Level::Write, "pull_requests", "repo")),
+        Caller::Installation { .. } => call
+            .allow(reach, Level::Write, "issues", "repo")
+            .or_else(|_| call.allow(reach, Level::Write, "pull_requests", "repo")),
         _ => call.allow(reach, level, "issues", "repo"),
     }
 }
@@ -90,7 +101,16 @@ fn create(call: &Call, reach: &Reach, number: u64) -> Outcome {
         pull_of(repository_of(&change, reach.id)?, number)?;
         let id = change.next_id();
         let now = At::now();
-        let comment = Comment { id, number, author, body, created_at: now, updated_at: now, reactions: Vec::new(), app: call.caller.app() };
+        let comment = Comment {
+            id,
+            number,
+            author,
+            body,
+            created_at: now,
+            updated_at: now,
+            reactions: Vec::new(),
+            app: call.caller.app(),
+        };
         let repository = repository_mut(&mut change, reach.id)?;
         repository.comments.insert(id, comment);
         if let Some(pull) = repository.pulls.get_mut(&number) {
@@ -239,7 +259,14 @@ fn add_labels(call: &Call, method: &str, reach: &Reach, number: u64) -> Outcome 
     labels_of(call, reach, number)
 }
 
-fn announce_label(change: &mut Change<'_>, repository: u64, number: u64, action: &str, label: &Label, sender: u64) -> Result<(), ApiError> {
+fn announce_label(
+    change: &mut Change<'_>,
+    repository: u64,
+    number: u64,
+    action: &str,
+    label: &Label,
+    sender: u64,
+) -> Result<(), ApiError> {
     let shown = change.render().label(repository_of(change, repository)?, label);
     announce_pull(change, repository, number, action, sender, json!({"label": shown}));
     Ok(())
@@ -274,7 +301,8 @@ fn labels(call: &Call, reach: &Reach) -> Outcome {
 fn label(call: &Call, reach: &Reach, name: &str) -> Outcome {
     let look = call.site.look();
     let repository = repository_of(&look, reach.id)?;
-    let label = repository.labels.iter().find(|label| label.name.eq_ignore_ascii_case(name)).ok_or_else(ApiError::not_found)?;
+    let label =
+        repository.labels.iter().find(|label| label.name.eq_ignore_ascii_case(name)).ok_or_else(ApiError::not_found)?;
     Ok(Answer::ok(look.render().label(repository, label)))
 }
 

@@ -33,7 +33,9 @@ fn get(call: &Call, reach: &Reach, path: &str) -> Outcome {
         None => repository_of(&call.site.look(), reach.id)?.default_branch.clone(),
     };
     let git = &call.site.git;
-    let oid = call.resolve(reach.id, &reference).map_err(|_| ApiError::new(404, format!("No commit found for the ref {reference}")))?;
+    let oid = call
+        .resolve(reach.id, &reference)
+        .map_err(|_| ApiError::new(404, format!("No commit found for the ref {reference}")))?;
     let commit = git.commit(reach.id, &oid)?;
     let entry = git.entry_at(reach.id, &commit.tree, path)?.ok_or_else(ApiError::not_found)?;
     if entry.is_tree() {
@@ -46,12 +48,18 @@ fn get(call: &Call, reach: &Reach, path: &str) -> Outcome {
         let repository = repository_of(&look, reach.id)?;
         let render = look.render();
         let folder = if path.is_empty() { String::new() } else { format!("{path}/") };
-        let shown = sizes.iter().map(|(child, size)| render.content_entry(repository, child, &format!("{folder}{}", child.name), &reference, *size));
+        let shown = sizes.iter().map(|(child, size)| {
+            render.content_entry(repository, child, &format!("{folder}{}", child.name), &reference, *size)
+        });
         return Ok(Answer::ok(Value::Array(shown.collect())));
     }
     let (_, bytes) = git.read(reach.id, &entry.oid)?;
     if call.accept.contains("raw") {
-        return Ok(Answer { status: 200, body: Body::Raw { content_type: "application/vnd.github.raw+json; charset=utf-8", bytes: bytes.into() }, headers: Vec::new() });
+        return Ok(Answer {
+            status: 200,
+            body: Body::Raw { content_type: "application/vnd.github.raw+json; charset=utf-8", bytes: bytes.into() },
+            headers: Vec::new(),
+        });
     }
     let look = call.site.look();
     let mut shown = look.render().content_entry(repository_of(&look, reach.id)?, &entry, path, &reference, bytes.len());
@@ -79,7 +87,9 @@ async fn delete(call: &Call, reach: &Reach, path: &str) -> Outcome {
     let (commit, _) = commit_path(call, reach, path, None).await?;
     let look = call.site.look();
     let commit = call.site.git.commit(reach.id, &commit)?;
-    Ok(Answer::ok(json!({"content": null, "commit": look.render().git_commit(repository_of(&look, reach.id)?, &commit)})))
+    Ok(Answer::ok(
+        json!({"content": null, "commit": look.render().git_commit(repository_of(&look, reach.id)?, &commit)}),
+    ))
 }
 
 /// Commits one file's change on a branch; returns the commit and whether the file was there.
@@ -110,7 +120,9 @@ async fn commit_path(call: &Call, reach: &Reach, path: &str, blob: Option<&str>)
         None => None,
     };
     match (&known, call.text("sha")) {
-        (Some(known), Some(sha)) if known.oid != sha => return Err(ApiError::new(409, format!("{path} does not match {sha}"))),
+        (Some(known), Some(sha)) if known.oid != sha => {
+            return Err(ApiError::new(409, format!("{path} does not match {sha}")));
+        }
         (Some(_), None) => return Err(ApiError::new(422, "Invalid request.\n\n\"sha\" wasn't supplied.".to_owned())),
         (None, _) if blob.is_none() => return Err(ApiError::not_found()),
         _ => {}
@@ -128,7 +140,11 @@ async fn commit_path(call: &Call, reach: &Reach, path: &str, blob: Option<&str>)
     if let Some(refusal) = refusal_of_push(call, reach, &format!("heads/{branch}"), Some(&commit), true) {
         return Err(ApiError { status: 409, ..refusal });
     }
-    let update = RefUpdate { name: format!("refs/heads/{branch}"), old: tip.unwrap_or_else(|| ZERO_OID.to_owned()), new: commit.clone() };
+    let update = RefUpdate {
+        name: format!("refs/heads/{branch}"),
+        old: tip.unwrap_or_else(|| ZERO_OID.to_owned()),
+        new: commit.clone(),
+    };
     push::move_refs(&call.site, reach.id, user, vec![update], None).await?;
     Ok((commit, known.is_some()))
 }

@@ -43,10 +43,15 @@ fn list(call: &Call, reach: &Reach) -> Outcome {
     let repository = repository_of(&look, reach.id)?;
     let matches = |name: &str, value: &str| call.parameter(name).is_none_or(|wanted| wanted == value);
     let wanted = |deployment: &&Deployment| {
-        matches("sha", &deployment.sha) && matches("ref", &deployment.reference) && matches("task", &deployment.task) && matches("environment", &deployment.environment)
+        matches("sha", &deployment.sha)
+            && matches("ref", &deployment.reference)
+            && matches("task", &deployment.task)
+            && matches("environment", &deployment.environment)
     };
     let render = look.render();
-    Ok(call.list(repository.deployments.values().rev().filter(wanted).collect(), |deployment| render.deployment(repository, deployment)))
+    Ok(call.list(repository.deployments.values().rev().filter(wanted).collect(), |deployment| {
+        render.deployment(repository, deployment)
+    }))
 }
 
 fn get(call: &Call, reach: &Reach, id: u64) -> Outcome {
@@ -59,11 +64,12 @@ async fn create(call: &Call, reach: &Reach) -> Outcome {
     let creator = call.actor()?;
     let reference = call.required("Deployment", "ref")?.to_owned();
     check_description(call)?;
-    let sha = call.resolve(reach.id, &reference).map_err(|_| ApiError::new(422, format!("No ref found for: {reference}")))?;
-    if call.flag("auto_merge").unwrap_or(true) {
-        if let Some(answer) = auto_merge(call, reach, &reference, &sha, creator).await? {
-            return Ok(answer);
-        }
+    let sha =
+        call.resolve(reach.id, &reference).map_err(|_| ApiError::new(422, format!("No ref found for: {reference}")))?;
+    if call.flag("auto_merge").unwrap_or(true)
+        && let Some(answer) = auto_merge(call, reach, &reference, &sha, creator).await?
+    {
+        return Ok(answer);
     }
     let mut change = call.site.change();
     if let Some(refusal) = refusal_of_contexts(call, repository_of(&change, reach.id)?, &reference, &sha) {
@@ -89,7 +95,13 @@ async fn create(call: &Call, reach: &Reach) -> Outcome {
         statuses: Vec::new(),
     };
     let repository = repository_mut(&mut change, reach.id)?;
-    repository.environments.entry(environment.clone()).or_insert(Environment { id: environment_id, name: environment, created_at: now, updated_at: now, wait_timer: 0 });
+    repository.environments.entry(environment.clone()).or_insert(Environment {
+        id: environment_id,
+        name: environment,
+        created_at: now,
+        updated_at: now,
+        wait_timer: 0,
+    });
     repository.deployments.insert(id, deployment);
     change.announce(reach.id, "deployment", Some("created"), creator, |render| {
         let known = render.model.repositories.get(&reach.id);
@@ -101,11 +113,21 @@ async fn create(call: &Call, reach: &Reach) -> Outcome {
 
 fn check_description(call: &Call) -> Result<(), ApiError> {
     let too_long = call.text("description").is_some_and(|text| text.chars().count() > DESCRIPTION_LENGTH_MAX);
-    if too_long { Err(ApiError::custom("Deployment", "description is too long (maximum is 140 characters)")) } else { Ok(()) }
+    if too_long {
+        Err(ApiError::custom("Deployment", "description is too long (maximum is 140 characters)"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Merges the default branch into the one that is to be deployed, where it is behind; then nothing is deployed yet.
-async fn auto_merge(call: &Call, reach: &Reach, reference: &str, sha: &Oid, user: u64) -> Result<Option<Answer>, ApiError> {
+async fn auto_merge(
+    call: &Call,
+    reach: &Reach,
+    reference: &str,
+    sha: &Oid,
+    user: u64,
+) -> Result<Option<Answer>, ApiError> {
     let branch = reference.strip_prefix("refs/heads/").unwrap_or(reference);
     let (default_branch, tip) = {
         let look = call.site.look();
@@ -121,7 +143,10 @@ async fn auto_merge(call: &Call, reach: &Reach, reference: &str, sha: &Oid, user
     }
     let message = format!("Merge branch '{default_branch}' into {branch}");
     match merge_into(call, reach.id, branch, &tip, &message, user).await? {
-        MergeOutcome::Done(_) => Ok(Some(Answer::json(202, json!({"message": format!("Auto-merged {default_branch} into {branch} on deployment.")})))),
+        MergeOutcome::Done(_) => Ok(Some(Answer::json(
+            202,
+            json!({"message": format!("Auto-merged {default_branch} into {branch} on deployment.")}),
+        ))),
         MergeOutcome::Conflict => Err(ApiError::new(409, format!("Conflict merging {default_branch} into {branch}"))),
         MergeOutcome::NothingNew | MergeOutcome::NoBase => Ok(None),
     }
@@ -130,9 +155,12 @@ async fn auto_merge(call: &Call, reach: &Reach, reference: &str, sha: &Oid, user
 /// Returns the 409 of contexts that are not green. One that nobody has reported is not in its list, as on GitHub.
 fn refusal_of_contexts(call: &Call, repository: &Repository, reference: &str, sha: &str) -> Option<ApiError> {
     let now = At::now();
-    let required: Option<Vec<String>> = call.body["required_contexts"].as_array().map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect());
+    let required: Option<Vec<String>> = call.body["required_contexts"]
+        .as_array()
+        .map(|list| list.iter().filter_map(Value::as_str).map(str::to_owned).collect());
     let statuses = repository.statuses.get(sha).map(Vec::as_slice).unwrap_or_default();
-    let mut known: Vec<(String, String)> = latest(statuses, now).into_iter().map(|status| (status.context.clone(), status.state.clone())).collect();
+    let mut known: Vec<(String, String)> =
+        latest(statuses, now).into_iter().map(|status| (status.context.clone(), status.state.clone())).collect();
     for run in repository.latest_check_runs(sha) {
         let state = match run.conclusion.as_deref() {
             None => "pending",
@@ -141,15 +169,23 @@ fn refusal_of_contexts(call: &Call, repository: &Repository, reference: &str, sh
         };
         known.push((run.name.clone(), state.to_owned()));
     }
-    let is_asked = |context: &str| required.as_ref().is_none_or(|required| required.iter().any(|wanted| wanted.eq_ignore_ascii_case(context)));
+    let is_asked = |context: &str| {
+        required.as_ref().is_none_or(|required| required.iter().any(|wanted| wanted.eq_ignore_ascii_case(context)))
+    };
     known.retain(|(context, _)| is_asked(context));
-    let absent = required.iter().flatten().any(|context| repository.context_state(sha, context, now) == ContextState::Expected);
+    let absent =
+        required.iter().flatten().any(|context| repository.context_state(sha, context, now) == ContextState::Expected);
     if !absent && known.iter().all(|(_, state)| state == "success") {
         return None;
     }
-    let contexts: Vec<Value> = known.into_iter().map(|(context, state)| json!({"context": context, "state": state})).collect();
-    let errors = json!([{"contexts": contexts, "resource": "Deployment", "field": "required_contexts", "code": "invalid"}]);
-    Some(ApiError { errors: Some(errors), ..ApiError::new(409, format!("Conflict: Commit status checks failed for {reference}.")) })
+    let contexts: Vec<Value> =
+        known.into_iter().map(|(context, state)| json!({"context": context, "state": state})).collect();
+    let errors =
+        json!([{"contexts": contexts, "resource": "Deployment", "field": "required_contexts", "code": "invalid"}]);
+    Some(ApiError {
+        errors: Some(Box::new(errors)),
+        ..ApiError::new(409, format!("Conflict: Commit status checks failed for {reference}."))
+    })
 }
 
 fn delete(call: &Call, reach: &Reach, id: u64) -> Outcome {
@@ -158,7 +194,10 @@ fn delete(call: &Call, reach: &Reach, id: u64) -> Outcome {
     let deployment = deployment_of(repository, id)?;
     let alone = repository.deployments.len() == 1;
     if !alone && deployment.state() != "inactive" {
-        return Err(ApiError::new(422, "We cannot delete an active deployment unless it is the only deployment in a given environment.".to_owned()));
+        return Err(ApiError::new(
+            422,
+            "We cannot delete an active deployment unless it is the only deployment in a given environment.".to_owned(),
+        ));
     }
     repository.deployments.remove(&id);
     Ok(Answer::no_content())
@@ -169,7 +208,9 @@ fn statuses(call: &Call, reach: &Reach, id: u64) -> Outcome {
     let repository = repository_of(&look, reach.id)?;
     let deployment = deployment_of(repository, id)?;
     let render = look.render();
-    Ok(call.list(deployment.statuses.iter().rev().collect(), |status| render.deployment_status(repository, deployment, status)))
+    Ok(call.list(deployment.statuses.iter().rev().collect(), |status| {
+        render.deployment_status(repository, deployment, status)
+    }))
 }
 
 fn status(call: &Call, reach: &Reach, id: u64, status: u64) -> Outcome {
@@ -184,7 +225,12 @@ fn create_status(call: &Call, reach: &Reach, id: u64) -> Outcome {
     let creator = call.actor()?;
     let state = call.required("DeploymentStatus", "state")?;
     if !STATES.contains(&state) {
-        return Err(ApiError::invalid("DeploymentStatus", "state", "invalid", Some("State is not included in the list")));
+        return Err(ApiError::invalid(
+            "DeploymentStatus",
+            "state",
+            "invalid",
+            Some("State is not included in the list"),
+        ));
     }
     check_description(call)?;
     let mut change = call.site.change();
@@ -213,7 +259,9 @@ fn create_status(call: &Call, reach: &Reach, id: u64) -> Outcome {
     if state != "inactive" {
         change.announce(reach.id, "deployment_status", Some("created"), creator, |render| {
             let known = render.model.repositories.get(&reach.id);
-            known.and_then(|known| Some(render.deployment_status_event(known, known.deployments.get(&id)?, &status))).unwrap_or_default()
+            known
+                .and_then(|known| Some(render.deployment_status_event(known, known.deployments.get(&id)?, &status)))
+                .unwrap_or_default()
         });
     }
     let repository = repository_of(&change, reach.id)?;
@@ -224,7 +272,9 @@ fn create_status(call: &Call, reach: &Reach, id: u64) -> Outcome {
 fn retire_others(change: &mut crate::site::Change<'_>, repository: u64, id: u64, creator: u64) -> Result<(), ApiError> {
     let known = repository_of(change, repository)?;
     let environment = deployment_of(known, id)?.environment.clone();
-    let is_earlier = |other: &&Deployment| other.id < id && other.environment == environment && !other.transient && other.state() == "success";
+    let is_earlier = |other: &&Deployment| {
+        other.id < id && other.environment == environment && !other.transient && other.state() == "success"
+    };
     let earlier: Vec<u64> = known.deployments.values().filter(is_earlier).map(|other| other.id).collect();
     for other in earlier {
         let status_id = change.next_id();

@@ -44,7 +44,14 @@ pub async fn serve(site: Arc<Site>, path: String, request: Request<HttpBody>) ->
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let token = super::auth::token_of(&parts.headers).unwrap_or_default();
     let incoming = match axum::body::to_bytes(body, BODY_BYTES_MAX).await {
-        Ok(bytes) => read_body(&bytes).map(|body| Incoming { method: parts.method.clone(), path: path.clone(), query, headers: parts.headers, body, token }),
+        Ok(bytes) => read_body(&bytes).map(|body| Incoming {
+            method: parts.method.clone(),
+            path: path.clone(),
+            query,
+            headers: parts.headers,
+            body,
+            token,
+        }),
         Err(_) => Err(ApiError::new(413, "Payload Too Large".to_owned())),
     };
     let incoming = match incoming {
@@ -72,7 +79,12 @@ fn read_body(bytes: &Bytes) -> Result<Value, ApiError> {
 }
 
 /// Answers, with everything that may come between.
-async fn respond(site: &Arc<Site>, incoming: &Incoming, caller: &Result<Caller, ApiError>, strike: Option<&Strike>) -> (Answer, Option<Budget>) {
+async fn respond(
+    site: &Arc<Site>,
+    incoming: &Incoming,
+    caller: &Result<Caller, ApiError>,
+    strike: Option<&Strike>,
+) -> (Answer, Option<Budget>) {
     let kind = strike.map(|strike| strike.kind);
     if kind == Some(FaultKind::TokenRevoked) {
         return (ApiError::new(401, "Bad credentials".to_owned()).into_answer(), None);
@@ -100,7 +112,12 @@ async fn respond(site: &Arc<Site>, incoming: &Incoming, caller: &Result<Caller, 
         query: form_urlencoded::parse(incoming.query.as_bytes()).into_owned().collect(),
         body: incoming.body.clone(),
         caller,
-        accept: incoming.headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned(),
+        accept: incoming
+            .headers
+            .get(header::ACCEPT)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned(),
     };
     let answered = answer(&call).await.unwrap_or_else(ApiError::into_answer);
     let answered = remember(site, &call, answered, kind);
@@ -123,7 +140,9 @@ fn remember(site: &Site, call: &Call, answered: Answer, kind: Option<FaultKind>)
     let key = format!("{} {}?{:?}", call.caller.budget_key(), call.path, call.query);
     let earlier = site.faults.exchange_answer(&key, answered.status, &Bytes::from(body.to_string()));
     match (kind, earlier) {
-        (Some(FaultKind::StaleRead), Some((status, body))) => Answer::json(status, serde_json::from_slice(&body).unwrap_or(Value::Null)),
+        (Some(FaultKind::StaleRead), Some((status, body))) => {
+            Answer::json(status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+        }
         _ => answered,
     }
 }
@@ -142,8 +161,10 @@ fn admit(site: &Site, incoming: &Incoming, caller: &Caller) -> Result<Option<Bud
                 Some(id) => format!("user ID {id}"),
                 None => "127.0.0.1".to_owned(),
             };
-            let message = format!("API rate limit exceeded for {whom}. If you reach out to GitHub Support for help, please include the request ID and timestamp.");
-            let documentation = "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api".to_owned();
+            let message = format!(
+                "API rate limit exceeded for {whom}. If you reach out to GitHub Support for help, please include the request ID and timestamp."
+            );
+            let documentation = "https://docs.github.com/rest/overview/rate-limits-for-the-rest-api";
             Err((ApiError { documentation, ..ApiError::new(403, message) }, budget))
         }
         Verdict::Secondary { retry_after } => Err((secondary(retry_after), budget)),
@@ -155,7 +176,7 @@ fn secondary(retry_after: i64) -> ApiError {
     let message = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again. \
                    If you reach out to GitHub Support for help, please include the request ID.";
     ApiError {
-        documentation: "https://docs.github.com/free-pro-team@latest/rest/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits".to_owned(),
+        documentation: "https://docs.github.com/free-pro-team@latest/rest/overview/rate-limits-for-the-rest-api#about-secondary-rate-limits",
         headers: vec![("retry-after", retry_after.to_string())],
         ..ApiError::new(403, message.to_owned())
     }
@@ -170,13 +191,28 @@ fn faulty(strike: &Strike) -> Answer {
         500 => ApiError::new(500, "Server Error".to_owned()).into_answer(),
         status => {
             let page = "<html><head><title>Unicorn!</title></head><body>We had issues producing the response to your request.</body></html>";
-            Answer { status, body: Body::Raw { content_type: "text/html; charset=utf-8", bytes: Bytes::from_static(page.as_bytes()) }, headers: Vec::new() }
+            Answer {
+                status,
+                body: Body::Raw {
+                    content_type: "text/html; charset=utf-8",
+                    bytes: Bytes::from_static(page.as_bytes()),
+                },
+                headers: Vec::new(),
+            }
         }
     }
 }
 
-fn note(site: &Site, incoming: &Incoming, caller: &Result<Caller, ApiError>, answer: &Answer, strike: Option<&Strike>, started: Instant) {
-    let bounded = |value: &Value| if value.to_string().len() <= RECORDED_BYTES_MAX { value.clone() } else { Value::Null };
+fn note(
+    site: &Site,
+    incoming: &Incoming,
+    caller: &Result<Caller, ApiError>,
+    answer: &Answer,
+    strike: Option<&Strike>,
+    started: Instant,
+) {
+    let bounded =
+        |value: &Value| if value.to_string().len() <= RECORDED_BYTES_MAX { value.clone() } else { Value::Null };
     let login = caller.as_ref().ok().and_then(|caller| caller.name(&site.look()));
     let shown = match (&answer.body, incoming.method == Method::GET) {
         (Body::Json(body), false) => bounded(body),
@@ -206,13 +242,20 @@ fn redacted(mut value: Value) -> Value {
 }
 
 /// Writes the answer with GitHub's headers, or 304 where the caller has it already.
-fn finish(site: &Site, budget: Option<(Budget, String)>, asked: &HeaderMap, answer: Answer, caller: Option<Caller>) -> Response<HttpBody> {
+fn finish(
+    site: &Site,
+    budget: Option<(Budget, String)>,
+    asked: &HeaderMap,
+    answer: Answer,
+    caller: Option<Caller>,
+) -> Response<HttpBody> {
     let (content_type, bytes) = match answer.body {
         Body::None => (None, Bytes::new()),
         Body::Json(body) => (Some("application/json; charset=utf-8"), Bytes::from(body.to_string())),
         Body::Raw { content_type, bytes } => (Some(content_type), bytes),
     };
-    let etag = (answer.status == 200).then(|| format!("W/\"{}\"", hex::encode(digest::digest(&digest::SHA256, &bytes).as_ref())));
+    let etag = (answer.status == 200)
+        .then(|| format!("W/\"{}\"", hex::encode(digest::digest(&digest::SHA256, &bytes).as_ref())));
     let known = asked.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
     let unchanged = matches!((known, &etag), (Some(known), Some(etag)) if known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag.trim_start_matches("W/")));
     let mut budget = budget;
@@ -220,7 +263,11 @@ fn finish(site: &Site, budget: Option<(Budget, String)>, asked: &HeaderMap, answ
         site.limits.refund(key);
         budget.used = budget.used.saturating_sub(1);
     }
-    let status = if unchanged { StatusCode::NOT_MODIFIED } else { StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR) };
+    let status = if unchanged {
+        StatusCode::NOT_MODIFIED
+    } else {
+        StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    };
     let mut response = Response::new(if unchanged { HttpBody::empty() } else { HttpBody::from(bytes) });
     *response.status_mut() = status;
     let mut set = |name: &'static str, value: String| {

@@ -20,7 +20,9 @@ fn list(call: &Call, reach: &Reach) -> Outcome {
     let look = call.site.look();
     let repository = repository_of(&look, reach.id)?;
     let render = look.render();
-    Ok(call.counted_list("environments", repository.environments.values().collect(), |environment| render.environment(repository, environment)))
+    Ok(call.counted_list("environments", repository.environments.values().collect(), |environment| {
+        render.environment(repository, environment)
+    }))
 }
 
 fn get(call: &Call, reach: &Reach, name: &str) -> Outcome {
@@ -35,7 +37,13 @@ fn put(call: &Call, reach: &Reach, name: &str) -> Outcome {
         let mut change = call.site.change();
         let (id, now) = (change.next_id(), At::now());
         let environments = &mut repository_mut(&mut change, reach.id)?.environments;
-        let environment = environments.entry(name.to_owned()).or_insert(Environment { id, name: name.to_owned(), created_at: now, updated_at: now, wait_timer: 0 });
+        let environment = environments.entry(name.to_owned()).or_insert(Environment {
+            id,
+            name: name.to_owned(),
+            created_at: now,
+            updated_at: now,
+            wait_timer: 0,
+        });
         environment.updated_at = now;
         environment.wait_timer = call.body["wait_timer"].as_u64().unwrap_or(environment.wait_timer);
     }

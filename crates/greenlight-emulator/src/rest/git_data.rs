@@ -3,7 +3,9 @@
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
 
-use super::{Answer, ApiError, Call, DELETE, GET, Level, Outcome, PATCH, POST, Reach, repositories::signature_of, repository_of};
+use super::{
+    Answer, ApiError, Call, DELETE, GET, Level, Outcome, PATCH, POST, Reach, repositories::signature_of, repository_of,
+};
 use crate::{
     git::{Kind, RefUpdate, Signature},
     model::{At, Permission, ZERO_OID},
@@ -68,7 +70,12 @@ fn matching_refs(call: &Call, reach: &Reach, prefix: &str) -> Outcome {
 }
 
 fn refs_or_one(call: &Call, reach: &Reach, name: &str) -> Outcome {
-    let exact = call.site.look().repositories.get(&reach.id).is_some_and(|repository| repository.refs.contains_key(&format!("refs/{name}")));
+    let exact = call
+        .site
+        .look()
+        .repositories
+        .get(&reach.id)
+        .is_some_and(|repository| repository.refs.contains_key(&format!("refs/{name}")));
     if exact { get_ref(call, reach, name) } else { matching_refs(call, reach, name) }
 }
 
@@ -100,7 +107,11 @@ async fn update_ref(call: &Call, reach: &Reach, name: &str) -> Outcome {
     let _held = call.site.hold_refs(reach.id).await;
     let old = {
         let look = call.site.look();
-        repository_of(&look, reach.id)?.refs.get(&full).cloned().ok_or_else(|| ApiError::new(422, "Reference does not exist".to_owned()))?
+        repository_of(&look, reach.id)?
+            .refs
+            .get(&full)
+            .cloned()
+            .ok_or_else(|| ApiError::new(422, "Reference does not exist".to_owned()))?
     };
     if call.site.git.commit(reach.id, sha).is_err() {
         return Err(ApiError::new(422, "Object does not exist".to_owned()));
@@ -149,7 +160,13 @@ pub fn refusal_of_push(call: &Call, reach: &Reach, name: &str, sha: Option<&str>
 }
 
 /// Returns why a protected branch does not take a direct move, in the words of GitHub's refusal.
-pub fn refusal_by_protection(repository: &crate::model::Repository, branch: &str, sha: Option<&str>, forward: bool, permission: Permission) -> Option<String> {
+pub fn refusal_by_protection(
+    repository: &crate::model::Repository,
+    branch: &str,
+    sha: Option<&str>,
+    forward: bool,
+    permission: Permission,
+) -> Option<String> {
     for protection in repository.protections(branch) {
         if sha.is_none() && !protection.allow_deletions {
             return Some("Cannot delete this branch".to_owned());
@@ -165,7 +182,9 @@ pub fn refusal_by_protection(repository: &crate::model::Repository, branch: &str
         }
         if let (Some(checks), Some(sha)) = (&protection.required_checks, sha) {
             let now = At::now();
-            let passes = |context: &str| repository.context_state(sha, context, now) == crate::model::requirement::ContextState::Passing;
+            let passes = |context: &str| {
+                repository.context_state(sha, context, now) == crate::model::requirement::ContextState::Passing
+            };
             if let Some(check) = checks.checks.iter().find(|check| !passes(&check.context)) {
                 return Some(format!("Required status check \"{}\" is expected.", check.context));
             }
@@ -185,9 +204,13 @@ fn create_commit(call: &Call, reach: &Reach) -> Outcome {
     let message = call.required("Commit", "message")?;
     let tree = call.required("Commit", "tree")?;
     call.site.git.tree(reach.id, tree).map_err(|_| ApiError::new(422, "Tree SHA does not exist".to_owned()))?;
-    let parents: Vec<&str> = call.body["parents"].as_array().map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default();
+    let parents: Vec<&str> =
+        call.body["parents"].as_array().map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default();
     for parent in &parents {
-        call.site.git.commit(reach.id, parent).map_err(|_| ApiError::new(422, "Parent SHA does not exist or is not a commit object".to_owned()))?;
+        call.site
+            .git
+            .commit(reach.id, parent)
+            .map_err(|_| ApiError::new(422, "Parent SHA does not exist or is not a commit object".to_owned()))?;
     }
     let author = signature_in(call, "author").unwrap_or_else(|| signature_of(call, user));
     let committer = signature_in(call, "committer").unwrap_or_else(|| author.clone());
@@ -207,7 +230,12 @@ pub fn signature_in(call: &Call, field: &str) -> Option<Signature> {
 fn get_tree(call: &Call, reach: &Reach, name: &str) -> Outcome {
     let tree = match call.site.git.tree(reach.id, name) {
         Ok(_) => name.to_owned(),
-        Err(_) => call.site.git.commit(reach.id, &call.resolve(reach.id, name).map_err(|_| ApiError::not_found())?)?.tree.clone(),
+        Err(_) => call
+            .site
+            .git
+            .commit(reach.id, &call.resolve(reach.id, name).map_err(|_| ApiError::not_found())?)?
+            .tree
+            .clone(),
     };
     let recursive = call.parameter("recursive").is_some();
     let mut entries = Vec::new();
@@ -215,22 +243,38 @@ fn get_tree(call: &Call, reach: &Reach, name: &str) -> Outcome {
     let look = call.site.look();
     let repository = repository_of(&look, reach.id)?;
     let render = look.render();
-    let shown: Vec<Value> = entries.iter().map(|(path, entry, size)| render.tree_entry(repository, entry, path, *size)).collect();
+    let shown: Vec<Value> =
+        entries.iter().map(|(path, entry, size)| render.tree_entry(repository, entry, path, *size)).collect();
     let url = render.api_of(repository, &format!("/git/trees/{tree}"));
     Ok(Answer::ok(json!({"sha": tree, "url": url, "tree": shown, "truncated": !whole})))
 }
 
 type Collected = Vec<(String, crate::git::TreeEntry, Option<usize>)>;
 
-fn collect(call: &Call, repository: u64, tree: &str, folder: &str, recursive: bool, depth: usize, found: &mut Collected) -> Result<bool, ApiError> {
+fn collect(
+    call: &Call,
+    repository: u64,
+    tree: &str,
+    folder: &str,
+    recursive: bool,
+    depth: usize,
+    found: &mut Collected,
+) -> Result<bool, ApiError> {
     for entry in call.site.git.tree(repository, tree)?.iter() {
         if found.len() >= TREE_ENTRIES_MAX || depth > TREE_DEPTH_MAX {
             return Ok(false);
         }
         let path = format!("{folder}{}", entry.name);
-        let size = if entry.kind() == "blob" { call.site.git.read(repository, &entry.oid).ok().map(|(_, bytes)| bytes.len()) } else { None };
+        let size = if entry.kind() == "blob" {
+            call.site.git.read(repository, &entry.oid).ok().map(|(_, bytes)| bytes.len())
+        } else {
+            None
+        };
         found.push((path.clone(), entry.clone(), size));
-        if recursive && entry.is_tree() && !collect(call, repository, &entry.oid, &format!("{path}/"), true, depth + 1, found)? {
+        if recursive
+            && entry.is_tree()
+            && !collect(call, repository, &entry.oid, &format!("{path}/"), true, depth + 1, found)?
+        {
             return Ok(false);
         }
     }
@@ -240,10 +284,9 @@ fn collect(call: &Call, repository: u64, tree: &str, folder: &str, recursive: bo
 fn create_tree(call: &Call, reach: &Reach) -> Outcome {
     let entries = call.body["tree"].as_array().ok_or_else(|| ApiError::missing_field("Tree", "tree"))?;
     let git = &call.site.git;
-    let mut tree = match call.text("base_tree") {
-        Some(base) => Some(git.commit(reach.id, base).map(|commit| commit.tree.clone()).unwrap_or_else(|_| base.to_owned())),
-        None => None,
-    };
+    let tree_of =
+        |base: &str| git.commit(reach.id, base).map_or_else(|_| base.to_owned(), |commit| commit.tree.clone());
+    let mut tree = call.text("base_tree").map(tree_of);
     for entry in entries {
         let path = entry["path"].as_str().ok_or_else(|| ApiError::missing_field("Tree", "path"))?;
         let mode = entry["mode"].as_str().unwrap_or("100644").trim_start_matches('0');
@@ -261,7 +304,11 @@ fn create_tree(call: &Call, reach: &Reach) -> Outcome {
     let look = call.site.look();
     let repository = repository_of(&look, reach.id)?;
     let render = look.render();
-    let shown: Vec<Value> = git.tree(reach.id, &tree)?.iter().map(|entry| render.tree_entry(repository, entry, &entry.name, None)).collect();
+    let shown: Vec<Value> = git
+        .tree(reach.id, &tree)?
+        .iter()
+        .map(|entry| render.tree_entry(repository, entry, &entry.name, None))
+        .collect();
     let url = render.api_of(repository, &format!("/git/trees/{tree}"));
     Ok(Answer::created(json!({"sha": tree, "url": url, "tree": shown, "truncated": false})))
 }
@@ -272,17 +319,24 @@ fn get_blob(call: &Call, reach: &Reach, sha: &str) -> Outcome {
         return Err(ApiError::not_found());
     }
     if call.accept.contains("raw") {
-        return Ok(Answer { status: 200, body: super::Body::Raw { content_type: "application/vnd.github.raw", bytes: bytes.into() }, headers: Vec::new() });
+        return Ok(Answer {
+            status: 200,
+            body: super::Body::Raw { content_type: "application/vnd.github.raw", bytes: bytes.into() },
+            headers: Vec::new(),
+        });
     }
     let look = call.site.look();
     let url = look.render().api_of(repository_of(&look, reach.id)?, &format!("/git/blobs/{sha}"));
     let node_id = crate::render::node_id("Blob", sha);
-    Ok(Answer::ok(json!({"sha": sha, "node_id": node_id, "size": bytes.len(), "url": url, "content": lines_of_base64(&bytes), "encoding": "base64"})))
+    Ok(Answer::ok(
+        json!({"sha": sha, "node_id": node_id, "size": bytes.len(), "url": url, "content": lines_of_base64(&bytes), "encoding": "base64"}),
+    ))
 }
 
 fn create_blob(call: &Call, reach: &Reach) -> Outcome {
     let content = call.text("content").ok_or_else(|| ApiError::missing_field("Blob", "content"))?;
-    let bytes = if call.text("encoding") == Some("base64") { decode_base64(content)? } else { content.as_bytes().to_vec() };
+    let bytes =
+        if call.text("encoding") == Some("base64") { decode_base64(content)? } else { content.as_bytes().to_vec() };
     let sha = call.site.git.write(reach.id, Kind::Blob, &bytes)?;
     let look = call.site.look();
     let url = look.render().api_of(repository_of(&look, reach.id)?, &format!("/git/blobs/{sha}"));
@@ -308,9 +362,18 @@ pub fn lines_of_base64(bytes: &[u8]) -> String {
 
 /// Answers whether git would take this as the full name of a branch or tag.
 pub fn is_valid_ref(name: &str) -> bool {
-    let Some(short) = name.strip_prefix("refs/").and_then(|rest| rest.split_once('/')).map(|(_, short)| short) else { return false };
+    let Some(short) = name.strip_prefix("refs/").and_then(|rest| rest.split_once('/')).map(|(_, short)| short) else {
+        return false;
+    };
     let forbidden = |character: char| character.is_control() || " ~^:?*[\\".contains(character);
     let known = name.starts_with("refs/heads/") || name.starts_with("refs/tags/");
-    let parts_fine = short.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"));
-    known && parts_fine && !short.contains("..") && !short.contains("@{") && !short.ends_with('.') && !short.contains(forbidden) && short != "@"
+    let parts_fine =
+        short.split('/').all(|part| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock"));
+    known
+        && parts_fine
+        && !short.contains("..")
+        && !short.contains("@{")
+        && !short.ends_with('.')
+        && !short.contains(forbidden)
+        && short != "@"
 }

@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{Answer, ApiError, Body, Call, GET, Level, Outcome, Reach, repository_of};
-use crate::{git::FileChange, model::{At, Oid}};
+use crate::{
+    git::FileChange,
+    model::{At, Oid},
+};
 
 /// How many files one commit or comparison lists.
 const FILES_MAX: usize = 300;
@@ -43,14 +46,19 @@ fn list(call: &Call, reach: &Reach) -> Outcome {
     let start = match call.parameter("sha") {
         Some(name) => call.resolve(reach.id, name).map_err(|_| ApiError::not_found())?,
         None => match repository_of(&call.site.look(), reach.id)? {
-            repository if repository.refs.is_empty() => return Err(ApiError::new(409, "Git Repository is empty.".to_owned())),
+            repository if repository.refs.is_empty() => {
+                return Err(ApiError::new(409, "Git Repository is empty.".to_owned()));
+            }
             repository => repository.branch(&repository.default_branch).cloned().ok_or_else(ApiError::not_found)?,
         },
     };
     let mut commits = call.site.git.history(reach.id, &start)?;
     let bound = |name: &str| call.parameter(name).and_then(At::parse).map(At::seconds);
     let (since, until) = (bound("since"), bound("until"));
-    commits.retain(|commit| since.is_none_or(|since| commit.committer.seconds >= since) && until.is_none_or(|until| commit.committer.seconds <= until));
+    commits.retain(|commit| {
+        since.is_none_or(|since| commit.committer.seconds >= since)
+            && until.is_none_or(|until| commit.committer.seconds <= until)
+    });
     if let Some(path) = call.parameter("path") {
         commits.retain(|commit| {
             let changed = call.site.git.changed_by(reach.id, commit).unwrap_or_default();
@@ -95,7 +103,11 @@ pub fn as_text(call: &Call, files: &[FileChange]) -> Option<Answer> {
         let previous = file.previous.as_deref().unwrap_or(&file.path);
         let old = if file.status == "added" { "/dev/null".to_owned() } else { format!("a/{previous}") };
         let new = if file.status == "removed" { "/dev/null".to_owned() } else { format!("b/{}", file.path) };
-        text.push_str(&format!("diff --git a/{previous} b/{}\n--- {old}\n+++ {new}\n{}\n", file.path, file.patch.as_deref().unwrap_or_default()));
+        text.push_str(&format!(
+            "diff --git a/{previous} b/{}\n--- {old}\n+++ {new}\n{}\n",
+            file.path,
+            file.patch.as_deref().unwrap_or_default()
+        ));
     }
     let content_type = "application/vnd.github.v3.diff; charset=utf-8";
     Some(Answer { status: 200, body: Body::Raw { content_type, bytes: text.into() }, headers: Vec::new() })
@@ -108,7 +120,11 @@ fn pulls_of(call: &Call, reach: &Reach, name: &str) -> Outcome {
     let render = look.render();
     let holds = |pull: &&crate::model::pull::Pull| {
         let landed = matches!(&pull.state, crate::model::pull::PullState::Merged { sha: merged, .. } if *merged == sha);
-        landed || pull.head.sha == sha || (pull.is_open() && call.site.git.is_ancestor(reach.id, &sha, &pull.head.sha).unwrap_or(false) && !call.site.git.is_ancestor(reach.id, &sha, &pull.base.sha).unwrap_or(true))
+        landed
+            || pull.head.sha == sha
+            || (pull.is_open()
+                && call.site.git.is_ancestor(reach.id, &sha, &pull.head.sha).unwrap_or(false)
+                && !call.site.git.is_ancestor(reach.id, &sha, &pull.base.sha).unwrap_or(true))
     };
     Ok(call.list(repository.pulls.values().filter(holds).collect(), |pull| render.simple_pull(repository, pull)))
 }
@@ -131,18 +147,27 @@ fn side(call: &Call, reach: &Reach, name: &str) -> Result<Oid, ApiError> {
         let look = call.site.look();
         let repository = repository_of(&look, reach.id)?;
         let root = repository.parent.unwrap_or(repository.id);
-        let in_network = |known: &&crate::model::Repository| known.id == root || known.parent == Some(root) || known.parent == Some(reach.id);
-        let found = look.repositories.values().filter(in_network).find(|known| look.login(known.owner).eq_ignore_ascii_case(owner));
+        let in_network = |known: &&crate::model::Repository| {
+            known.id == root || known.parent == Some(root) || known.parent == Some(reach.id)
+        };
+        let found = look
+            .repositories
+            .values()
+            .filter(in_network)
+            .find(|known| look.login(known.owner).eq_ignore_ascii_case(owner));
         return found.and_then(|known| known.branch(branch).cloned()).ok_or_else(ApiError::not_found);
     }
     call.resolve(reach.id, name).map_err(|_| ApiError::not_found())
 }
 
 async fn compare(call: &Call, reach: &Reach, span: &str) -> Outcome {
-    let (base_name, head_name) = span.split_once("...").or_else(|| span.split_once("..")).ok_or_else(ApiError::not_found)?;
+    let (base_name, head_name) =
+        span.split_once("...").or_else(|| span.split_once("..")).ok_or_else(ApiError::not_found)?;
     let (base, head) = (side(call, reach, base_name)?, side(call, reach, head_name)?);
     let git = &call.site.git;
-    let merge_base = git.merge_base(reach.id, &base, &head)?.ok_or_else(|| ApiError::new(404, format!("No common ancestor between {base_name} and {head_name}.")))?;
+    let merge_base = git
+        .merge_base(reach.id, &base, &head)?
+        .ok_or_else(|| ApiError::new(404, format!("No common ancestor between {base_name} and {head_name}.")))?;
     let ahead = git.commits_ahead(reach.id, &base, &head)?;
     let behind = git.commits_ahead(reach.id, &head, &base)?.len();
     let files = git.diff(reach.id, Some(&merge_base), &head).await?;

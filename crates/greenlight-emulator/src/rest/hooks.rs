@@ -4,10 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{Answer, ApiError, Call, DELETE, GET, Level, Outcome, PATCH, POST, Reach, number, repository_of};
 use crate::{
-    model::{
-        At, Hook, HookTarget, Model, ZERO_OID,
-        hook::HookConfig,
-    },
+    model::{At, Hook, HookTarget, Model, ZERO_OID, hook::HookConfig},
     render::{event::fields, hook::config},
     site::Change,
     webhook::{Announcement, Delivery},
@@ -69,10 +66,17 @@ fn show(call: &Call, target: HookTarget, id: u64, status: u16) -> Outcome {
 
 /// Takes what a request says about a hook's destination over into it.
 pub fn apply_config(target: &mut HookConfig, given: &Value) -> Result<(), ApiError> {
-    let text = |name: &str| given[name].as_str().map(str::to_owned).or_else(|| given[name].as_u64().map(|number| number.to_string()));
+    let text = |name: &str| {
+        given[name].as_str().map(str::to_owned).or_else(|| given[name].as_u64().map(|number| number.to_string()))
+    };
     if let Some(url) = text("url") {
         if !url.starts_with("http://") && !url.starts_with("https://") {
-            return Err(ApiError::invalid("Hook", "url", "custom", Some("config.url must be an http or https address")));
+            return Err(ApiError::invalid(
+                "Hook",
+                "url",
+                "custom",
+                Some("config.url must be an http or https address"),
+            ));
         }
         target.url = url;
     }
@@ -95,7 +99,8 @@ fn events_in(value: &Value) -> Option<Vec<String>> {
 
 fn create(call: &Call, target: HookTarget) -> Outcome {
     let sender = call.actor()?;
-    let mut destination = HookConfig { content_type: "form".to_owned(), insecure_ssl: "0".to_owned(), ..HookConfig::default() };
+    let mut destination =
+        HookConfig { content_type: "form".to_owned(), insecure_ssl: "0".to_owned(), ..HookConfig::default() };
     apply_config(&mut destination, &call.body["config"])?;
     if destination.url.is_empty() && call.text("name") != Some("cli") {
         return Err(ApiError::missing_field("Hook", "config[url]"));
@@ -107,12 +112,26 @@ fn create(call: &Call, target: HookTarget) -> Outcome {
         if others.clone().count() >= HOOKS_MAX {
             return Err(ApiError::custom("Hook", "The \"push\" event cannot have more than 20 hooks"));
         }
-        if others.clone().any(|hook| hook.config.url == destination.url && hook.config.content_type == destination.content_type && hook.events == events) {
+        if others.clone().any(|hook| {
+            hook.config.url == destination.url
+                && hook.config.content_type == destination.content_type
+                && hook.events == events
+        }) {
             return Err(ApiError::custom("Hook", "Hook already exists on this repository"));
         }
         let (id, now) = (change.next_id(), At::now());
         let active = call.flag("active").unwrap_or(true);
-        let hook = Hook { id, target, name: "web".to_owned(), active, events, config: destination, created_at: now, updated_at: now, last_response: None };
+        let hook = Hook {
+            id,
+            target,
+            name: "web".to_owned(),
+            active,
+            events,
+            config: destination,
+            created_at: now,
+            updated_at: now,
+            last_response: None,
+        };
         change.hooks.insert(id, hook);
         if active {
             announce_ping(&mut change, id, sender);
@@ -208,7 +227,14 @@ fn test(call: &Call, target: HookTarget, id: u64) -> Outcome {
             "pusher": {"name": change.login(sender)},
         }));
         render.close_payload(&mut payload, known, sender);
-        change.announce_to(Announcement { hook: id, event: "push", action: None, repository: Some(repository), installation: None, payload });
+        change.announce_to(Announcement {
+            hook: id,
+            event: "push",
+            action: None,
+            repository: Some(repository),
+            installation: None,
+            payload,
+        });
     }
     Ok(Answer::no_content())
 }
@@ -233,7 +259,10 @@ fn set_config(call: &Call, target: HookTarget, id: u64) -> Outcome {
 pub fn deliveries(call: &Call, hook: u64) -> Outcome {
     let mut all = call.site.webhooks.log.of_hook(hook);
     if let Some(cursor) = call.parameter("cursor") {
-        let before: u64 = cursor.trim_start_matches("v1_").parse().map_err(|_| ApiError::invalid("HookDelivery", "cursor", "invalid", None))?;
+        let before: u64 = cursor
+            .trim_start_matches("v1_")
+            .parse()
+            .map_err(|_| ApiError::invalid("HookDelivery", "cursor", "invalid", None))?;
         all.retain(|delivery| delivery.id < before);
     }
     if let Some(redelivery) = call.parameter("redelivery") {
@@ -245,7 +274,10 @@ pub fn deliveries(call: &Call, hook: u64) -> Outcome {
     let per_page = call.per_page();
     let more = all.len() > per_page;
     all.truncate(per_page);
-    let next = all.last().filter(|_| more).map(|last| format!("<{}>; rel=\"next\"", call.address_with("cursor", &format!("v1_{}", last.id))));
+    let next = all
+        .last()
+        .filter(|_| more)
+        .map(|last| format!("<{}>; rel=\"next\"", call.address_with("cursor", &format!("v1_{}", last.id))));
     let look = call.site.look();
     let render = look.render();
     let mut answer = Answer::ok(all.iter().map(|delivery| render.delivery_item(delivery)).collect());

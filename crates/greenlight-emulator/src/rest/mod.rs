@@ -64,7 +64,11 @@ pub struct Call {
 impl Call {
     /// Returns a parameter of the query.
     pub fn parameter(&self, name: &str) -> Option<&str> {
-        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+        self.query
+            .iter()
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| value.as_str())
+            .filter(|value| !value.is_empty())
     }
 
     /// Returns a text of the body.
@@ -90,9 +94,14 @@ impl Call {
         let by_ref = {
             let look = self.site.look();
             let known = repository_of(&look, repository)?;
-            known.resolve_ref(name).cloned().or_else(|| (name == "HEAD").then(|| known.branch(&known.default_branch).cloned()).flatten())
+            known
+                .resolve_ref(name)
+                .cloned()
+                .or_else(|| (name == "HEAD").then(|| known.branch(&known.default_branch).cloned()).flatten())
         };
-        let oid = by_ref.or_else(|| (name.len() == 40).then(|| name.to_owned())).or_else(|| self.site.git.expand(repository, name));
+        let oid = by_ref
+            .or_else(|| (name.len() == 40).then(|| name.to_owned()))
+            .or_else(|| self.site.git.expand(repository, name));
         match oid.and_then(|oid| self.site.git.commit(repository, &oid).ok()) {
             Some(commit) => Ok(commit.oid.clone()),
             None => Err(ApiError::new(422, format!("No commit found for SHA: {name}"))),
@@ -142,14 +151,19 @@ pub async fn answer(call: &Call) -> Outcome {
 /// Answers a request about something in a repository.
 async fn in_repository(call: &Call, method: &str, reach: &Reach, rest: &[&str]) -> Outcome {
     match rest {
-        [] | ["forks" | "collaborators" | "topics" | "languages" | "releases" | "tags" | "actions" | "teams" | "installation" | "merges" | "dispatches" | "contributors", ..] => {
-            repositories::route(call, method, reach, rest).await
-        }
+        []
+        | [
+            "forks" | "collaborators" | "topics" | "languages" | "releases" | "tags" | "actions" | "teams"
+            | "installation" | "merges" | "dispatches" | "contributors",
+            ..,
+        ] => repositories::route(call, method, reach, rest).await,
         ["branches", ..] | ["rules", ..] | ["rulesets", ..] => protection::route(call, method, reach, rest),
         ["git", ..] => git_data::route(call, method, reach, rest).await,
         ["contents", ..] | ["readme"] => contents::route(call, method, reach, rest).await,
         ["commits", .., "status" | "statuses"] | ["statuses", ..] => statuses::route(call, method, reach, rest),
-        ["commits", .., "check-runs" | "check-suites"] | ["check-runs" | "check-suites", ..] => checks::route(call, method, reach, rest),
+        ["commits", .., "check-runs" | "check-suites"] | ["check-runs" | "check-suites", ..] => {
+            checks::route(call, method, reach, rest)
+        }
         ["commits", ..] | ["compare", ..] => history::route(call, method, reach, rest).await,
         ["pulls", _, "reviews" | "requested_reviewers", ..] => reviews::route(call, method, reach, rest),
         ["pulls", ..] => pulls::route(call, method, reach, rest).await,
@@ -215,7 +229,9 @@ fn meta(call: &Call) -> Value {
 fn rate_limit(call: &Call) -> Value {
     let now = crate::model::At::now();
     let core = match call.site.limits.budget(&call.caller.budget_key(), now) {
-        Some(budget) => json!({"limit": budget.limit, "used": budget.used, "remaining": budget.remaining(), "reset": budget.reset}),
+        Some(budget) => {
+            json!({"limit": budget.limit, "used": budget.used, "remaining": budget.remaining(), "reset": budget.reset})
+        }
         None => json!({"limit": 5000, "used": 0, "remaining": 5000, "reset": now.seconds() + 3600}),
     };
     let search = json!({"limit": 30, "used": 0, "remaining": 30, "reset": now.seconds() + 60});

@@ -58,7 +58,10 @@ fn members(call: &Call, id: u64) -> Outcome {
 
 fn is_member(call: &Call, id: u64, user: &str) -> Outcome {
     let look = call.site.look();
-    let member = look.account(user).zip(look.accounts.get(&id)).is_some_and(|(user, organization)| organization.members.contains_key(&user.id));
+    let member = look
+        .account(user)
+        .zip(look.accounts.get(&id))
+        .is_some_and(|(user, organization)| organization.members.contains_key(&user.id));
     if member { Ok(Answer::no_content()) } else { Err(ApiError::not_found()) }
 }
 
@@ -150,6 +153,7 @@ fn team_membership(call: &Call, id: u64, slug: &str, user: &str) -> Outcome {
     let look = call.site.look();
     let (organization, team) = find_team(&look, id, slug)?;
     let user = look.account(user).filter(|user| team.members.contains(&user.id)).ok_or_else(ApiError::not_found)?;
-    let url = format!("{}/organizations/{}/team/{}/memberships/{}", call.site.urls.api, organization.id, team.id, user.login);
+    let url =
+        format!("{}/organizations/{}/team/{}/memberships/{}", call.site.urls.api, organization.id, team.id, user.login);
     Ok(Answer::ok(json!({"url": url, "role": "member", "state": "active"})))
 }

@@ -2,7 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, ApiError, Call, DELETE, GET, Level, Outcome, PATCH, POST, PUT, Reach, number, repository_mut, repository_of};
+use super::{
+    Answer, ApiError, Call, DELETE, GET, Level, Outcome, PATCH, POST, PUT, Reach, number, repository_mut, repository_of,
+};
 use crate::model::protection::{Protection, RequiredCheck, RequiredChecks, RequiredReviews, Ruleset};
 
 /// Answers what is below `/branches`, `/rules` and `/rulesets`.
@@ -10,9 +12,15 @@ pub fn route(call: &Call, method: &str, reach: &Reach, rest: &[&str]) -> Outcome
     match (method, rest) {
         (GET, ["branches"]) => list(call, reach),
         (_, ["branches", name @ .., "protection"]) => protection(call, method, reach, &name.join("/")),
-        (_, ["branches", name @ .., "protection", "required_status_checks"]) => required_checks(call, method, reach, &name.join("/")),
-        (GET, ["branches", name @ .., "protection", "required_status_checks", "contexts"]) => contexts(call, reach, &name.join("/")),
-        (GET, ["branches", name @ .., "protection", "required_pull_request_reviews"]) => required_reviews(call, reach, &name.join("/")),
+        (_, ["branches", name @ .., "protection", "required_status_checks"]) => {
+            required_checks(call, method, reach, &name.join("/"))
+        }
+        (GET, ["branches", name @ .., "protection", "required_status_checks", "contexts"]) => {
+            contexts(call, reach, &name.join("/"))
+        }
+        (GET, ["branches", name @ .., "protection", "required_pull_request_reviews"]) => {
+            required_reviews(call, reach, &name.join("/"))
+        }
         (GET, ["branches", name @ ..]) => get(call, reach, &name.join("/")),
         (GET, ["rules", "branches", name @ ..]) => rules_of_branch(call, reach, &name.join("/")),
         (GET, ["rulesets"]) => rulesets(call, reach),
@@ -29,8 +37,12 @@ fn list(call: &Call, reach: &Reach) -> Outcome {
     let look = call.site.look();
     let repository = repository_of(&look, reach.id)?;
     let render = look.render();
-    let wanted = |name: &str| call.parameter("protected").is_none_or(|wanted| (wanted == "true") != repository.protections(name).is_empty());
-    Ok(call.list(repository.branches().filter(|(name, _)| wanted(name)).collect(), |(name, sha)| render.short_branch(repository, name, sha)))
+    let wanted = |name: &str| {
+        call.parameter("protected").is_none_or(|wanted| (wanted == "true") != repository.protections(name).is_empty())
+    };
+    Ok(call.list(repository.branches().filter(|(name, _)| wanted(name)).collect(), |(name, sha)| {
+        render.short_branch(repository, name, sha)
+    }))
 }
 
 fn get(call: &Call, reach: &Reach, name: &str) -> Outcome {
@@ -126,7 +138,10 @@ fn contexts(call: &Call, reach: &Reach, name: &str) -> Outcome {
     call.allow(reach, Level::Admin, "administration", "repo")?;
     let look = call.site.look();
     let known = repository_of(&look, reach.id)?.protection.get(name).ok_or_else(not_protected)?;
-    let checks = known.required_checks.as_ref().ok_or_else(|| ApiError::new(404, "Required status checks not enabled".to_owned()))?;
+    let checks = known
+        .required_checks
+        .as_ref()
+        .ok_or_else(|| ApiError::new(404, "Required status checks not enabled".to_owned()))?;
     Ok(Answer::ok(checks.checks.iter().map(|check| json!(check.context)).collect()))
 }
 
@@ -136,7 +151,11 @@ fn required_reviews(call: &Call, reach: &Reach, name: &str) -> Outcome {
     let repository = repository_of(&look, reach.id)?;
     let known = repository.protection.get(name).ok_or_else(not_protected)?;
     let shown = look.render().protection(repository, name, known)["required_pull_request_reviews"].take();
-    if shown.is_null() { Err(ApiError::new(404, "Pull request reviews not enabled".to_owned())) } else { Ok(Answer::ok(shown)) }
+    if shown.is_null() {
+        Err(ApiError::new(404, "Pull request reviews not enabled".to_owned()))
+    } else {
+        Ok(Answer::ok(shown))
+    }
 }
 
 fn rules_of_branch(call: &Call, reach: &Reach, name: &str) -> Outcome {
@@ -169,7 +188,11 @@ fn ruleset_in(call: &Call, id: u64) -> Result<Ruleset, ApiError> {
     if !matches!(enforcement, "active" | "disabled" | "evaluate") {
         return Err(ApiError::invalid("Ruleset", "enforcement", "invalid", None));
     }
-    let conditions = if call.body["conditions"].is_null() { json!({"ref_name": {"include": ["~DEFAULT_BRANCH"], "exclude": []}}) } else { call.body["conditions"].clone() };
+    let conditions = if call.body["conditions"].is_null() {
+        json!({"ref_name": {"include": ["~DEFAULT_BRANCH"], "exclude": []}})
+    } else {
+        call.body["conditions"].clone()
+    };
     Ok(Ruleset {
         id,
         name: call.required("Ruleset", "name")?.to_owned(),

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, ApiError, Call, GET, Level, Outcome, PATCH, POST, PUT, Reach, history::as_text, number, repositories::signature_of, repository_mut, repository_of};
+use super::{
+    Answer, ApiError, Call, GET, Level, Outcome, PATCH, POST, PUT, Reach, history::as_text, number,
+    repositories::signature_of, repository_mut, repository_of,
+};
 use crate::{
     git::{Merged, RefUpdate},
     merging::{self, Method, Refusal, Wish},
@@ -47,7 +50,11 @@ fn list(call: &Call, reach: &Reach) -> Outcome {
     let repository = repository_of(&look, reach.id)?;
     let state = call.parameter("state").unwrap_or("open");
     let head_label = |pull: &Pull| {
-        let owner = pull.head.repository.and_then(|id| look.repositories.get(&id)).map_or("unknown", |known| look.login(known.owner));
+        let owner = pull
+            .head
+            .repository
+            .and_then(|id| look.repositories.get(&id))
+            .map_or("unknown", |known| look.login(known.owner));
         format!("{owner}:{}", pull.head.branch)
     };
     let wanted = |pull: &&Pull| {
@@ -58,7 +65,9 @@ fn list(call: &Call, reach: &Reach) -> Outcome {
     let mut pulls: Vec<&Pull> = repository.pulls.values().filter(wanted).collect();
     let by_update = call.parameter("sort") == Some("updated");
     pulls.sort_by_key(|pull| (if by_update { pull.updated_at } else { pull.created_at }, pull.number));
-    let ascending = call.parameter("direction").map_or(call.parameter("sort").is_some() && !by_update, |direction| direction == "asc");
+    let ascending = call
+        .parameter("direction")
+        .map_or(call.parameter("sort").is_some() && !by_update, |direction| direction == "asc");
     if !ascending {
         pulls.reverse();
     }
@@ -78,7 +87,10 @@ async fn create(call: &Call, reach: &Reach) -> Outcome {
     let title = call.required("PullRequest", "title")?.to_owned();
     let ends = find_ends(call, reach)?;
     if call.site.git.commits_ahead(reach.id, &ends.base.sha, &ends.head.sha)?.is_empty() {
-        return Err(ApiError::custom("PullRequest", &format!("No commits between {} and {}", ends.base.branch, ends.head.branch)));
+        return Err(ApiError::custom(
+            "PullRequest",
+            &format!("No commits between {} and {}", ends.base.branch, ends.head.branch),
+        ));
     }
     let size = pull_size(&call.site, reach.id, &ends.base.sha, &ends.head.sha).await?;
     let now = At::now();
@@ -128,11 +140,18 @@ fn find_ends(call: &Call, reach: &Reach) -> Result<Ends, ApiError> {
     let invalid = |field: &str| ApiError::invalid("PullRequest", field, "invalid", None);
     let base_sha = repository.branch(base_name).cloned().ok_or_else(|| invalid("base"))?;
     let (head_repository, branch) = match head_name.split_once(':') {
-        Some((owner, branch)) => (head_in_network(&look, repository, owner, call.text("head_repo")).ok_or_else(|| invalid("head"))?, branch),
+        Some((owner, branch)) => {
+            (head_in_network(&look, repository, owner, call.text("head_repo")).ok_or_else(|| invalid("head"))?, branch)
+        }
         None => (repository, head_name),
     };
     let head_sha = head_repository.branch(branch).cloned().ok_or_else(|| invalid("head"))?;
-    let is_same = |pull: &&Pull| pull.is_open() && pull.head.repository == Some(head_repository.id) && pull.head.branch == branch && pull.base.branch == base_name;
+    let is_same = |pull: &&Pull| {
+        pull.is_open()
+            && pull.head.repository == Some(head_repository.id)
+            && pull.head.branch == branch
+            && pull.base.branch == base_name
+    };
     if repository.pulls.values().any(|pull| is_same(&pull)) {
         let label = format!("{}:{branch}", look.login(head_repository.owner));
         return Err(ApiError::custom("PullRequest", &format!("A pull request already exists for {label}.")));
@@ -144,10 +163,22 @@ fn find_ends(call: &Call, reach: &Reach) -> Result<Ends, ApiError> {
 }
 
 /// Finds the repository of `owner` among a repository and its relatives.
-fn head_in_network<'m>(model: &'m Model, repository: &'m Repository, owner: &str, name: Option<&str>) -> Option<&'m Repository> {
+fn head_in_network<'m>(
+    model: &'m Model,
+    repository: &'m Repository,
+    owner: &str,
+    name: Option<&str>,
+) -> Option<&'m Repository> {
     let root = repository.parent.unwrap_or(repository.id);
-    let related = |known: &&Repository| known.id == repository.id || known.id == root || known.parent == Some(root) || known.parent == Some(repository.id);
-    let owned = |known: &&Repository| model.login(known.owner).eq_ignore_ascii_case(owner) && name.is_none_or(|name| known.name == name);
+    let related = |known: &&Repository| {
+        known.id == repository.id
+            || known.id == root
+            || known.parent == Some(root)
+            || known.parent == Some(repository.id)
+    };
+    let owned = |known: &&Repository| {
+        model.login(known.owner).eq_ignore_ascii_case(owner) && name.is_none_or(|name| known.name == name)
+    };
     model.repositories.values().filter(related).find(owned)
 }
 
@@ -185,7 +216,10 @@ async fn update(call: &Call, reach: &Reach, number: u64) -> Outcome {
             let (tip, head) = {
                 let look = call.site.look();
                 let repository = repository_of(&look, reach.id)?;
-                let tip = repository.branch(base).cloned().ok_or_else(|| ApiError::invalid("PullRequest", "base", "invalid", None))?;
+                let tip = repository
+                    .branch(base)
+                    .cloned()
+                    .ok_or_else(|| ApiError::invalid("PullRequest", "base", "invalid", None))?;
                 (tip, pull_of(repository, number)?.head.sha.clone())
             };
             let size = pull_size(&call.site, reach.id, &tip, &head).await?;
@@ -222,7 +256,14 @@ async fn update(call: &Call, reach: &Reach, number: u64) -> Outcome {
         }
         match call.text("state") {
             Some("closed") if is_open => close(&mut change, reach.id, number, sender),
-            Some("open") if is_merged => return Err(ApiError::invalid("PullRequest", "state", "invalid", Some("state cannot be changed. The pull request is already merged."))),
+            Some("open") if is_merged => {
+                return Err(ApiError::invalid(
+                    "PullRequest",
+                    "state",
+                    "invalid",
+                    Some("state cannot be changed. The pull request is already merged."),
+                ));
+            }
             Some("open") if !is_open => reopen(&mut change, call, reach, number, sender)?,
             _ => {}
         }
@@ -235,10 +276,27 @@ async fn update(call: &Call, reach: &Reach, number: u64) -> Outcome {
     Ok(Answer::ok(look.render().pull(repository, pull_of(repository, number)?)))
 }
 
-fn reopen(change: &mut crate::site::Change<'_>, call: &Call, reach: &Reach, number: u64, sender: u64) -> Result<(), ApiError> {
+fn reopen(
+    change: &mut crate::site::Change<'_>,
+    call: &Call,
+    reach: &Reach,
+    number: u64,
+    sender: u64,
+) -> Result<(), ApiError> {
     let pull = pull_of(repository_of(change, reach.id)?, number)?;
-    let tip = pull.head.repository.and_then(|id| change.repositories.get(&id)).and_then(|head| head.branch(&pull.head.branch).cloned());
-    let tip = tip.ok_or_else(|| ApiError::invalid("PullRequest", "state", "invalid", Some("state cannot be changed. The head branch has been deleted.")))?;
+    let tip = pull
+        .head
+        .repository
+        .and_then(|id| change.repositories.get(&id))
+        .and_then(|head| head.branch(&pull.head.branch).cloned());
+    let tip = tip.ok_or_else(|| {
+        ApiError::invalid(
+            "PullRequest",
+            "state",
+            "invalid",
+            Some("state cannot be changed. The head branch has been deleted."),
+        )
+    })?;
     call.site.git.force_ref(reach.id, &format!("refs/pull/{number}/head"), &tip)?;
     let pull = repository_mut(change, reach.id)?.pulls.get_mut(&number).ok_or_else(ApiError::not_found)?;
     pull.state = PullState::Open;
@@ -279,7 +337,11 @@ fn shas(call: &Call, reach: &Reach, number: u64) -> Result<(Oid, Oid), ApiError>
     Ok((pull.base.sha.clone(), pull.head.sha.clone()))
 }
 
-async fn changes(call: &Call, reach: &Reach, number: u64) -> Result<(Oid, std::sync::Arc<Vec<crate::git::FileChange>>), ApiError> {
+async fn changes(
+    call: &Call,
+    reach: &Reach,
+    number: u64,
+) -> Result<(Oid, std::sync::Arc<Vec<crate::git::FileChange>>), ApiError> {
     let (base, head) = shas(call, reach, number)?;
     let merge_base = call.site.git.merge_base(reach.id, &base, &head)?;
     Ok((head.clone(), call.site.git.diff(reach.id, merge_base.as_deref(), &head).await?))
@@ -304,7 +366,8 @@ async fn merge(call: &Call, reach: &Reach, number: u64) -> Outcome {
     call.allow(reach, Level::Write, "contents", "repo")?;
     let by = call.actor()?;
     let word = call.text("merge_method").unwrap_or("merge");
-    let method = Method::parse(word).ok_or_else(|| ApiError::invalid("PullRequest", "merge_method", "invalid", None))?;
+    let method =
+        Method::parse(word).ok_or_else(|| ApiError::invalid("PullRequest", "merge_method", "invalid", None))?;
     let text = |name: &str| call.text(name).map(str::to_owned);
     let wish = Wish { method, sha: text("sha"), title: text("commit_title"), message: text("commit_message"), by };
     match merging::land(&call.site, reach.id, number, &wish).await {
@@ -344,7 +407,14 @@ async fn update_branch(call: &Call, reach: &Reach, number: u64) -> Outcome {
         return Err(ApiError::new(422, "merge conflict between base and head".to_owned()));
     };
     let message = format!("Merge branch '{base_branch}' into {head_branch}");
-    let commit = call.site.git.write_commit(reach.id, &tree, &[&head, &base], &signature_of(call, user), &merging::web_flow(), &message)?;
+    let commit = call.site.git.write_commit(
+        reach.id,
+        &tree,
+        &[&head, &base],
+        &signature_of(call, user),
+        &merging::web_flow(),
+        &message,
+    )?;
     let update = RefUpdate { name: format!("refs/heads/{head_branch}"), old: head, new: commit };
     move_refs(&call.site, head_repository, user, vec![update], None).await?;
     let look = call.site.look();
@@ -359,7 +429,8 @@ pub async fn merge_branches(call: &Call, reach: &Reach) -> Outcome {
     let base_name = call.required("Merge", "base")?;
     let head_name = call.required("Merge", "head")?;
     let head = call.resolve(reach.id, head_name).map_err(|_| ApiError::new(404, "Head does not exist".to_owned()))?;
-    let message = call.text("commit_message").map_or_else(|| format!("Merge {head_name} into {base_name}"), str::to_owned);
+    let message =
+        call.text("commit_message").map_or_else(|| format!("Merge {head_name} into {base_name}"), str::to_owned);
     match merge_into(call, reach.id, base_name, &head, &message, user).await? {
         MergeOutcome::NoBase => Err(ApiError::new(404, "Base does not exist".to_owned())),
         MergeOutcome::NothingNew => Ok(Answer::no_content()),
@@ -380,14 +451,32 @@ pub enum MergeOutcome {
 }
 
 /// Merges a commit into a branch.
-pub async fn merge_into(call: &Call, repository: u64, branch: &str, head: &str, message: &str, user: u64) -> Result<MergeOutcome, ApiError> {
+pub async fn merge_into(
+    call: &Call,
+    repository: u64,
+    branch: &str,
+    head: &str,
+    message: &str,
+    user: u64,
+) -> Result<MergeOutcome, ApiError> {
     let _held = call.site.hold_refs(repository).await;
-    let Some(tip) = repository_of(&call.site.look(), repository)?.branch(branch).cloned() else { return Ok(MergeOutcome::NoBase) };
+    let Some(tip) = repository_of(&call.site.look(), repository)?.branch(branch).cloned() else {
+        return Ok(MergeOutcome::NoBase);
+    };
     if call.site.git.is_ancestor(repository, head, &tip)? {
         return Ok(MergeOutcome::NothingNew);
     }
-    let Merged::Clean(tree) = call.site.git.merge_trees(repository, &tip, head).await? else { return Ok(MergeOutcome::Conflict) };
-    let commit = call.site.git.write_commit(repository, &tree, &[&tip, head], &signature_of(call, user), &merging::web_flow(), message)?;
+    let Merged::Clean(tree) = call.site.git.merge_trees(repository, &tip, head).await? else {
+        return Ok(MergeOutcome::Conflict);
+    };
+    let commit = call.site.git.write_commit(
+        repository,
+        &tree,
+        &[&tip, head],
+        &signature_of(call, user),
+        &merging::web_flow(),
+        message,
+    )?;
     let update = RefUpdate { name: format!("refs/heads/{branch}"), old: tip, new: commit.clone() };
     move_refs(&call.site, repository, user, vec![update], None).await?;
     Ok(MergeOutcome::Done(commit))

@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, ApiError, Call, DELETE, GET, Level, Outcome, PATCH, POST, PUT, Reach, apps, history, pulls, repository_mut, repository_of};
+use super::{
+    Answer, ApiError, Call, DELETE, GET, Level, Outcome, PATCH, POST, PUT, Reach, apps, history, pulls, repository_mut,
+    repository_of,
+};
 use crate::{
     git::{RefUpdate, Signature},
     model::{AccountKind, At, Permission, Repository, ZERO_OID},
@@ -50,7 +53,10 @@ pub fn get(call: &Call, reach: &Reach) -> Outcome {
 pub async fn of_organization(call: &Call, method: &str, login: &str) -> Outcome {
     let (id, role) = {
         let look = call.site.look();
-        let organization = look.account(login).filter(|account| account.kind == AccountKind::Organization).ok_or_else(ApiError::not_found)?;
+        let organization = look
+            .account(login)
+            .filter(|account| account.kind == AccountKind::Organization)
+            .ok_or_else(ApiError::not_found)?;
         (organization.id, call.caller.account().and_then(|user| organization.members.get(&user).copied()))
     };
     match method {
@@ -83,15 +89,24 @@ pub fn mine(call: &Call) -> Outcome {
 fn owned_by(call: &Call, owner: u64) -> Outcome {
     let look = call.site.look();
     let render = look.render();
-    let found: Vec<&Repository> = look.repositories.values().filter(|repository| repository.owner == owner && call.sees(&look, repository)).collect();
-    Ok(call.list(found, |repository| render.repository_for(repository, super::auth::permission_of(&look, &call.caller, repository))))
+    let found: Vec<&Repository> = look
+        .repositories
+        .values()
+        .filter(|repository| repository.owner == owner && call.sees(&look, repository))
+        .collect();
+    Ok(call.list(found, |repository| {
+        render.repository_for(repository, super::auth::permission_of(&look, &call.caller, repository))
+    }))
 }
 
 /// Answers `POST /user/repos` and `POST /orgs/{org}/repos`.
 pub async fn create(call: &Call, owner: u64) -> Outcome {
     let user = call.actor()?;
     let name = call.required("Repository", "name")?;
-    if name.len() > NAME_LENGTH_MAX || name.starts_with('.') || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+    if name.len() > NAME_LENGTH_MAX
+        || name.starts_with('.')
+        || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    {
         return Err(ApiError::invalid("Repository", "name", "invalid", Some("name is not valid")));
     }
     let id = {
@@ -99,7 +114,10 @@ pub async fn create(call: &Call, owner: u64) -> Outcome {
         let login = change.login(owner).to_owned();
         if change.repository(&login, name).is_some() {
             let errors = json!([{"resource": "Repository", "code": "custom", "field": "name", "message": "name already exists on this account"}]);
-            return Err(ApiError { errors: Some(errors), ..ApiError::new(422, "Repository creation failed.".to_owned()) });
+            return Err(ApiError {
+                errors: Some(Box::new(errors)),
+                ..ApiError::new(422, "Repository creation failed.".to_owned())
+            });
         }
         let id = change.next_id();
         let mut repository = Repository::new(id, owner, name, At::now());
@@ -138,7 +156,10 @@ async fn first_commit(call: &Call, id: u64, user: u64, name: &str) -> Result<(),
 /// Returns how an account signs a commit now.
 pub fn signature_of(call: &Call, account: u64) -> Signature {
     let look = call.site.look();
-    let (name, email) = look.accounts.get(&account).map_or(("ghost", "ghost@users.noreply.localhost"), |account| (&account.name, &account.email));
+    let (name, email) = look
+        .accounts
+        .get(&account)
+        .map_or(("ghost", "ghost@users.noreply.localhost"), |account| (&account.name, &account.email));
     Signature::new(name, email, At::now().seconds())
 }
 
@@ -165,7 +186,12 @@ fn update(call: &Call, reach: &Reach) -> Outcome {
     }
     if let Some(branch) = call.text("default_branch") {
         if repository.branch(branch).is_none() {
-            return Err(ApiError::invalid("Repository", "default_branch", "invalid", Some("The branch was not found. Please push that ref first or create it via the Git Data API.")));
+            return Err(ApiError::invalid(
+                "Repository",
+                "default_branch",
+                "invalid",
+                Some("The branch was not found. Please push that ref first or create it via the Git Data API."),
+            ));
         }
         repository.default_branch = branch.to_owned();
         call.site.git.set_head(reach.id, branch)?;
@@ -177,7 +203,9 @@ fn update(call: &Call, reach: &Reach) -> Outcome {
     }
     repository.updated_at = At::now();
     if renamed.is_some() {
-        change.announce(reach.id, "repository", Some("renamed"), user, |_| fields(json!({"changes": {"repository": {"name": {"from": before}}}})));
+        change.announce(reach.id, "repository", Some("renamed"), user, |_| {
+            fields(json!({"changes": {"repository": {"name": {"from": before}}}}))
+        });
     } else {
         change.announce(reach.id, "repository", Some("edited"), user, |_| fields(json!({"changes": {}})));
     }
@@ -206,7 +234,8 @@ fn delete(call: &Call, reach: &Reach) -> Outcome {
 fn forks(call: &Call, reach: &Reach) -> Outcome {
     let look = call.site.look();
     let render = look.render();
-    let found: Vec<&Repository> = look.repositories.values().filter(|known| known.parent == Some(reach.id) && call.sees(&look, known)).collect();
+    let found: Vec<&Repository> =
+        look.repositories.values().filter(|known| known.parent == Some(reach.id) && call.sees(&look, known)).collect();
     Ok(call.list(found, |known| render.repository_for(known, super::auth::permission_of(&look, &call.caller, known))))
 }
 
@@ -304,7 +333,9 @@ fn collaborator(call: &Call, method: &str, reach: &Reach, login: &str) -> Outcom
             let sender = call.actor()?;
             let mut change = call.site.change();
             if repository_mut(&mut change, reach.id)?.collaborators.remove(&user).is_some() {
-                change.announce(reach.id, "member", Some("removed"), sender, |render| fields(json!({"member": render.user(user)})));
+                change.announce(reach.id, "member", Some("removed"), sender, |render| {
+                    fields(json!({"member": render.user(user)}))
+                });
             }
             Ok(Answer::no_content())
         }
@@ -356,7 +387,9 @@ fn dispatch(call: &Call, reach: &Reach) -> Outcome {
     let payload = call.body["client_payload"].clone();
     let mut change = call.site.change();
     let branch = repository_of(&change, reach.id)?.default_branch.clone();
-    change.announce(reach.id, "repository_dispatch", Some(&action), user, |_| fields(json!({"branch": branch, "client_payload": payload})));
+    change.announce(reach.id, "repository_dispatch", Some(&action), user, |_| {
+        fields(json!({"branch": branch, "client_payload": payload}))
+    });
     Ok(Answer::no_content())
 }
 

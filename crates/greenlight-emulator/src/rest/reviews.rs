@@ -2,7 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::{Answer, ApiError, Call, DELETE, GET, Level, Outcome, POST, PUT, Reach, number, pulls::pull_of, repository_mut, repository_of};
+use super::{
+    Answer, ApiError, Call, DELETE, GET, Level, Outcome, POST, PUT, Reach, number, pulls::pull_of, repository_mut,
+    repository_of,
+};
 use crate::{
     model::{
         At,
@@ -65,7 +68,8 @@ fn state_of(event: &str) -> Option<ReviewState> {
 fn create(call: &Call, reach: &Reach, number: u64) -> Outcome {
     call.allow(reach, Level::Read, "pull_requests", "repo")?;
     let author = call.actor()?;
-    let state = state_of(call.text("event").unwrap_or_default()).ok_or_else(|| ApiError::new(422, "Unprocessable Entity".to_owned()))?;
+    let state = state_of(call.text("event").unwrap_or_default())
+        .ok_or_else(|| ApiError::new(422, "Unprocessable Entity".to_owned()))?;
     let body = call.text("body").unwrap_or_default().to_owned();
     let id = {
         let mut change = call.site.change();
@@ -86,23 +90,37 @@ fn create(call: &Call, reach: &Reach, number: u64) -> Outcome {
 
 /// Refuses what GitHub refuses: verdicts on one's own work, and changes asked for without words.
 fn check(pull_author: u64, author: u64, state: ReviewState, body: &str) -> Result<(), ApiError> {
-    let refused = |message: &str| Err(ApiError { errors: Some(json!([message])), ..ApiError::new(422, "Unprocessable Entity".to_owned()) });
+    let refused = |message: &str| {
+        Err(ApiError {
+            errors: Some(Box::new(json!([message]))),
+            ..ApiError::new(422, "Unprocessable Entity".to_owned())
+        })
+    };
     match state {
         ReviewState::Approved if pull_author == author => refused("Can not approve your own pull request"),
-        ReviewState::ChangesRequested if pull_author == author => refused("Can not request changes on your own pull request"),
-        ReviewState::ChangesRequested | ReviewState::Commented if body.is_empty() => refused("You need to leave a comment indicating the requested changes."),
+        ReviewState::ChangesRequested if pull_author == author => {
+            refused("Can not request changes on your own pull request")
+        }
+        ReviewState::ChangesRequested | ReviewState::Commented if body.is_empty() => {
+            refused("You need to leave a comment indicating the requested changes.")
+        }
         _ => Ok(()),
     }
 }
 
 fn submit(call: &Call, reach: &Reach, number: u64, id: u64) -> Outcome {
     let author = call.actor()?;
-    let state = state_of(call.required("PullRequestReview", "event")?).ok_or_else(|| ApiError::new(422, "Unprocessable Entity".to_owned()))?;
+    let state = state_of(call.required("PullRequestReview", "event")?)
+        .ok_or_else(|| ApiError::new(422, "Unprocessable Entity".to_owned()))?;
     {
         let mut change = call.site.change();
         let pull = repository_mut(&mut change, reach.id)?.pulls.get_mut(&number).ok_or_else(ApiError::not_found)?;
         let pull_author = pull.author;
-        let review = pull.reviews.iter_mut().find(|review| review.id == id && review.author == author).ok_or_else(ApiError::not_found)?;
+        let review = pull
+            .reviews
+            .iter_mut()
+            .find(|review| review.id == id && review.author == author)
+            .ok_or_else(ApiError::not_found)?;
         let body = call.text("body").unwrap_or(&review.body).to_owned();
         check(pull_author, author, state, &body)?;
         review.state = state;
@@ -143,9 +161,15 @@ fn request(call: &Call, method: &str, reach: &Reach, number: u64) -> Outcome {
     call.allow(reach, Level::Write, "pull_requests", "repo")?;
     let sender = call.actor()?;
     let mut change = call.site.change();
-    let asked: Vec<&str> = call.body["reviewers"].as_array().map(|list| list.iter().filter_map(Value::as_str).collect()).unwrap_or_default();
+    let asked: Vec<&str> = call.body["reviewers"]
+        .as_array()
+        .map(|list| list.iter().filter_map(Value::as_str).collect())
+        .unwrap_or_default();
     for login in asked {
-        let user = change.account(login).ok_or_else(|| ApiError::new(422, "Reviews may only be requested from collaborators.".to_owned()))?.id;
+        let user = change
+            .account(login)
+            .ok_or_else(|| ApiError::new(422, "Reviews may only be requested from collaborators.".to_owned()))?
+            .id;
         let pull = repository_mut(&mut change, reach.id)?.pulls.get_mut(&number).ok_or_else(ApiError::not_found)?;
         if pull.author == user {
             return Err(ApiError::new(422, "Review cannot be requested from pull request author.".to_owned()));

@@ -15,7 +15,9 @@ const DESCRIPTION_LENGTH_MAX: usize = 140;
 pub fn route(call: &Call, method: &str, reach: &Reach, rest: &[&str]) -> Outcome {
     match (method, rest) {
         (POST, ["statuses", sha]) => create(call, reach, sha),
-        (GET, ["statuses", name @ ..]) | (GET, ["commits", name @ .., "statuses"]) => list(call, reach, &name.join("/")),
+        (GET, ["statuses", name @ ..]) | (GET, ["commits", name @ .., "statuses"]) => {
+            list(call, reach, &name.join("/"))
+        }
         (GET, ["commits", name @ .., "status"]) => combined_status(call, reach, &name.join("/")),
         _ => Err(ApiError::not_found()),
     }
@@ -31,10 +33,17 @@ fn create(call: &Call, reach: &Reach, sha: &str) -> Outcome {
     if call.text("description").is_some_and(|text| text.chars().count() > DESCRIPTION_LENGTH_MAX) {
         return Err(ApiError::custom("Status", "description is too long (maximum is 140 characters)"));
     }
-    if call.text("target_url").is_some_and(|url| !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://")) {
+    if call
+        .text("target_url")
+        .is_some_and(|url| !url.is_empty() && !url.starts_with("http://") && !url.starts_with("https://"))
+    {
         return Err(ApiError::custom("Status", "Target URL must use http(s) scheme"));
     }
-    let commit = call.site.git.commit(reach.id, sha).map_err(|_| ApiError::new(422, format!("No commit found for SHA: {sha}")))?;
+    let commit = call
+        .site
+        .git
+        .commit(reach.id, sha)
+        .map_err(|_| ApiError::new(422, format!("No commit found for SHA: {sha}")))?;
     let sha = commit.oid.clone();
     let context = call.text("context").filter(|context| !context.is_empty()).unwrap_or("default").to_owned();
     let now = At::now();

@@ -27,7 +27,9 @@ fn me(call: &Call) -> Outcome {
             let account = look.accounts.get(id).ok_or_else(ApiError::not_found)?;
             Ok(Answer::ok(look.render().full_user(account, true)))
         }
-        Caller::Installation { .. } | Caller::App { .. } => Err(ApiError::forbidden("Resource not accessible by integration")),
+        Caller::Installation { .. } | Caller::App { .. } => {
+            Err(ApiError::forbidden("Resource not accessible by integration"))
+        }
         Caller::Anonymous => Err(ApiError::new(401, "Requires authentication".to_owned())),
     }
 }
@@ -42,7 +44,11 @@ fn my_emails(call: &Call) -> Outcome {
 fn my_organizations(call: &Call) -> Outcome {
     let id = call.actor()?;
     let look = call.site.look();
-    let mine = look.accounts.values().filter(|account| account.kind == AccountKind::Organization && account.members.contains_key(&id)).collect();
+    let mine = look
+        .accounts
+        .values()
+        .filter(|account| account.kind == AccountKind::Organization && account.members.contains_key(&id))
+        .collect();
     let render = look.render();
     Ok(call.list(mine, |account| render.simple_organization(account)))
 }

@@ -70,10 +70,20 @@ pub struct Webhooks {
 impl Webhooks {
     /// Returns lanes that carry nothing yet.
     pub fn new() -> Result<Webhooks, reqwest::Error> {
-        let client = reqwest::Client::builder().timeout(DELIVERY_TIMEOUT).redirect(reqwest::redirect::Policy::none()).no_proxy().build()?;
+        let client = reqwest::Client::builder()
+            .timeout(DELIVERY_TIMEOUT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()?;
         // Delivery ids go on from the clock, so that a restart repeats none.
         let last_id = AtomicU64::new(u64::try_from(At::now().0).unwrap_or(1).saturating_mul(1000));
-        Ok(Webhooks { log: DeliveryLog::default(), client, last_id, site: Mutex::new(Weak::new()), lanes: Mutex::default() })
+        Ok(Webhooks {
+            log: DeliveryLog::default(),
+            client,
+            last_id,
+            site: Mutex::new(Weak::new()),
+            lanes: Mutex::default(),
+        })
     }
 
     /// Tells the lanes where they belong, so that they can note what they did.
@@ -90,7 +100,8 @@ impl Webhooks {
             return;
         }
         if let Some(installation) = announcement.installation {
-            announcement.payload.insert("installation".to_owned(), json!({"id": installation, "node_id": crate::render::node_id("Installation", installation)}));
+            let shown = json!({"id": installation, "node_id": crate::render::node_id("Installation", installation)});
+            announcement.payload.entry("installation").or_insert(shown);
         }
         let payload = Value::Object(announcement.payload).to_string();
         if payload.len() > PAYLOAD_BYTES_MAX {
@@ -126,7 +137,10 @@ impl Webhooks {
             installation: earlier.installation,
             payload: Arc::clone(&earlier.payload),
             redelivery: true,
-            strike: site.faults.for_delivery(earlier.event, hook.id).filter(|strike| strike.kind != FaultKind::WebhookNeverMade),
+            strike: site
+                .faults
+                .for_delivery(earlier.event, hook.id)
+                .filter(|strike| strike.kind != FaultKind::WebhookNeverMade),
         });
     }
 
@@ -178,10 +192,19 @@ async fn deliver(site: &Site, parcel: &Parcel) {
     let started = Instant::now();
     let delivered_at = At::now();
     let lost = parcel.strike.as_ref().is_some_and(|strike| strike.kind == FaultKind::WebhookLost);
-    let outcome = if lost { Err(("failed to connect to host".to_owned(), 502)) } else { post(webhooks, parcel, &headers, body).await };
+    let outcome = if lost {
+        Err(("failed to connect to host".to_owned(), 502))
+    } else {
+        post(webhooks, parcel, &headers, body).await
+    };
     let duration = (started.elapsed().as_secs_f64() * 100.0).round() / 100.0;
     let (status, status_code, response_headers, response_body) = match outcome {
-        Ok((code, headers, body)) => (if (200..300).contains(&code) { "OK".to_owned() } else { format!("Invalid HTTP Response: {code}") }, code, headers, body),
+        Ok((code, headers, body)) => (
+            if (200..300).contains(&code) { "OK".to_owned() } else { format!("Invalid HTTP Response: {code}") },
+            code,
+            headers,
+            body,
+        ),
         Err((message, code)) => (message, code, Vec::new(), String::new()),
     };
     let delivery = Arc::new(Delivery {
@@ -268,7 +291,12 @@ fn headers(site: &Site, parcel: &Parcel, content_type: &str, body: &[u8]) -> Vec
 
 type Response = (u16, Vec<(String, String)>, String);
 
-async fn post(webhooks: &Webhooks, parcel: &Parcel, headers: &[(String, String)], body: Vec<u8>) -> Result<Response, (String, u16)> {
+async fn post(
+    webhooks: &Webhooks,
+    parcel: &Parcel,
+    headers: &[(String, String)],
+    body: Vec<u8>,
+) -> Result<Response, (String, u16)> {
     let mut request = webhooks.client.post(&parcel.config.url).body(body);
     for (name, value) in headers {
         request = request.header(name, value);
@@ -278,7 +306,11 @@ async fn post(webhooks: &Webhooks, parcel: &Parcel, headers: &[(String, String)]
     };
     let mut response = request.send().await.map_err(told)?;
     let status = response.status().as_u16();
-    let headers = response.headers().iter().map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect();
+    let headers = response
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(told)? {
         body.extend_from_slice(&chunk);

@@ -55,7 +55,8 @@ impl DeliveryLog {
     /// Returns a hook's attempts, newest first.
     pub fn of_hook(&self, hook: u64) -> Vec<Arc<Delivery>> {
         let hooks = self.hooks.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut deliveries: Vec<Arc<Delivery>> = hooks.get(&hook).map(|log| log.iter().cloned().collect()).unwrap_or_default();
+        let mut deliveries: Vec<Arc<Delivery>> =
+            hooks.get(&hook).map(|log| log.iter().cloned().collect()).unwrap_or_default();
         deliveries.sort_by_key(|delivery| std::cmp::Reverse(delivery.id));
         deliveries
     }

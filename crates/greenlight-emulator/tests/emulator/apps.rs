@@ -39,7 +39,8 @@ pub async fn key(world: &World) -> String {
 pub fn sign(key: &str, lifetime: i64) -> String {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
     let claims = json!({"iss": APP.to_string(), "iat": now - 30, "exp": now + lifetime});
-    jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &EncodingKey::from_rsa_pem(key.as_bytes()).unwrap()).unwrap()
+    jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &EncodingKey::from_rsa_pem(key.as_bytes()).unwrap())
+        .unwrap()
 }
 
 async fn start(url: &str) -> (World, String) {
@@ -67,13 +68,17 @@ async fn an_app_writes_checks_and_nobody_else() {
     assert_eq!(world.ask(&token, "GET", "/installation/repositories", Value::Null).await.body["total_count"], 1);
     let sha = world.commit("topic", "a.txt", "a\n").await;
     let suite = receiver.wait("check_suite.requested").await;
-    assert_eq!((&suite.payload["installation"]["id"], suite.header("x-github-hook-installation-target-type")), (&json!(99), "integration"));
+    assert_eq!(
+        (&suite.payload["installation"]["id"], suite.header("x-github-hook-installation-target-type")),
+        (&json!(99), "integration")
+    );
     let run = json!({"name": "greenlight / test", "head_sha": sha, "status": "in_progress", "details_url": "http://127.0.0.1/run"});
     assert_eq!(world.ask("t-octocat", "POST", &format!("{REPO}/check-runs"), run.clone()).await.status, 403);
     let run = world.ask(&token, "POST", &format!("{REPO}/check-runs"), run).await;
     assert_eq!((run.status, &run.body["app"]["slug"]), (201, &json!("greenlight")), "{}", run.body);
     let path = format!("{REPO}/check-runs/{}", run.body["id"]);
-    let annotation = json!({"path": "a.txt", "start_line": 1, "end_line": 1, "annotation_level": "failure", "message": "no"});
+    let annotation =
+        json!({"path": "a.txt", "start_line": 1, "end_line": 1, "annotation_level": "failure", "message": "no"});
     let output = |count: usize| json!({"title": "t", "summary": "s", "annotations": vec![annotation.clone(); count]});
     assert_eq!(world.ask(&token, "PATCH", &path, json!({"output": output(51)})).await.status, 422);
     assert_eq!(world.ask(&token, "PATCH", &path, json!({"output": output(50)})).await.status, 200);
@@ -81,7 +86,15 @@ async fn an_app_writes_checks_and_nobody_else() {
     let done = json!({"conclusion": "failure", "output": output(2), "actions": [{"label": "Again", "description": "Run again", "identifier": "again"}]});
     let done = world.ask(&token, "PATCH", &path, done).await;
     assert_eq!((&done.body["status"], &done.body["output"]["annotations_count"]), (&json!("completed"), &json!(52)));
-    assert_eq!(world.octocat("GET", &format!("{path}/annotations?per_page=100"), Value::Null, 200).await.as_array().unwrap().len(), 52);
+    assert_eq!(
+        world
+            .octocat("GET", &format!("{path}/annotations?per_page=100"), Value::Null, 200)
+            .await
+            .as_array()
+            .unwrap()
+            .len(),
+        52
+    );
     let listed = world.octocat("GET", &format!("{REPO}/commits/topic/check-runs"), Value::Null, 200).await;
     assert_eq!((&listed["total_count"], &listed["check_runs"][0]["conclusion"]), (&json!(1), &json!("failure")));
     let suites = world.octocat("GET", &format!("{REPO}/commits/topic/check-suites"), Value::Null, 200).await;
@@ -102,7 +115,9 @@ async fn an_app_writes_checks_and_nobody_else() {
 async fn a_token_can_be_cut_down_and_given_back() {
     let (world, jwt) = start("").await;
     let tokens = "/app/installations/99/access_tokens";
-    let narrow = world.ask(&jwt, "POST", tokens, json!({"repositories": ["Spoon-Knife"], "permissions": {"contents": "read"}})).await;
+    let narrow = world
+        .ask(&jwt, "POST", tokens, json!({"repositories": ["Spoon-Knife"], "permissions": {"contents": "read"}}))
+        .await;
     assert_eq!((narrow.status, &narrow.body["repository_selection"]), (201, &json!("selected")), "{}", narrow.body);
     let token = narrow.body["token"].as_str().unwrap().to_owned();
     let sha = world.commit("topic", "a.txt", "a\n").await;

@@ -1,9 +1,16 @@
 //! octocrab, a client that is not ours, with its strict types.
 
-use octocrab::{Octocrab, models::{InstallationId, InstallationToken, StatusState}, params};
+use octocrab::{
+    Octocrab,
+    models::{InstallationId, InstallationToken, StatusState},
+    params,
+};
 use serde_json::json;
 
-use crate::{apps, world::{World, seed}};
+use crate::{
+    apps,
+    world::{World, seed},
+};
 
 const NAME: (&str, &str) = ("octocat", "Spoon-Knife");
 
@@ -22,13 +29,29 @@ async fn octocrab_takes_a_pull_request_to_its_merge() {
     let main = github.repos(owner, name).get_ref(&params::repos::Reference::Branch("main".to_owned())).await.unwrap();
     let octocrab::models::repos::Object::Commit { sha, .. } = main.object else { panic!("{main:?}") };
     github.repos(owner, name).create_ref(&params::repos::Reference::Branch("topic".to_owned()), sha).await.unwrap();
-    let update = github.repos(owner, name).create_file("by/octocrab.txt", "add a file", "hello").branch("topic").send().await.unwrap();
+    let update = github
+        .repos(owner, name)
+        .create_file("by/octocrab.txt", "add a file", "hello")
+        .branch("topic")
+        .send()
+        .await
+        .unwrap();
     let head = update.commit.sha.clone().unwrap();
     let pull = github.pulls(owner, name).create("by octocrab", "topic", "main").body("please").send().await.unwrap();
     assert_eq!(pull.head.sha, head);
-    let status = github.repos(owner, name).create_status(head.clone(), StatusState::Success).context("ci".to_owned()).send().await.unwrap();
+    let status = github
+        .repos(owner, name)
+        .create_status(head.clone(), StatusState::Success)
+        .context("ci".to_owned())
+        .send()
+        .await
+        .unwrap();
     assert_eq!(status.context.as_deref(), Some("ci"));
-    let combined = github.repos(owner, name).combined_status_for_ref(&params::repos::Reference::Branch("topic".to_owned())).await.unwrap();
+    let combined = github
+        .repos(owner, name)
+        .combined_status_for_ref(&params::repos::Reference::Branch("topic".to_owned()))
+        .await
+        .unwrap();
     assert_eq!(combined.state, StatusState::Success);
     github.issues(owner, name).create_comment(pull.number, "from octocrab").await.unwrap();
     assert_eq!(github.issues(owner, name).list_comments(pull.number).send().await.unwrap().items.len(), 1);
@@ -59,10 +82,23 @@ async fn octocrab_as_an_app_writes_a_check() {
     assert_eq!(installation.id, InstallationId(99));
     let token: InstallationToken = app.post(installation.access_tokens_url.unwrap(), None::<&()>).await.unwrap();
     let github = client(&world, &token.token);
-    let run = github.checks(owner, name).create_check_run("greenlight / test", &sha).status(octocrab::params::checks::CheckRunStatus::InProgress).send().await.unwrap();
-    let done = github.checks(owner, name).update_check_run(run.id).conclusion(octocrab::params::checks::CheckRunConclusion::Success).send().await.unwrap();
+    let run = github
+        .checks(owner, name)
+        .create_check_run("greenlight / test", &sha)
+        .status(octocrab::params::checks::CheckRunStatus::InProgress)
+        .send()
+        .await
+        .unwrap();
+    let done = github
+        .checks(owner, name)
+        .update_check_run(run.id)
+        .conclusion(octocrab::params::checks::CheckRunConclusion::Success)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(done.conclusion.as_deref(), Some("success"));
-    let listed = github.checks(owner, name).list_check_runs_for_git_ref(params::repos::Commitish(sha)).send().await.unwrap();
+    let listed =
+        github.checks(owner, name).list_check_runs_for_git_ref(params::repos::Commitish(sha)).send().await.unwrap();
     assert_eq!(listed.check_runs.len(), 1);
 }
 
@@ -72,9 +108,11 @@ async fn octocrab_deploys() {
     let github = client(&world, "t-octocat");
     let (owner, name) = NAME;
     let wanted = json!({"ref": "main", "auto_merge": false, "required_contexts": [], "environment": "staging"});
-    let made: octocrab::models::repos::Deployment = github.post(format!("/repos/{owner}/{name}/deployments"), Some(&wanted)).await.unwrap();
+    let made: octocrab::models::repos::Deployment =
+        github.post(format!("/repos/{owner}/{name}/deployments"), Some(&wanted)).await.unwrap();
     assert_eq!(made.environment, "staging");
     let path = format!("/repos/{owner}/{name}/deployments/{}/statuses", made.id);
-    let status: octocrab::models::repos::DeploymentStatus = github.post(path, Some(&json!({"state": "success"}))).await.unwrap();
+    let status: octocrab::models::repos::DeploymentStatus =
+        github.post(path, Some(&json!({"state": "success"}))).await.unwrap();
     assert_eq!(status.environment.as_deref(), Some("staging"));
 }

@@ -1,7 +1,5 @@
 //! Faults on demand, the record, and the room.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use crate::{
@@ -17,11 +15,18 @@ async fn fault(world: &World, rule: Value) {
 }
 
 async fn feed(world: &World, kind: &str) -> Vec<Value> {
-    world.ask("", "GET", &format!("{}/_emulator/{kind}", world.running.base_url()), Value::Null).await.body.as_array().unwrap().clone()
+    world
+        .ask("", "GET", &format!("{}/_emulator/{kind}", world.running.base_url()), Value::Null)
+        .await
+        .body
+        .as_array()
+        .unwrap()
+        .clone()
 }
 
 async fn raw(world: &World, token: &str, method: reqwest::Method, path: &str, body: Value) -> (u16, Value) {
-    let mut request = reqwest::Client::new().request(method, world.api(path)).header("authorization", format!("Bearer {token}"));
+    let mut request =
+        reqwest::Client::new().request(method, world.api(path)).header("authorization", format!("Bearer {token}"));
     if !body.is_null() {
         request = request.body(body.to_string());
     }
@@ -35,15 +40,33 @@ async fn an_answer_gets_lost_before_or_after_the_write() {
     let world = World::start().await;
     let sha = world.commit("topic", "a.txt", "a\n").await;
     let path = format!("{REPO}/statuses/{sha}");
-    let seen = || async { world.octocat("GET", &format!("{REPO}/commits/{sha}/status"), Value::Null, 200).await["total_count"].as_u64().unwrap() };
-    fault(&world, json!({"fault": "answer", "status": 502, "method": "POST", "path": "/repos/*/*/statuses/*", "times": 1})).await;
-    assert_eq!(raw(&world, "t-octocat", reqwest::Method::POST, &path, json!({"state": "success", "context": "a"})).await.0, 502);
+    let seen = || async {
+        world.octocat("GET", &format!("{REPO}/commits/{sha}/status"), Value::Null, 200).await["total_count"]
+            .as_u64()
+            .unwrap()
+    };
+    fault(
+        &world,
+        json!({"fault": "answer", "status": 502, "method": "POST", "path": "/repos/*/*/statuses/*", "times": 1}),
+    )
+    .await;
+    assert_eq!(
+        raw(&world, "t-octocat", reqwest::Method::POST, &path, json!({"state": "success", "context": "a"})).await.0,
+        502
+    );
     assert_eq!(seen().await, 0);
     fault(&world, json!({"fault": "answer_after", "status": 500, "path": "/repos/**/statuses/*", "times": 1})).await;
-    assert_eq!(raw(&world, "t-octocat", reqwest::Method::POST, &path, json!({"state": "success", "context": "a"})).await.0, 500);
+    assert_eq!(
+        raw(&world, "t-octocat", reqwest::Method::POST, &path, json!({"state": "success", "context": "a"})).await.0,
+        500
+    );
     assert_eq!(seen().await, 1);
-    fault(&world, json!({"fault": "timeout_after", "milliseconds": 50, "path": "/repos/**/statuses/*", "times": 1})).await;
-    assert_eq!(raw(&world, "t-octocat", reqwest::Method::POST, &path, json!({"state": "success", "context": "b"})).await.0, 502);
+    fault(&world, json!({"fault": "timeout_after", "milliseconds": 50, "path": "/repos/**/statuses/*", "times": 1}))
+        .await;
+    assert_eq!(
+        raw(&world, "t-octocat", reqwest::Method::POST, &path, json!({"state": "success", "context": "b"})).await.0,
+        502
+    );
     assert_eq!(seen().await, 2);
     fault(&world, json!({"fault": "answer", "status": 403, "path": "/user", "times": 1})).await;
     let limited = world.ask("t-octocat", "GET", "/user", Value::Null).await;
@@ -51,8 +74,16 @@ async fn an_answer_gets_lost_before_or_after_the_write() {
     fault(&world, json!({"fault": "token_revoked", "token": "t-octocat", "times": 1})).await;
     assert_eq!(world.ask("t-hubot", "GET", "/user", Value::Null).await.status, 200);
     assert_eq!(world.ask("t-octocat", "GET", "/user", Value::Null).await.status, 401);
-    let named: Vec<Value> = feed(&world, "requests").await.into_iter().map(|entry| entry["fault"].clone()).filter(|fault| !fault.is_null()).collect();
-    assert_eq!(named, [json!("answer"), json!("answer_after"), json!("timeout_after"), json!("answer"), json!("token_revoked")]);
+    let named: Vec<Value> = feed(&world, "requests")
+        .await
+        .into_iter()
+        .map(|entry| entry["fault"].clone())
+        .filter(|fault| !fault.is_null())
+        .collect();
+    assert_eq!(
+        named,
+        [json!("answer"), json!("answer_after"), json!("timeout_after"), json!("answer"), json!("token_revoked")]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,13 +106,19 @@ async fn webhooks_go_astray() {
     let id = world.octocat("POST", &format!("{REPO}/hooks"), hook, 201).await["id"].clone();
     receiver.wait("ping").await;
     let sha = world.commit("topic", "a.txt", "a\n").await;
-    for (fault_kind, context) in [("webhook_lost", "lost"), ("webhook_never_made", "never"), ("webhook_doubled", "twice"), ("webhook_reordered", "late")] {
+    for (fault_kind, context) in [
+        ("webhook_lost", "lost"),
+        ("webhook_never_made", "never"),
+        ("webhook_doubled", "twice"),
+        ("webhook_reordered", "late"),
+    ] {
         fault(&world, json!({"fault": fault_kind, "event": "status", "times": 1})).await;
         world.status(&sha, context, "pending").await;
     }
     world.status(&sha, "last", "pending").await;
     until("all are there", || async { (receiver.all().len() == 5).then_some(()) }).await;
-    let contexts: Vec<String> = receiver.all().iter().skip(1).map(|arrived| arrived.payload["context"].as_str().unwrap().to_owned()).collect();
+    let contexts: Vec<String> =
+        receiver.all().iter().skip(1).map(|arrived| arrived.payload["context"].as_str().unwrap().to_owned()).collect();
     assert_eq!(contexts, ["twice", "twice", "last", "late"]);
     assert_eq!(receiver.all()[1].header("x-github-delivery"), receiver.all()[2].header("x-github-delivery"));
     let log = until("the log has them", || async {
@@ -91,8 +128,16 @@ async fn webhooks_go_astray() {
     .await;
     let lost = log.as_array().unwrap().iter().find(|entry| entry["status_code"] == 502).unwrap().clone();
     world.octocat("POST", &format!("{REPO}/hooks/{id}/deliveries/{}/attempts", lost["id"]), Value::Null, 202).await;
-    until("the lost one comes after all", || async { receiver.all().into_iter().find(|arrived| arrived.payload["context"] == "lost") }).await;
-    let faults: Vec<Value> = feed(&world, "deliveries").await.into_iter().map(|entry| entry["fault"].clone()).filter(|fault| !fault.is_null()).collect();
+    until("the lost one comes after all", || async {
+        receiver.all().into_iter().find(|arrived| arrived.payload["context"] == "lost")
+    })
+    .await;
+    let faults: Vec<Value> = feed(&world, "deliveries")
+        .await
+        .into_iter()
+        .map(|entry| entry["fault"].clone())
+        .filter(|fault| !fault.is_null())
+        .collect();
     assert!(faults.contains(&json!("webhook_never_made")) && faults.contains(&json!("webhook_lost")), "{faults:?}");
 }
 
@@ -102,26 +147,42 @@ async fn the_feed_waits_for_news_and_the_room_hears() {
     let base = world.running.base_url().to_owned();
     let last = feed(&world, "events").await.last().map_or(0, |entry| entry["seq"].as_u64().unwrap());
     let waiting = tokio::spawn(reqwest::get(format!("{base}/_emulator/room?after={last}&wait=20")));
-    let told = world.ask("", "POST", &format!("{base}/_emulator/room/slack/deploys"), json!({"text": "deployed"})).await;
+    let told =
+        world.ask("", "POST", &format!("{base}/_emulator/room/slack/deploys"), json!({"text": "deployed"})).await;
     assert_eq!(told.status, 200);
     let heard: Value = serde_json::from_slice(&waiting.await.unwrap().unwrap().bytes().await.unwrap()).unwrap();
-    assert_eq!((&heard[0]["text"], &heard[0]["room"], &heard[0]["by"]), (&json!("deployed"), &json!("deploys"), &json!("slack")));
+    assert_eq!(
+        (&heard[0]["text"], &heard[0]["room"], &heard[0]["by"]),
+        (&json!("deployed"), &json!("deploys"), &json!("slack"))
+    );
     let client = reqwest::Client::new();
-    let form = client.post(format!("{base}/_emulator/room/hubot/janky")).header("content-type", "application/x-www-form-urlencoded").body("message=green&room=builds");
+    let form = client
+        .post(format!("{base}/_emulator/room/hubot/janky"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body("message=green&room=builds");
     assert_eq!(form.send().await.unwrap().status(), 200);
-    let signed = client.post(format!("{base}/_emulator/room/webhook/ops")).header("x-greenlight-signature-256", "sha256=ab").body(json!({"text": "signed"}).to_string());
+    let signed = client
+        .post(format!("{base}/_emulator/room/webhook/ops"))
+        .header("x-greenlight-signature-256", "sha256=ab")
+        .body(json!({"text": "signed"}).to_string());
     assert_eq!(signed.send().await.unwrap().status(), 200);
     let room = feed(&world, "room").await;
-    assert_eq!((&room[1]["text"], &room[1]["room"], &room[2]["signature"]), (&json!("green"), &json!("builds"), &json!("sha256=ab")));
+    assert_eq!(
+        (&room[1]["text"], &room[1]["room"], &room[2]["signature"]),
+        (&json!("green"), &json!("builds"), &json!("sha256=ab"))
+    );
     world.octocat("GET", REPO, Value::Null, 200).await;
     let requests = feed(&world, "requests").await;
     let newest = requests.last().unwrap();
     assert_eq!((&newest["path"], &newest["status"], &newest["login"]), (&json!(REPO), &json!(200), &json!("octocat")));
     let made = world.ask("", "POST", &format!("{base}/_emulator/users"), json!({"login": "late"})).await;
     assert_eq!(made.status, 201);
-    let token = world.ask("", "POST", &format!("{base}/_emulator/tokens"), json!({"user": "late"})).await.body["token"].as_str().unwrap().to_owned();
+    let token = world.ask("", "POST", &format!("{base}/_emulator/tokens"), json!({"user": "late"})).await.body["token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
     assert_eq!(world.ask(&token, "GET", "/user", Value::Null).await.body["login"], "late");
     assert_eq!(world.ask("", "DELETE", &format!("{base}/_emulator/tokens/{token}"), Value::Null).await.status, 200);
     assert_eq!(world.ask(&token, "GET", "/user", Value::Null).await.status, 401);
-    assert_eq!(tokio::time::timeout(Duration::from_secs(10), feed(&world, "events")).await.unwrap().is_empty(), false);
+    assert!(!feed(&world, "events").await.is_empty());
 }

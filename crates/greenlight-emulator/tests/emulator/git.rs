@@ -18,16 +18,27 @@ async fn a_clone_and_a_push_go_through_and_the_model_follows() {
     let branch = world.octocat("GET", "/repos/octocat/Spoon-Knife/branches/topic/one", Value::Null, 200).await;
     assert_eq!(branch["commit"]["sha"], local.trim());
     assert_eq!(branch["commit"]["commit"]["message"], "a new file");
-    let pull = world.octocat("POST", "/repos/octocat/Spoon-Knife/pulls", json!({"title": "one", "head": "topic/one", "base": "main"}), 201).await;
+    let pull = world
+        .octocat(
+            "POST",
+            "/repos/octocat/Spoon-Knife/pulls",
+            json!({"title": "one", "head": "topic/one", "base": "main"}),
+            201,
+        )
+        .await;
     assert_eq!((&pull["commits"], &pull["additions"], &pull["changed_files"]), (&json!(1), &json!(1), &json!(1)));
     let pull = world.octocat("GET", "/repos/octocat/Spoon-Knife/pulls/1", Value::Null, 200).await;
     assert_eq!((&pull["mergeable"], &pull["mergeable_state"]), (&json!(true), &json!("clean")));
     world.git_async(&clone, &["fetch", "--quiet", "origin", "refs/pull/1/merge", "refs/pull/1/head"]).await.unwrap();
     let merge = world.git_async(&clone, &["ls-remote", "origin", "refs/pull/1/merge"]).await.unwrap();
     assert!(merge.starts_with(pull["merge_commit_sha"].as_str().unwrap()), "{merge}");
-    let pushes = world.ask("", "GET", &format!("{}/_emulator/pushes", world.running.base_url()), Value::Null).await.body;
+    let pushes =
+        world.ask("", "GET", &format!("{}/_emulator/pushes", world.running.base_url()), Value::Null).await.body;
     let newest = pushes.as_array().unwrap().last().unwrap();
-    assert_eq!((&newest["ref"], &newest["login"], &newest["by"]), (&json!("refs/heads/topic/one"), &json!("octocat"), &json!("git")));
+    assert_eq!(
+        (&newest["ref"], &newest["login"], &newest["by"]),
+        (&json!("refs/heads/topic/one"), &json!("octocat"), &json!("git"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -45,7 +56,10 @@ async fn a_push_to_a_head_is_a_synchronize_and_one_to_main_may_merge() {
     assert_eq!(pull["commits"], 2);
     world.git_async(&clone, &["push", "--quiet", "origin", "topic:main"]).await.unwrap();
     let pull = world.octocat("GET", &format!("/repos/octocat/Spoon-Knife/pulls/{number}"), Value::Null, 200).await;
-    assert_eq!((&pull["merged"], &pull["state"], &pull["merged_by"]["login"]), (&json!(true), &json!("closed"), &json!("hubot")));
+    assert_eq!(
+        (&pull["merged"], &pull["state"], &pull["merged_by"]["login"]),
+        (&json!(true), &json!("closed"), &json!("hubot"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,7 +89,11 @@ async fn a_protected_branch_and_hidden_refs_take_no_push() {
     world.git_async(&clone, &["add", "."]).await.unwrap();
     world.git_async(&clone, &["commit", "--quiet", "-m", "b"]).await.unwrap();
     let refusal = world.git_async(&clone, &["push", "origin", "HEAD:main"]).await.unwrap_err();
-    assert!(refusal.contains("GH006: Protected branch update failed for refs/heads/main") && refusal.contains("\"ci\" is expected"), "{refusal}");
+    assert!(
+        refusal.contains("GH006: Protected branch update failed for refs/heads/main")
+            && refusal.contains("\"ci\" is expected"),
+        "{refusal}"
+    );
     let refusal = world.git_async(&clone, &["push", "origin", "HEAD:refs/pull/1/head"]).await.unwrap_err();
     assert!(refusal.contains("hidden ref"), "{refusal}");
     world.git_async(&clone, &["push", "--quiet", "origin", "HEAD:refs/heads/topic"]).await.unwrap();

@@ -31,8 +31,9 @@ static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
     nullable(&mut root);
     root
 });
-static REGISTRY: LazyLock<Registry<'static>> =
-    LazyLock::new(|| Registry::new().draft(Draft::Draft202012).add(ADDRESS, DESCRIPTION.clone()).unwrap().prepare().unwrap());
+static REGISTRY: LazyLock<Registry<'static>> = LazyLock::new(|| {
+    Registry::new().draft(Draft::Draft202012).add(ADDRESS, DESCRIPTION.clone()).unwrap().prepare().unwrap()
+});
 static VALIDATORS: LazyLock<Mutex<HashMap<String, Arc<Validator>>>> = LazyLock::new(Mutex::default);
 static COVERED: LazyLock<Mutex<std::collections::BTreeSet<String>>> = LazyLock::new(Mutex::default);
 
@@ -54,6 +55,14 @@ fn nullable(value: &mut Value) {
             object.values_mut().for_each(nullable);
             // GitHub's alternatives overlap: a plain refusal is also one of rules without the rules.
             if let Some(alternatives) = object.remove("oneOf") {
+                object.insert("anyOf".to_owned(), alternatives);
+            }
+            // An account is a user or an enterprise; in one place the description says that it is both.
+            let titles = |value: &Value| {
+                value.as_array().map(|list| list.iter().map(|item| item["title"].clone()).collect::<Vec<_>>())
+            };
+            if object.get("allOf").and_then(titles) == Some(vec![json!("Simple User"), json!("Enterprise")]) {
+                let alternatives = object.remove("allOf").unwrap();
                 object.insert("anyOf".to_owned(), alternatives);
             }
             if object.get("nullable") == Some(&json!(true)) {
@@ -86,7 +95,11 @@ async fn check(request: Request, next: Next) -> Response {
 }
 
 fn problem(method: &str, path: &str, sent: &[u8], status: u16, bytes: &[u8]) -> Option<String> {
-    if OURS.iter().any(|word| path.ends_with(word)) || ELSEWHERE.iter().any(|word| path.starts_with(word)) || status == 304 || status >= 500 {
+    if OURS.iter().any(|word| path.ends_with(word))
+        || ELSEWHERE.iter().any(|word| path.starts_with(word))
+        || status == 304
+        || status >= 500
+    {
         return None;
     }
     let success = (200..300).contains(&status);
@@ -96,7 +109,9 @@ fn problem(method: &str, path: &str, sent: &[u8], status: u16, bytes: &[u8]) -> 
     let key = template.replace('~', "~0").replace('/', "~1");
     let responses = operation["responses"].as_object().unwrap();
     let Some(described) = responses.get(&status.to_string()) else {
-        return success.then(|| format!("GitHub never answers {method} {template} with {status}: {}", String::from_utf8_lossy(bytes)));
+        return success.then(|| {
+            format!("GitHub never answers {method} {template} with {status}: {}", String::from_utf8_lossy(bytes))
+        });
     };
     if success {
         COVERED.lock().unwrap().insert(format!("{method} {template}"));
@@ -129,7 +144,13 @@ fn violation(pointer: &str, bytes: &[u8]) -> Option<String> {
         VALIDATORS.lock().unwrap().insert(pointer.to_owned(), Arc::clone(&built));
         built
     });
-    let problems: Vec<String> = validator.iter_errors(&instance).take(5).map(|error| format!("{} at {}", error.to_string().chars().take(400).collect::<String>(), error.instance_path())).collect();
+    let problems: Vec<String> = validator
+        .iter_errors(&instance)
+        .take(5)
+        .map(|error| {
+            format!("{} at {}", error.to_string().chars().take(400).collect::<String>(), error.instance_path())
+        })
+        .collect();
     (!problems.is_empty()).then(|| problems.join("; "))
 }
 
@@ -137,7 +158,9 @@ fn violation(pointer: &str, bytes: &[u8]) -> Option<String> {
 fn find(method: &str, path: &str) -> Option<(String, &'static Value)> {
     let words: Vec<&str> = path.split('/').skip(1).collect();
     let paths: &'static serde_json::Map<String, Value> = DESCRIPTION["paths"].as_object()?;
-    let candidates = paths.iter().filter(|(template, operations)| operations[method].is_object() && matches(&template.split('/').skip(1).collect::<Vec<_>>(), &words));
+    let candidates = paths.iter().filter(|(template, operations)| {
+        operations[method].is_object() && matches(&template.split('/').skip(1).collect::<Vec<_>>(), &words)
+    });
     let literal = |template: &str| template.split('/').filter(|word| !word.starts_with('{')).count();
     let (template, operations) = candidates.max_by_key(|(template, _)| literal(template))?;
     Some((template.clone(), &operations[method]))
@@ -147,7 +170,9 @@ fn matches(template: &[&str], words: &[&str]) -> bool {
     const WITH_SLASHES: [&str; 5] = ["{path}", "{ref}", "{branch}", "{basehead}", "{environment_name}"];
     match (template, words) {
         ([], []) => true,
-        ([first, rest @ ..], words) if WITH_SLASHES.contains(first) => (1..=words.len()).any(|taken| matches(rest, &words[taken..])),
+        ([first, rest @ ..], words) if WITH_SLASHES.contains(first) => {
+            (1..=words.len()).any(|taken| matches(rest, &words[taken..]))
+        }
         ([first, rest @ ..], [word, words @ ..]) => (first.starts_with('{') || first == word) && matches(rest, words),
         _ => false,
     }

@@ -3,7 +3,13 @@
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::hmac;
-use axum::{Router, body::Bytes, extract::State, http::{HeaderMap, StatusCode}, routing::post};
+use axum::{
+    Router,
+    body::Bytes,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    routing::post,
+};
 use serde_json::{Value, json};
 
 use crate::world::{World, until};
@@ -93,21 +99,50 @@ async fn a_story_arrives_signed_and_in_order() {
     world.octocat("PUT", &format!("{REPO}/pulls/{number}/merge"), json!({}), 200).await;
     receiver.wait("pull_request.closed").await;
     let events: Vec<String> = receiver.all().iter().map(Arrived::event).collect();
-    assert_eq!(events, ["ping", "create", "push", "push", "pull_request.opened", "status", "push", "pull_request.synchronize", "push", "pull_request.closed"]);
+    assert_eq!(
+        events,
+        [
+            "ping",
+            "create",
+            "push",
+            "push",
+            "pull_request.opened",
+            "status",
+            "push",
+            "pull_request.synchronize",
+            "push",
+            "pull_request.closed"
+        ]
+    );
     for arrived in receiver.all() {
         let signed = hex::encode(hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, b"s3cret"), &arrived.raw));
         assert_eq!(arrived.header("x-hub-signature-256"), format!("sha256={signed}"));
-        assert!(arrived.header("x-hub-signature").starts_with("sha1=") && arrived.header("user-agent").starts_with("GitHub-Hookshot/"));
-        assert_eq!((arrived.header("x-github-hook-id"), arrived.header("x-github-hook-installation-target-type")), (id.to_string().as_str(), "repository"));
-        assert_eq!((&arrived.payload["repository"]["full_name"], &arrived.payload["sender"]["login"]), (&json!("octocat/Spoon-Knife"), &json!("octocat")));
+        assert!(
+            arrived.header("x-hub-signature").starts_with("sha1=")
+                && arrived.header("user-agent").starts_with("GitHub-Hookshot/")
+        );
+        assert_eq!(
+            (arrived.header("x-github-hook-id"), arrived.header("x-github-hook-installation-target-type")),
+            (id.to_string().as_str(), "repository")
+        );
+        assert_eq!(
+            (&arrived.payload["repository"]["full_name"], &arrived.payload["sender"]["login"]),
+            (&json!("octocat/Spoon-Knife"), &json!("octocat"))
+        );
     }
     let synchronize = receiver.wait("pull_request.synchronize").await.payload;
     assert_eq!(synchronize["before"], json!(head));
     assert_eq!(synchronize["after"], synchronize["pull_request"]["head"]["sha"]);
     let pushed = receiver.all().into_iter().filter(|arrived| arrived.event() == "push").nth(1).unwrap().payload;
-    assert_eq!((&pushed["ref"], &pushed["commits"][0]["added"], &pushed["head_commit"]["id"]), (&json!("refs/heads/topic"), &json!(["a.txt"]), &json!(head)));
+    assert_eq!(
+        (&pushed["ref"], &pushed["commits"][0]["added"], &pushed["head_commit"]["id"]),
+        (&json!("refs/heads/topic"), &json!(["a.txt"]), &json!(head))
+    );
     let closed = receiver.wait("pull_request.closed").await.payload;
-    assert_eq!((&closed["pull_request"]["merged"], &closed["pull_request"]["merged_by"]["login"]), (&json!(true), &json!("octocat")));
+    assert_eq!(
+        (&closed["pull_request"]["merged"], &closed["pull_request"]["merged_by"]["login"]),
+        (&json!(true), &json!("octocat"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -116,7 +151,9 @@ async fn a_form_is_signed_over_its_own_bytes_and_only_what_was_asked_for_comes()
     let (receiver, url) = Receiver::start().await;
     hook(&world, &url, "form", json!(["issue_comment"])).await;
     let (number, _) = world.open("topic", "a.txt", "a\n").await;
-    world.octocat("POST", &format!("{REPO}/issues/{number}/comments"), json!({"body": "/merge & co = 100%"}), 201).await;
+    world
+        .octocat("POST", &format!("{REPO}/issues/{number}/comments"), json!({"body": "/merge & co = 100%"}), 201)
+        .await;
     let arrived = receiver.wait("issue_comment.created").await;
     assert_eq!(arrived.payload["comment"]["body"], "/merge & co = 100%");
     assert_eq!(arrived.payload["issue"]["pull_request"]["url"], json!(world.api(&format!("{REPO}/pulls/{number}"))));
@@ -143,7 +180,10 @@ async fn a_failed_delivery_is_in_the_log_and_goes_out_once_more_under_its_id() {
     let failed = log.as_array().unwrap().iter().find(|entry| entry["event"] == "create").unwrap();
     assert_eq!(failed["redelivery"], false);
     let shown = world.octocat("GET", &format!("{path}/{}", failed["id"]), Value::Null, 200).await;
-    assert_eq!((&shown["response"]["payload"], &shown["request"]["payload"]["ref"]), (&json!("broken"), &json!("topic")));
+    assert_eq!(
+        (&shown["response"]["payload"], &shown["request"]["payload"]["ref"]),
+        (&json!("broken"), &json!("topic"))
+    );
     world.octocat("POST", &format!("{path}/{}/attempts", failed["id"]), Value::Null, 202).await;
     let arrived = receiver.wait("create").await;
     assert_eq!(json!(arrived.header("x-github-delivery")), failed["guid"]);
@@ -171,6 +211,9 @@ async fn an_organizations_hook_hears_of_its_repositories() {
     world.octocat("POST", "/orgs/acme/hooks", wanted, 201).await;
     world.octocat("POST", "/orgs/acme/repos", json!({"name": "app"}), 201).await;
     let arrived = receiver.wait("repository.created").await;
-    assert_eq!((&arrived.payload["organization"]["login"], &arrived.payload["repository"]["full_name"]), (&json!("acme"), &json!("acme/app")));
+    assert_eq!(
+        (&arrived.payload["organization"]["login"], &arrived.payload["repository"]["full_name"]),
+        (&json!("acme"), &json!("acme/app"))
+    );
     assert!(!arrived.headers.contains_key("x-hub-signature-256"));
 }

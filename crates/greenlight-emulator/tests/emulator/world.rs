@@ -94,7 +94,8 @@ impl World {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.bytes().await.unwrap();
-        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
+        let body = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into_owned()));
         Said { status, headers, body }
     }
 
@@ -107,13 +108,17 @@ impl World {
 
     /// Puts a file on a branch, made from main where it is new, and returns the branch's tip.
     pub async fn commit(&self, branch: &str, path: &str, text: &str) -> String {
-        let tip = self.ask("t-octocat", "GET", &format!("/repos/octocat/Spoon-Knife/git/ref/heads/{branch}"), Value::Null).await;
+        let tip = self
+            .ask("t-octocat", "GET", &format!("/repos/octocat/Spoon-Knife/git/ref/heads/{branch}"), Value::Null)
+            .await;
         if tip.status == 404 {
             let main = self.octocat("GET", "/repos/octocat/Spoon-Knife/git/ref/heads/main", Value::Null, 200).await;
             let made = json!({"ref": format!("refs/heads/{branch}"), "sha": main["object"]["sha"]});
             self.octocat("POST", "/repos/octocat/Spoon-Knife/git/refs", made, 201).await;
         }
-        let known = self.ask("t-octocat", "GET", &format!("/repos/octocat/Spoon-Knife/contents/{path}?ref={branch}"), Value::Null).await;
+        let known = self
+            .ask("t-octocat", "GET", &format!("/repos/octocat/Spoon-Knife/contents/{path}?ref={branch}"), Value::Null)
+            .await;
         let mut wanted = json!({"message": format!("change {path}"), "branch": branch, "content": base64(text)});
         if known.status == 200 {
             wanted["sha"] = known.body["sha"].clone();
@@ -133,13 +138,24 @@ impl World {
 
     /// Posts a status.
     pub async fn status(&self, sha: &str, context: &str, state: &str) -> Value {
-        self.octocat("POST", &format!("/repos/octocat/Spoon-Knife/statuses/{sha}"), json!({"state": state, "context": context}), 201).await
+        self.octocat(
+            "POST",
+            &format!("/repos/octocat/Spoon-Knife/statuses/{sha}"),
+            json!({"state": state, "context": context}),
+            201,
+        )
+        .await
     }
 
     /// Runs git in a folder, with a token in the address where `remote` is wanted.
     pub fn git(&self, folder: &Path, arguments: &[&str]) -> Result<String, String> {
         let mut command = Command::new("git");
-        command.args(arguments).current_dir(folder).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1").env("GIT_TERMINAL_PROMPT", "0");
+        command
+            .args(arguments)
+            .current_dir(folder)
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0");
         for (name, value) in [("NAME", "Test"), ("EMAIL", "test@localhost")] {
             command.env(format!("GIT_AUTHOR_{name}"), value).env(format!("GIT_COMMITTER_{name}"), value);
         }
