@@ -1,1 +1,41 @@
-//! The hands: processes, workspaces, steps, commands, masks.
+//! The hands: a job order comes in, processes run in a workspace of their own, and a conclusion goes out.
+//!
+//! An [`agent`] asks a server for work and keeps the lease alive; [`job`] does one job: it reads the workflow's text, makes a
+//! [`workspace`], runs step after step with the shell's rules, takes in what the steps write into files and to their output, masks
+//! it, and hands whole lines to its [`host`]. What is left of a job is killed and removed behind it.
+//!
+//! This crate refuses to know GitHub and the store: where a checkout comes from, where log lines go and what time it is are asked of
+//! the [`host::JobHost`]; who hands out work is a [`agent::Server`].
+
+pub mod host;
+pub mod agent;
+
+pub mod job;
+mod job_end;
+mod setup;
+pub mod workspace;
+mod contexts;
+mod variables;
+
+mod step;
+mod action;
+mod composite;
+mod checkout;
+mod shell;
+mod file_command;
+
+pub mod stop;
+mod process;
+mod leftovers;
+
+mod output;
+mod command;
+pub mod mask;
+
+#[cfg(test)]
+mod tests;
+
+pub use agent::{Pool, PoolOptions, Server};
+pub use host::{Annotation, AnnotationLevel, CheckedOut, CheckoutRequest, JobHost, LogBlock, StepState, StepUpdate};
+pub use job::{Cleanup, Ended, RunnerOptions, run_job};
+pub use stop::Stop;

@@ -1,0 +1,129 @@
+//! What a job asks of the place it runs in.
+
+use std::num::NonZeroU32;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use greenlight_core::id::Sha;
+use greenlight_core::port::Reply;
+use greenlight_core::run::Conclusion;
+use greenlight_core::time::Timestamp;
+
+/// The place that a job runs in: it has the repository, keeps the log, and knows the time.
+pub trait JobHost: Send + Sync {
+    /// Puts a clone into `dest`, a folder of the job's. An error is one sentence and fails the step.
+    fn checkout<'a>(&'a self, request: &'a CheckoutRequest, dest: &'a Path) -> Reply<'a, Result<CheckedOut, String>>;
+
+    /// Takes in how a step goes.
+    fn step<'a>(&'a self, update: StepUpdate) -> Reply<'a, ()>;
+
+    /// Takes in lines of the log. The step waits until it returns, so that a slow disk slows the job and fills no memory.
+    fn log<'a>(&'a self, block: LogBlock) -> Reply<'a, ()>;
+
+    /// Returns the time.
+    fn now(&self) -> Timestamp;
+
+    /// Takes in an error, a warning or a notice; the line is in the log as well.
+    fn annotate<'a>(&'a self, annotation: Annotation) -> Reply<'a, ()> {
+        let _ = annotation;
+        Box::pin(async {})
+    }
+
+    /// Takes in a step's summary: Markdown, masked.
+    fn summarize<'a>(&'a self, step: u32, markdown: String) -> Reply<'a, ()> {
+        let _ = (step, markdown);
+        Box::pin(async {})
+    }
+}
+
+/// What a checkout step asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckoutRequest {
+    /// The commit, where it is known; nothing where `name` is to be looked up.
+    pub sha: Option<Sha>,
+    /// A branch, a tag, a full ref, or a commit's SHA, as a person wrote it; with `sha`, the ref that it is checked out as.
+    pub name: Option<Arc<str>>,
+    /// How many commits; all of them, with all branches and tags, where nothing.
+    pub depth: Option<NonZeroU32>,
+    /// Are files that lie there removed first?
+    pub clean: bool,
+}
+
+/// What was checked out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedOut {
+    /// The commit.
+    pub sha: Sha,
+    /// The full ref, where it was one.
+    pub git_ref: Option<Arc<str>>,
+}
+
+/// Where a step stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepState {
+    /// It runs.
+    Running {
+        /// Since when.
+        started_at: Timestamp,
+    },
+    /// It is over.
+    Completed {
+        /// How, after `continue-on-error`.
+        conclusion: Conclusion,
+        /// Since when it ran; nothing where it was skipped.
+        started_at: Option<Timestamp>,
+        /// When it ended.
+        completed_at: Timestamp,
+    },
+}
+
+/// How a step goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepUpdate {
+    /// Its place: 0 sets the job up, then come the workflow's steps, and the last one completes the job.
+    pub index: u32,
+    /// Its name, masked.
+    pub name: Arc<str>,
+    /// Where it stands.
+    pub state: StepState,
+}
+
+/// Lines of a step's log: whole, masked, stamped once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogBlock {
+    /// The step's place.
+    pub step: u32,
+    /// When they came.
+    pub at: Timestamp,
+    /// The lines, each with its newline, as the job wrote them: mostly UTF-8, colours included.
+    pub text: Bytes,
+}
+
+/// How grave an annotation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnnotationLevel {
+    /// `::error::`
+    Error,
+    /// `::warning::`
+    Warning,
+    /// `::notice::`
+    Notice,
+}
+
+/// An error, a warning or a notice, perhaps about a place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotation {
+    /// The step's place.
+    pub step: u32,
+    /// How grave.
+    pub level: AnnotationLevel,
+    /// What, masked.
+    pub message: Arc<str>,
+    /// A title.
+    pub title: Option<Arc<str>>,
+    /// The file, as the job named it.
+    pub file: Option<Arc<str>>,
+    /// The line, from 1.
+    pub line: Option<u32>,
+}

@@ -1,0 +1,260 @@
+//! One job, from its order to its end.
+//!
+//! The job's clock and its cancellation are one thing: [`supervise`] turns whatever says "stop" (the server, the job's own timeout, the
+//! end of a cancelled job's grace) into one word that the steps listen to.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use greenlight_core::effect::{JobEnd, JobOrder};
+use greenlight_core::run::Conclusion;
+use greenlight_core::time::{Timestamp, spoken};
+use greenlight_workflow::{Job, Step, Workflow};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+
+use crate::contexts::{Frame, JobContexts, Status};
+use crate::host::{JobHost, StepState, StepUpdate};
+use crate::leftovers::Since;
+use crate::output::JobLog;
+use crate::process::Patience;
+use crate::stop::{Stop, tell, worse_than};
+use crate::workspace::{Workspace, clean_up};
+use crate::{job_end, setup};
+
+/// How many bytes a job's log has where nothing else is said.
+pub const LOG_BYTES_MAX: u64 = 1 << 30;
+
+/// How many updates of steps may wait to be taken in.
+const UPDATES_MAX: usize = 64;
+
+/// How a job is to be run.
+#[derive(Clone, Debug)]
+pub struct RunnerOptions {
+    /// Where jobs have their folders. It belongs to one runner.
+    pub work_dir: PathBuf,
+    /// The runner's name, as jobs see it.
+    pub name: Arc<str>,
+    /// How many bytes a job's log has.
+    pub log_bytes_max: u64,
+    /// How long what is told to end is waited for.
+    pub patience: Patience,
+}
+
+impl RunnerOptions {
+    /// Returns the options of a runner that works in this folder.
+    pub fn new(work_dir: impl Into<PathBuf>, name: impl Into<Arc<str>>) -> Self {
+        Self {
+            work_dir: work_dir.into(),
+            name: name.into(),
+            log_bytes_max: LOG_BYTES_MAX,
+            patience: Patience::default(),
+        }
+    }
+}
+
+/// A job that ended. What it left is still there until the clean-up is done.
+#[derive(Debug)]
+pub struct Ended {
+    /// How.
+    pub end: JobEnd,
+    /// What is left to do.
+    pub cleanup: Cleanup,
+}
+
+/// What is to be done behind a job: its processes killed, its folders removed, its last updates handed over.
+#[must_use = "a job's processes and folders stay until this was finished"]
+#[derive(Debug)]
+pub struct Cleanup {
+    root: Option<PathBuf>,
+    since: Since,
+    updates: Option<JoinHandle<()>>,
+}
+
+impl Cleanup {
+    /// Does it.
+    pub async fn finish(self) {
+        if let Some(root) = self.root {
+            let shown = root.display().to_string();
+            let removed = spawn_blocking(move || clean_up(&root, self.since)).await.map_err(std::io::Error::other);
+            if let Err(error) = removed.and_then(|removed| removed) {
+                tracing::warn!("what a job left in {shown} cannot be removed: {error}");
+            }
+        }
+        if let Some(updates) = self.updates
+            && updates.await.is_err()
+        {
+            tracing::warn!("a job's last updates were lost");
+        }
+    }
+}
+
+/// A job on its way.
+pub(crate) struct JobRun {
+    pub(crate) order: JobOrder,
+    pub(crate) options: RunnerOptions,
+    pub(crate) workflow: Workflow,
+    pub(crate) job: Job,
+    pub(crate) workspace: Workspace,
+    pub(crate) log: Arc<JobLog>,
+    pub(crate) updates: mpsc::Sender<StepUpdate>,
+    pub(crate) contexts: JobContexts,
+    /// What every step inherits of the machine.
+    pub(crate) inherited: BTreeMap<String, String>,
+    /// What workflow, job and `GITHUB_ENV` set so far.
+    pub(crate) env: BTreeMap<String, String>,
+    /// What `GITHUB_PATH` added so far.
+    pub(crate) paths: Vec<String>,
+    pub(crate) status: Status,
+    pub(crate) stop: watch::Receiver<Stop>,
+    /// Why it failed first.
+    pub(crate) reason: Option<String>,
+    /// `environment_url`, where a step set it.
+    pub(crate) environment_url: Option<String>,
+    /// The pipes of processes that run on in the background.
+    pub(crate) background: JoinSet<()>,
+    /// How many steps had files so far, those within actions included.
+    pub(crate) file_count: u32,
+}
+
+/// Does a job. Nothing of it is alive when this future is dropped before its end, but its folder stays for the next sweep.
+pub async fn run_job(
+    order: JobOrder,
+    host: Arc<dyn JobHost>,
+    stop: watch::Receiver<Stop>,
+    options: &RunnerOptions,
+) -> Ended {
+    let since = Since::now();
+    let (updates, received) = mpsc::channel(UPDATES_MAX);
+    let taken = tokio::spawn(take_updates(host.clone(), received));
+    let log = Arc::new(JobLog::new(host, options.log_bytes_max));
+    let (own_stop, own_stopped) = watch::channel(stop.borrow().clone());
+    let supervisor =
+        Supervisor { timeout: order.timeout, grace: options.patience.cancelled, is_late: AtomicBool::new(false) };
+    let told = stop.clone();
+    let mut root = None;
+    let work = work(order, log, updates, own_stopped, options, &mut root, &supervisor.is_late);
+    let mut end = tokio::select! {
+        end = work => end,
+        never = supervisor.watch(stop, &own_stop) => match never {},
+    };
+    if end.conclusion == Conclusion::Cancelled && matches!(*told.borrow(), Stop::Lost(_)) {
+        end.conclusion = Conclusion::Lost;
+    }
+    Ended { end, cleanup: Cleanup { root, since, updates: Some(taken) } }
+}
+
+async fn take_updates(host: Arc<dyn JobHost>, mut updates: mpsc::Receiver<StepUpdate>) {
+    while let Some(update) = updates.recv().await {
+        host.step(update).await;
+    }
+}
+
+/// Watches over a job's time.
+struct Supervisor {
+    timeout: Duration,
+    grace: Duration,
+    is_late: AtomicBool,
+}
+
+impl Supervisor {
+    async fn watch(&self, mut stop: watch::Receiver<Stop>, own: &watch::Sender<Stop>) -> std::convert::Infallible {
+        let mut known = stop.borrow().clone();
+        let timeout = tokio::time::sleep(self.timeout);
+        tokio::pin!(timeout);
+        while known == Stop::No {
+            tokio::select! {
+                told = worse_than(&mut stop, &known) => known = told,
+                () = &mut timeout => {
+                    self.is_late.store(true, Ordering::Relaxed);
+                    known = Stop::Cancelled(format!("it took longer than {}", spoken(self.timeout)).into());
+                }
+            }
+        }
+        tell(own, known.clone());
+        tokio::select! {
+            told = worse_than(&mut stop, &known) => tell(own, told),
+            () = tokio::time::sleep(self.grace), if !matches!(known, Stop::Lost(_)) => {
+                let reason = format!("it had not ended {} after it was told to", spoken(self.grace));
+                tell(own, Stop::Lost(reason.into()));
+            }
+        }
+        std::future::pending().await
+    }
+}
+
+async fn work(
+    order: JobOrder,
+    log: Arc<JobLog>,
+    updates: mpsc::Sender<StepUpdate>,
+    stop: watch::Receiver<Stop>,
+    options: &RunnerOptions,
+    root: &mut Option<PathBuf>,
+    is_late: &AtomicBool,
+) -> JobEnd {
+    let started_at = log.host.now();
+    let set_up = |state| StepUpdate { index: 0, name: "Set up job".into(), state };
+    let hand_over = async |state| {
+        // The updates are taken in until the job is over.
+        let _ = updates.send(set_up(state)).await;
+    };
+    hand_over(StepState::Running { started_at }).await;
+    let made = setup::prepare(order, log.clone(), updates.clone(), stop, options, root).await;
+    let completed =
+        |conclusion| StepState::Completed { conclusion, started_at: Some(started_at), completed_at: log.host.now() };
+    match made {
+        Ok(mut run) => {
+            hand_over(completed(Conclusion::Success)).await;
+            let mut frame = Frame::of_job(run.order.inputs.clone());
+            run.run_steps(&mut frame).await;
+            job_end::end(run, frame, is_late.load(Ordering::Relaxed)).await
+        }
+        Err(reason) => {
+            let reason = log.masked(&reason);
+            log.line(0, &format!("##[error]{reason}")).await;
+            hand_over(completed(Conclusion::Failure)).await;
+            JobEnd {
+                conclusion: Conclusion::Failure,
+                reason: reason.into(),
+                outputs: Vec::new(),
+                environment_url: None,
+            }
+        }
+    }
+}
+
+impl JobRun {
+    async fn run_steps(&mut self, frame: &mut Frame) {
+        let steps: Vec<Step> = self.job.steps().to_vec();
+        for (index, step) in (1..).zip(&steps) {
+            frame.index = index;
+            self.run_step(frame, step).await;
+        }
+    }
+
+    /// Tells how a step goes. Steps within actions are not told of.
+    pub(crate) async fn tell(&self, frame: &Frame, name: &str, state: StepState) {
+        if frame.depth == 0 {
+            let name = self.log.masked(name).into();
+            // The updates are taken in until the job is over.
+            let _ = self.updates.send(StepUpdate { index: frame.index, name, state }).await;
+        }
+    }
+
+    /// Returns the time.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.log.host.now()
+    }
+
+    /// Looks at what the job was told, and returns it.
+    pub(crate) fn told(&mut self) -> Stop {
+        let told = self.stop.borrow().clone();
+        if told != Stop::No {
+            self.status = Status::Cancelled;
+        }
+        told
+    }
+}

@@ -1,0 +1,215 @@
+//! One process of a step, with its group: started, watched, and ended in good order.
+//!
+//! Being stopped means SIGINT to the whole group, then SIGTERM, then SIGKILL, with time in between. What a step leaves running when
+//! it ends by itself goes on (a server that later steps talk to); what is there when it was stopped is killed.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process_group, setpriority_process};
+use tokio::net::unix::pipe;
+use tokio::process::{Child, Command};
+use tokio::sync::{oneshot, watch};
+use tokio::time::Instant;
+
+use crate::leftovers;
+use crate::output::{Output, pump};
+use crate::stop::{Stop, worse_than};
+
+/// How nice jobs are to the server that they run beside: a job that takes all cores must not slow down its answers.
+const NICENESS: i32 = 19;
+
+/// How long a process is waited for between one signal and the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// After SIGINT.
+    pub interrupted: Duration,
+    /// After SIGTERM.
+    pub terminated: Duration,
+    /// How long a cancelled job may take for everything that it still does.
+    pub cancelled: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            interrupted: Duration::from_millis(7500),
+            terminated: Duration::from_millis(2500),
+            cancelled: Duration::from_secs(300),
+        }
+    }
+}
+
+/// What is to be started.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub(crate) path: PathBuf,
+    pub(crate) arguments: Vec<OsString>,
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) folder: PathBuf,
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// By itself, with this code.
+    Code(i32),
+    /// By a signal that was not ours.
+    Signal(i32),
+    /// It took too long.
+    TimedOut,
+    /// It was told to stop.
+    Stopped,
+}
+
+/// When a process is to be ended before it ends by itself.
+pub(crate) struct Limits<'a> {
+    pub(crate) timeout: Option<Duration>,
+    pub(crate) stop: watch::Receiver<Stop>,
+    /// What it was told before it began.
+    pub(crate) known: Stop,
+    /// Does it go on although the job was cancelled?
+    pub(crate) goes_on: &'a (dyn Fn() -> bool + Sync),
+    pub(crate) patience: Patience,
+}
+
+/// What is left of a process that ended.
+pub(crate) struct Ran {
+    pub(crate) exit: Exit,
+    pub(crate) output: Output,
+    /// The pipe, where processes in the background still hold it.
+    pub(crate) pipe: Option<pipe::Receiver>,
+}
+
+/// Runs a program to its end.
+pub(crate) async fn run(program: Program, output: Output, limits: Limits<'_>) -> std::io::Result<Ran> {
+    let (reader, writer) = std::io::pipe()?;
+    let receiver = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
+    let mut child = spawn(program, writer)?;
+    let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+    let (ended, pump_ended) = oneshot::channel();
+    let pump = tokio::spawn(pump(receiver, output, pump_ended));
+    let exit = watch_over(&mut child, &group, limits).await;
+    // The pump may be gone already, where all writers are.
+    let _ = ended.send(());
+    let (output, pipe) = pump.await.map_err(std::io::Error::other)?;
+    group.let_go();
+    Ok(Ran { exit: exit?, output, pipe })
+}
+
+fn spawn(program: Program, writer: std::io::PipeWriter) -> std::io::Result<Child> {
+    let mut command = Command::new(&program.path);
+    command.args(&program.arguments).env_clear().envs(&program.env).current_dir(&program.folder);
+    command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0).kill_on_drop(true);
+    let child = command.spawn()?;
+    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+        // Being less nice than wished for is no reason to fail.
+        let _ = setpriority_process(Some(pid), NICENESS);
+    }
+    Ok(child)
+}
+
+/// A process group that is killed when nobody watches over it any more.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn signal(&self, signal: Signal) {
+        if let Some(group) = self.0 {
+            // Being gone already is what a signal wants.
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    /// Kills the group, and what its processes started in groups of their own.
+    fn kill(&self) {
+        if let Some(leader) = self.0 {
+            leftovers::kill_tree(leader);
+        }
+        self.signal(Signal::KILL);
+    }
+
+    fn let_go(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Signal::KILL);
+    }
+}
+
+async fn watch_over(child: &mut Child, group: &Group, mut limits: Limits<'_>) -> std::io::Result<Exit> {
+    let timeout = limits.timeout.map(|timeout| Instant::now() + timeout);
+    let mut ending: Option<(Exit, Ending)> = None;
+    loop {
+        let next_signal = ending.as_ref().and_then(|(_, ending)| ending.next_at);
+        tokio::select! {
+            status = child.wait() => {
+                let Some((exit, _)) = ending else { return Ok(exit_of(status?)) };
+                group.signal(Signal::KILL);
+                return Ok(exit);
+            }
+            stop = worse_than(&mut limits.stop, &limits.known) => {
+                let is_lost = matches!(stop, Stop::Lost(_));
+                limits.known = stop;
+                if is_lost {
+                    group.kill();
+                    ending = Some((Exit::Stopped, Ending { next_at: None, signal: Signal::KILL }));
+                } else if ending.is_none() && !(limits.goes_on)() {
+                    ending = Some((Exit::Stopped, Ending::begin(group, limits.patience)));
+                }
+            }
+            () = at(timeout), if ending.is_none() => {
+                ending = Some((Exit::TimedOut, Ending::begin(group, limits.patience)));
+            }
+            () = at(next_signal), if next_signal.is_some() => {
+                if let Some((_, ending)) = &mut ending {
+                    ending.go_on(group, limits.patience);
+                }
+            }
+        }
+    }
+}
+
+/// How far a process was told to end.
+struct Ending {
+    signal: Signal,
+    next_at: Option<Instant>,
+}
+
+impl Ending {
+    fn begin(group: &Group, patience: Patience) -> Self {
+        group.signal(Signal::INT);
+        Self { signal: Signal::INT, next_at: Some(Instant::now() + patience.interrupted) }
+    }
+
+    fn go_on(&mut self, group: &Group, patience: Patience) {
+        if self.signal == Signal::INT {
+            group.signal(Signal::TERM);
+            *self = Self { signal: Signal::TERM, next_at: Some(Instant::now() + patience.terminated) };
+        } else {
+            group.kill();
+            *self = Self { signal: Signal::KILL, next_at: None };
+        }
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => tokio::time::sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn exit_of(status: ExitStatus) -> Exit {
+    use std::os::unix::process::ExitStatusExt;
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Exit::Code(code),
+        (None, signal) => Exit::Signal(signal.unwrap_or(0)),
+    }
+}

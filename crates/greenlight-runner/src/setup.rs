@@ -1,0 +1,124 @@
+//! Setting a job up: its workflow read, its folders made, its variables known, and whatever this version cannot do said at once.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use greenlight_core::effect::JobOrder;
+use greenlight_workflow::{Finding, Job, JobKind, Step, StepKind, Workflow, evaluate_entries, parse_workflow};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::action;
+use crate::contexts::{JobContexts, Status};
+use crate::host::StepUpdate;
+use crate::job::{JobRun, RunnerOptions};
+use crate::output::JobLog;
+use crate::stop::Stop;
+use crate::variables;
+use crate::workspace::Workspace;
+
+/// Makes a job ready to run its first step. The error is one sentence.
+pub(crate) async fn prepare(
+    order: JobOrder,
+    log: Arc<JobLog>,
+    updates: mpsc::Sender<StepUpdate>,
+    stop: watch::Receiver<Stop>,
+    options: &RunnerOptions,
+    root: &mut Option<PathBuf>,
+) -> Result<JobRun, String> {
+    let workflow = read(&order)?;
+    let job = workflow.job(&order.job_id).cloned();
+    let job = job.ok_or_else(|| format!("{} has no job '{}'", order.workflow_path, order.job_id))?;
+    check(&job)?;
+    let no_room = |error| format!("a folder for the job in {} cannot be made: {error}", options.work_dir.display());
+    let workspace = Workspace::create(&options.work_dir, &order.repository).map_err(no_room)?;
+    *root = Some(workspace.root.clone());
+    std::fs::write(&workspace.event, order.github.get("event").to_json()).map_err(no_room)?;
+    let contexts = JobContexts::new(&order, &workspace, &options.name);
+    let env = environment(&order, &workflow, &job, &contexts)?;
+    log.write(0, header(&order, options).as_bytes()).await;
+    Ok(JobRun {
+        inherited: variables::inherited(&workspace),
+        options: options.clone(),
+        workflow,
+        job,
+        workspace,
+        log,
+        updates,
+        contexts,
+        env,
+        paths: Vec::new(),
+        status: Status::Success,
+        stop,
+        reason: None,
+        environment_url: None,
+        background: JoinSet::new(),
+        file_count: 0,
+        order,
+    })
+}
+
+fn read(order: &JobOrder) -> Result<Workflow, String> {
+    let parsed = parse_workflow(&order.workflow_path, &order.workflow_text);
+    let why = || match parsed.findings.iter().find(|finding| finding.is_error()) {
+        Some(finding) => Finding::summary(finding, &order.workflow_path),
+        None => format!("{} is no workflow", order.workflow_path),
+    };
+    parsed.workflow.clone().ok_or_else(why)
+}
+
+/// Says what this version cannot do, before it did half of the job.
+fn check(job: &Job) -> Result<(), String> {
+    let no = |what: &str| Err(format!("job '{}' {what}, which this version of Greenlight cannot do yet", job.id));
+    let JobKind::Steps(steps) = &job.kind else { return no("calls another workflow") };
+    if job.container.is_some() {
+        return no("wants to run in a container");
+    }
+    if job.services.is_some() {
+        return no("wants service containers");
+    }
+    steps.iter().try_for_each(check_step)
+}
+
+pub(crate) fn check_step(step: &Step) -> Result<(), String> {
+    match &step.kind {
+        StepKind::Run { .. } if !step.background => Ok(()),
+        StepKind::Uses { reference, .. } if !step.background => action::check(reference),
+        _ => Err(format!("step '{}' runs beside others, which this version of Greenlight cannot do yet", step.id)),
+    }
+}
+
+fn environment(
+    order: &JobOrder,
+    workflow: &Workflow,
+    job: &Job,
+    contexts: &JobContexts,
+) -> Result<BTreeMap<String, String>, String> {
+    let mut env = BTreeMap::new();
+    for (place, entries) in [("env", &workflow.env), ("env of the job", &job.env)] {
+        // Names of one level do not see each other, and those of the job do not see the workflow's.
+        let seen = contexts.outside(&order.inputs, &BTreeMap::new());
+        let entries = evaluate_entries(entries, &seen).map_err(|error| format!("{place}: {}", error.message))?;
+        env.extend(entries);
+    }
+    Ok(env)
+}
+
+fn header(order: &JobOrder, options: &RunnerOptions) -> String {
+    let github = |name| order.github.get(name).coerce_string();
+    let trust = if order.trusted { "" } else { "This run is not trusted: it has no secrets.\n" };
+    format!(
+        "Greenlight runner {}, {} {}\nRepository {}, {} of {}, by {}\nCommit {} ({})\n{trust}\
+         Isolation: a process group and folders of its own.\n",
+        options.name,
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+        order.repository,
+        order.workflow_path,
+        github("event_name"),
+        github("actor"),
+        order.checkout.sha,
+        order.checkout.git_ref,
+    )
+}

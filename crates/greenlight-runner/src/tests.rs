@@ -1,0 +1,192 @@
+//! Jobs with real steps in folders of their own, and a place that only remembers.
+
+mod agent;
+mod ending;
+mod files;
+mod steps;
+mod using;
+mod words;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use greenlight_core::effect::{Checkout, JobEnd, JobOrder};
+use greenlight_core::id::{AttemptId, JobKey, RepoId, RunNumber, Sha, Token};
+use greenlight_core::port::Reply;
+use greenlight_core::run::Conclusion;
+use greenlight_core::time::Timestamp;
+use greenlight_workflow::Value;
+use tokio::sync::watch;
+
+use crate::host::{Annotation, CheckedOut, CheckoutRequest, JobHost, LogBlock, StepState, StepUpdate};
+use crate::job::{RunnerOptions, run_job};
+use crate::process::Patience;
+use crate::stop::Stop;
+
+/// A place that remembers everything.
+#[derive(Default)]
+struct Place {
+    blocks: Mutex<Vec<LogBlock>>,
+    updates: Mutex<Vec<StepUpdate>>,
+    annotations: Mutex<Vec<Annotation>>,
+    summaries: Mutex<Vec<(u32, String)>>,
+    checkouts: Mutex<Vec<CheckoutRequest>>,
+}
+
+impl Place {
+    /// Returns the log of a step.
+    fn log(&self, step: u32) -> String {
+        let blocks = self.blocks.lock().unwrap();
+        let texts = blocks.iter().filter(|block| block.step == step).map(|block| &block.text[..]);
+        String::from_utf8_lossy(&texts.collect::<Vec<_>>().concat()).into_owned()
+    }
+
+    /// Returns what the script of a step said, without what the runner says around it.
+    fn said(&self, step: u32) -> String {
+        let log = self.log(step);
+        log.split_once("##[endgroup]\n").map_or(log.clone(), |(_, said)| said.to_owned())
+    }
+
+    fn whole(&self) -> String {
+        let blocks = self.blocks.lock().unwrap();
+        String::from_utf8_lossy(&blocks.iter().map(|block| &block.text[..]).collect::<Vec<_>>().concat()).into_owned()
+    }
+
+    /// Returns how the steps of the workflow ended.
+    fn conclusions(&self) -> Vec<Conclusion> {
+        let updates = self.updates.lock().unwrap();
+        let ended = updates.iter().filter_map(|update| match update.state {
+            StepState::Completed { conclusion, .. } => Some((update.index, conclusion)),
+            StepState::Running { .. } => None,
+        });
+        let all: Vec<_> = ended.filter(|(index, _)| *index > 0).collect();
+        all[..all.len().saturating_sub(1)].iter().map(|(_, conclusion)| *conclusion).collect()
+    }
+}
+
+impl JobHost for Place {
+    fn checkout<'a>(&'a self, request: &'a CheckoutRequest, dest: &'a Path) -> Reply<'a, Result<CheckedOut, String>> {
+        Box::pin(async move {
+            self.checkouts.lock().unwrap().push(request.clone());
+            if request.name.as_deref() == Some("missing") {
+                return Err("there is no branch or tag 'missing'".into());
+            }
+            std::fs::create_dir_all(dest.join(".github/actions/greet")).unwrap();
+            std::fs::write(dest.join("README"), "hello\n").unwrap();
+            std::fs::write(dest.join(".github/actions/greet/action.yml"), using::GREET).unwrap();
+            Ok(CheckedOut { sha: request.sha.unwrap_or(Sha::ZERO), git_ref: request.name.clone() })
+        })
+    }
+
+    fn step<'a>(&'a self, update: StepUpdate) -> Reply<'a, ()> {
+        Box::pin(async move { self.updates.lock().unwrap().push(update) })
+    }
+
+    fn log<'a>(&'a self, block: LogBlock) -> Reply<'a, ()> {
+        Box::pin(async move {
+            assert!(block.text.ends_with(b"\n"), "whole lines");
+            self.blocks.lock().unwrap().push(block);
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000)
+    }
+
+    fn annotate<'a>(&'a self, annotation: Annotation) -> Reply<'a, ()> {
+        Box::pin(async move { self.annotations.lock().unwrap().push(annotation) })
+    }
+
+    fn summarize<'a>(&'a self, step: u32, markdown: String) -> Reply<'a, ()> {
+        Box::pin(async move { self.summaries.lock().unwrap().push((step, markdown)) })
+    }
+}
+
+/// Returns the order for the job `test` of this workflow.
+fn order(workflow: &str) -> JobOrder {
+    let sha = Sha::from_bytes([0xab; 20]);
+    JobOrder {
+        attempt: AttemptId { repo: RepoId(7), run: RunNumber(1), run_attempt: 1, job: JobKey::from("test"), tried: 1 },
+        token: Token(3),
+        repository: "octo/demo".into(),
+        workflow_path: ".github/workflows/ci.yml".into(),
+        workflow_text: workflow.into(),
+        job_id: "test".into(),
+        job_name: "test".into(),
+        matrix: Value::Null,
+        strategy: Value::Null,
+        github: Value::from_json(
+            r#"{"event_name": "push", "sha": "abababababababababababababababababababab", "ref": "refs/heads/main",
+                "repository": "octo/demo", "actor": "mona", "run_number": 5, "event": {"after": "abab", "size": 2}}"#,
+        )
+        .unwrap(),
+        needs: Value::Null,
+        inputs: Value::Null,
+        env: Vec::new(),
+        checkout: Checkout { sha, git_ref: "refs/heads/main".into() },
+        timeout: Duration::from_secs(60),
+        trusted: true,
+    }
+}
+
+/// Puts steps into a workflow.
+fn workflow(steps: &str) -> String {
+    let indented: String = steps.lines().map(|line| format!("      {line}\n")).collect();
+    format!("on: push\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n{indented}")
+}
+
+/// A job that ran.
+struct Done {
+    end: JobEnd,
+    place: Arc<Place>,
+}
+
+/// A folder to work in, and what jobs in it can be told.
+struct Bench {
+    folder: tempfile::TempDir,
+    place: Arc<Place>,
+    stop: watch::Sender<Stop>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), place: Arc::default(), stop: watch::channel(Stop::No).0 }
+    }
+
+    fn options(&self) -> RunnerOptions {
+        let mut options = RunnerOptions::new(self.folder.path(), "bench");
+        options.patience = Patience {
+            interrupted: Duration::from_millis(300),
+            terminated: Duration::from_millis(300),
+            cancelled: Duration::from_secs(20),
+        };
+        options
+    }
+
+    async fn run(&self, order: JobOrder) -> Done {
+        let ended = run_job(order, self.place.clone(), self.stop.subscribe(), &self.options()).await;
+        ended.cleanup.finish().await;
+        assert_eq!(std::fs::read_dir(self.folder.path()).unwrap().count(), 0, "nothing is left of a job");
+        Done { end: ended.end, place: self.place.clone() }
+    }
+
+    /// Waits until a step said this.
+    async fn heard(&self, text: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.place.whole().lines().any(|line| line == text) {
+            assert!(Instant::now() < deadline, "'{text}' was never said:\n{}", self.place.whole());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+/// Runs a job of these steps.
+async fn run_steps(steps: &str) -> Done {
+    Bench::new().run(order(&workflow(steps))).await
+}
+
+#[track_caller]
+fn succeeded(done: &Done) {
+    assert_eq!(done.end.conclusion, Conclusion::Success, "{}\n{}", done.end.reason, done.place.whole());
+}

@@ -1,0 +1,141 @@
+//! The variables that every step gets, whatever its workflow says.
+
+use std::collections::BTreeMap;
+
+use greenlight_workflow::Value;
+
+use crate::leftovers::MARK;
+use crate::workspace::Workspace;
+
+/// What of the server's own environment a job may see: where programs are, how the machine speaks, how it reaches the network.
+const INHERITED: [&str; 17] = [
+    "PATH",
+    "LANG",
+    "LC_ALL",
+    "TZ",
+    "USER",
+    "LOGNAME",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "all_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "ALL_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "CURL_CA_BUNDLE",
+];
+
+/// Where programs are looked for where nobody says so.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The parts of the `github` context that are variables too, `GITHUB_` before them.
+const GITHUB: [&str; 32] = [
+    "action",
+    "action_path",
+    "action_ref",
+    "action_repository",
+    "actor",
+    "actor_id",
+    "api_url",
+    "base_ref",
+    "event_name",
+    "event_path",
+    "graphql_url",
+    "head_ref",
+    "job",
+    "ref",
+    "ref_name",
+    "ref_protected",
+    "ref_type",
+    "repository",
+    "repository_id",
+    "repository_owner",
+    "repository_owner_id",
+    "retention_days",
+    "run_attempt",
+    "run_id",
+    "run_number",
+    "server_url",
+    "sha",
+    "triggering_actor",
+    "workflow",
+    "workflow_ref",
+    "workflow_sha",
+    "workspace",
+];
+
+/// The machine's architecture, in GitHub's words.
+pub(crate) fn architecture() -> &'static str {
+    match std::env::consts::ARCH {
+        "x86_64" => "X64",
+        "x86" => "X86",
+        "aarch64" => "ARM64",
+        "arm" => "ARM",
+        other => other,
+    }
+}
+
+/// Returns what a job inherits of the machine it runs on.
+pub(crate) fn inherited(workspace: &Workspace) -> BTreeMap<String, String> {
+    let mut variables: BTreeMap<String, String> =
+        INHERITED.iter().filter_map(|&name| Some((name.to_owned(), std::env::var(name).ok()?))).collect();
+    variables.entry("PATH".into()).or_insert_with(|| PATH.into());
+    variables.insert("HOME".into(), workspace.home.display().to_string());
+    variables.insert("TMPDIR".into(), workspace.temp.display().to_string());
+    variables
+}
+
+/// Sets the variables that are the same for all steps and that no workflow can change.
+pub(crate) fn force(variables: &mut BTreeMap<String, String>, workspace: &Workspace, runner_name: &str) {
+    variables.entry("CI".into()).or_insert_with(|| "true".into());
+    let runner_workspace = workspace.workspace.parent().unwrap_or(&workspace.workspace);
+    let forced = [
+        ("GITHUB_ACTIONS", "true".to_owned()),
+        ("GREENLIGHT", "true".to_owned()),
+        ("RUNNER_OS", "Linux".to_owned()),
+        ("RUNNER_ARCH", architecture().to_owned()),
+        ("RUNNER_NAME", runner_name.to_owned()),
+        ("RUNNER_ENVIRONMENT", "self-hosted".to_owned()),
+        ("RUNNER_TEMP", workspace.temp.display().to_string()),
+        ("RUNNER_TOOL_CACHE", workspace.tools.display().to_string()),
+        ("RUNNER_WORKSPACE", runner_workspace.display().to_string()),
+        (MARK, workspace.root.display().to_string()),
+    ];
+    variables.extend(forced.into_iter().map(|(name, value)| (name.to_owned(), value)));
+}
+
+/// Sets the variables that repeat the `github` context.
+pub(crate) fn force_github(variables: &mut BTreeMap<String, String>, github: &Value) {
+    for name in GITHUB {
+        let value = github.get(name);
+        if !value.is_null() && value.is_scalar() {
+            variables.insert(format!("GITHUB_{}", name.to_ascii_uppercase()), value.coerce_string().to_string());
+        }
+    }
+}
+
+/// Puts folders before the others of a path, the last one first, each once.
+pub(crate) fn prepend(path: &str, folders: &[String]) -> String {
+    let mut all: Vec<&str> = Vec::new();
+    for folder in folders.iter().rev().map(String::as_str).chain(path.split(':')) {
+        if !folder.is_empty() && !all.contains(&folder) {
+            all.push(folder);
+        }
+    }
+    all.join(":")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_folder_comes_first_and_each_once() {
+        let folders = ["/a".to_owned(), "/b".to_owned(), "/a".to_owned()];
+        assert_eq!(prepend("/usr/bin:/b:/bin", &folders), "/a:/b:/usr/bin:/bin");
+        assert_eq!(prepend("/bin", &[]), "/bin");
+    }
+}
