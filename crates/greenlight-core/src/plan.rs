@@ -121,6 +121,11 @@ fn planned(state: &mut Repository, key: &SuiteKey, files: &CommitFiles, base_sha
     let Some(suite) = state.suites.get(key).cloned() else { return };
     let base = base_ref_of(state, &suite);
     let (chosen, nothing) = choose(&suite, base.as_ref(), files);
+    if nothing.is_some() && matches!(key.subject, Subject::PullAction(..) | Subject::Other(_)) {
+        // Nobody waits for it, and most events of a repository are of this kind.
+        state.suites.remove(key);
+        return;
+    }
     let mut runs = Vec::with_capacity(chosen.len());
     for one in chosen {
         runs.push(make_run(state, &suite, one, files.sha, now));
@@ -166,7 +171,7 @@ fn choose(suite: &Suite, base: Option<&RefName>, files: &CommitFiles) -> (Vec<Ch
     for (path, source) in &files.workflows {
         let one = read(path, source);
         match &one.workflow {
-            Err(_) if is_change => chosen.push(one),
+            Err(_) if matches!(suite.key.subject, Subject::Pull(..) | Subject::Ref(_)) => chosen.push(one),
             Err(_) => {}
             Ok(workflow) => match workflow.triggered_by(&facts(suite, base, files)) {
                 Trigger::Yes => chosen.push(one),
