@@ -3,6 +3,7 @@
 mod client;
 mod emulate;
 mod env;
+mod parent;
 mod run;
 mod serve;
 mod settings;
@@ -30,7 +31,7 @@ enum Verb {
     Demo(crate::demo::Args),
     /// Run the server, with a runner built in.
     #[command(after_help = example("greenlight serve --config greenlight.toml"))]
-    Serve(Settings),
+    Serve(serve::Serve),
     /// Run the emulated GitHub alone, for anybody's tests.
     #[command(after_help = example("greenlight emulate --listen 127.0.0.1:8080 --data emulated --profile ghes"))]
     Emulate(emulate::Emulate),
@@ -89,7 +90,7 @@ pub fn start(cli: Cli) -> ExitCode {
 async fn perform(verb: Verb) -> anyhow::Result<Exit> {
     match verb {
         Verb::Demo(args) => crate::demo::run(args).await,
-        Verb::Serve(settings) => serve::serve(settings).await,
+        Verb::Serve(args) => serve::serve(args).await,
         Verb::Emulate(args) => emulate::emulate(args).await,
         Verb::Config(verb) => settings::perform(verb),
         Verb::Run(verb) => run::perform(verb).await,

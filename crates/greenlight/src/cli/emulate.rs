@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 use greenlight_emulator::{Emulator, Options, Seed};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Exit;
+use super::{Exit, parent};
 
 /// Most that a seed file may hold.
 const SEED_SIZE_MAX: u64 = 16 << 20;
@@ -31,6 +31,9 @@ pub struct Emulate {
     /// How late reads show a write, in milliseconds at most.
     #[arg(long, value_name = "MS", default_value_t = 500)]
     pub lag: u64,
+    /// End when the standard input is closed, which it is when whoever started us is gone.
+    #[arg(long, hide = true)]
+    pub end_with_input: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -55,6 +58,7 @@ pub async fn emulate(args: Emulate) -> anyhow::Result<Exit> {
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = parent::gone(args.end_with_input) => {}
         ended = running.wait() => ended.context("the emulated GitHub's listener ended")?,
     }
     running.shutdown().await;

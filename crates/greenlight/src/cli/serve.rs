@@ -3,19 +3,30 @@
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{Exit, Settings, environment};
+use super::{Exit, Settings, environment, parent};
 use crate::config::Config;
 use crate::server;
 
+/// What `greenlight serve` takes.
+#[derive(Debug, clap::Args)]
+pub struct Serve {
+    #[command(flatten)]
+    settings: Settings,
+    /// End when the standard input is closed, which it is when whoever started us is gone.
+    #[arg(long, hide = true)]
+    end_with_input: bool,
+}
+
 /// Runs the server until SIGTERM or SIGINT; a second one ends it at once.
-pub async fn serve(settings: Settings) -> anyhow::Result<Exit> {
-    let config = Config::load(settings.config.as_deref(), &environment())?;
+pub async fn serve(args: Serve) -> anyhow::Result<Exit> {
+    let config = Config::load(args.settings.config.as_deref(), &environment())?;
     start_log(&config.log);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let running = server::start(config).await?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
+        () = parent::gone(args.end_with_input) => {}
     }
     tracing::info!("ending");
     tokio::select! {

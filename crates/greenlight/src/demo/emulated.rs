@@ -38,7 +38,8 @@ impl GitHub {
     /// Returns what was recorded after an entry, at once or as soon as there is something, at latest after `wait`.
     pub async fn events(&self, after: u64, wait: Duration) -> anyhow::Result<Vec<Entry>> {
         let url = format!("{}/_emulator/events?after={after}&wait={}", self.web_url, wait.as_secs_f64());
-        let response = self.http.get(url).timeout(ANSWER_WITHIN + wait).send().await.context("could not read the feed")?;
+        let response =
+            self.http.get(url).timeout(ANSWER_WITHIN + wait).send().await.context("could not read the feed")?;
         let entries = json_of(response).await?;
         let Value::Array(entries) = entries else { bail!("the feed is no list") };
         Ok(entries.iter().map(Entry::read).collect())

@@ -13,8 +13,11 @@ use super::project;
 use super::record::{OUTCOME_UNKNOWN, is_aggregate, is_unknown};
 use super::recorded::{Status, short};
 
-pub use finding::{Finding, Verdict};
-pub use state::{DeploymentState, FinalState, PullState};
+pub use finding::Verdict;
+use state::DeploymentState;
+pub use state::FinalState;
+#[cfg(test)]
+use state::PullState;
 
 /// What a deployment shows one after the other.
 const DEPLOYMENT_STATES: [&str; 3] = ["queued", "in_progress", "success"];
@@ -77,7 +80,8 @@ pub fn judge(expected: &Expected, state: &FinalState, manner: Manner) -> Verdict
     judge_main(expected, state, &mut verdict);
     judge_deliveries(expected, state, manner, &mut verdict);
     let known = expected.pulls.iter().map(|pull| pull.number);
-    let strange: Vec<u64> = state.pulls.keys().copied().filter(|number| !known.clone().any(|known| known == *number)).collect();
+    let strange: Vec<u64> =
+        state.pulls.keys().copied().filter(|number| !known.clone().any(|known| known == *number)).collect();
     verdict.add("there are no other pull requests", strange.is_empty().then_some(()).ok_or(format!("{strange:?}")));
     verdict
 }
@@ -130,7 +134,12 @@ fn last_of_each(statuses: &[Status]) -> Vec<&Status> {
 
 fn shows_rightly(statuses: &[Status], shows: Shows) -> Result<(), String> {
     let last = last_of_each(statuses);
-    let told = || last.iter().map(|status| format!("{} {} ({})", status.context, status.state, status.description)).collect::<Vec<_>>().join("; ");
+    let told = || {
+        last.iter()
+            .map(|status| format!("{} {} ({})", status.context, status.state, status.description))
+            .collect::<Vec<_>>()
+            .join("; ")
+    };
     let aggregate = last.iter().find(|status| is_aggregate(&status.context)).ok_or("nothing under greenlight")?;
     let jobs: Vec<_> = last.iter().filter(|status| !is_aggregate(&status.context)).collect();
     let in_state = |state: &str| jobs.iter().filter(|job| job.state == state).count();
@@ -145,17 +154,19 @@ fn shows_rightly(statuses: &[Status], shows: Shows) -> Result<(), String> {
     is_right.then_some(()).ok_or_else(told)
 }
 
-/// Was nothing shown twice, and nothing pending again after its end? A deployment's jobs share their contexts, one deployment after the other.
+/// Was nothing shown twice, and nothing something else after its end? A deployment's jobs share their contexts, one deployment after the other.
 fn shown_once(statuses: &[Status], manner: Manner) -> Result<(), String> {
-    for context in last_of_each(statuses).iter().map(|status| &status.context).filter(|context| !context.ends_with("(deployment)")) {
+    for context in
+        last_of_each(statuses).iter().map(|status| &status.context).filter(|context| !context.ends_with("(deployment)"))
+    {
         let mut before: Option<&Status> = None;
         for status in statuses.iter().filter(|status| status.context == *context) {
             let Some(earlier) = before.replace(status) else { continue };
             if earlier == status {
                 return Err(format!("{context} was shown as {} twice in a row ({})", status.state, status.description));
             }
-            if manner == Manner::Undisturbed && earlier.state != "pending" {
-                return Err(format!("{context} was {} again after it was {}", status.state, earlier.state));
+            if manner == Manner::Undisturbed && earlier.state != "pending" && earlier.state != status.state {
+                return Err(format!("{context} was {} after it was {}", status.state, earlier.state));
             }
         }
     }
@@ -213,7 +224,10 @@ fn judge_deliveries(expected: &Expected, state: &FinalState, manner: Manner, ver
                 }
                 Ok(Delivered::Unknown) => {
                     held.push(environment);
-                    verdict.add(&format!("#{} ended in {environment} as {OUTCOME_UNKNOWN}, after a kill", pull.number), Ok(()));
+                    verdict.add(
+                        &format!("#{} ended in {environment} as {OUTCOME_UNKNOWN}, after a kill", pull.number),
+                        Ok(()),
+                    );
                     break;
                 }
                 Ok(Delivered::Waits) => {
@@ -235,7 +249,8 @@ fn judge_deliveries(expected: &Expected, state: &FinalState, manner: Manner, ver
 
 fn merge_is_green(statuses: &[Status], unknown_allowed: bool) -> Result<(), String> {
     let last = last_of_each(statuses);
-    let is_excused = |status: &Status| unknown_allowed && status.context.ends_with("(deployment)") && status.state == "error";
+    let is_excused =
+        |status: &Status| unknown_allowed && status.context.ends_with("(deployment)") && status.state == "error";
     let wrong = last.iter().find(|status| status.state != "success" && !is_excused(status));
     match (wrong, last.iter().any(|status| is_aggregate(&status.context))) {
         (Some(status), _) => Err(format!("{} is {} ({})", status.context, status.state, status.description)),
@@ -276,7 +291,8 @@ fn delivered(made: &[&DeploymentState], is_held: bool, manner: Manner) -> Result
     if !is_right {
         return Err(deployment.told());
     }
-    let has_url = deployment.statuses.iter().any(|status| status.state == "success" && status.environment_url.is_some());
+    let has_url =
+        deployment.statuses.iter().any(|status| status.state == "success" && status.environment_url.is_some());
     has_url.then_some(Delivered::Done).ok_or_else(|| "its success has no environment_url".to_owned())
 }
 
@@ -292,16 +308,29 @@ fn told_of_merge(state: &FinalState, merge: &str, number: u64, manner: Manner, v
     verdict.add(&format!("the room heard of the merge of #{number}"), heard(count, 1, manner));
 }
 
-fn told_of_deployment(state: &FinalState, environment: &str, merge: &str, made: &DeploymentState, manner: Manner, verdict: &mut Verdict) {
+fn told_of_deployment(
+    state: &FinalState,
+    environment: &str,
+    merge: &str,
+    made: &DeploymentState,
+    manner: Manner,
+    verdict: &mut Verdict,
+) {
     let words = [environment, short(merge)];
     let begun = usize::from(made.statuses.iter().any(|status| status.state == "in_progress"));
-    verdict.add(&format!("the room heard of {environment} of {}", short(merge)), heard(state.count_told(&words), 1 + begun, manner));
+    verdict.add(
+        &format!("the room heard of {environment} of {}", short(merge)),
+        heard(state.count_told(&words), 1 + begun, manner),
+    );
 }
 
 fn told_of_failures(expected: &Expected, state: &FinalState, manner: Manner, verdict: &mut Verdict) {
     let heads = expected.pulls.iter().flat_map(|pull| &pull.heads).filter(|(_, shows)| *shows == Shows::Failure);
     for (sha, _) in heads {
-        verdict.add(&format!("the room heard of the failure of {}", short(sha)), heard(state.count_told(&[short(sha)]), 1, manner));
+        verdict.add(
+            &format!("the room heard of the failure of {}", short(sha)),
+            heard(state.count_told(&[short(sha)]), 1, manner),
+        );
     }
 }
 

@@ -201,9 +201,19 @@ fn object(line: &Line, elapsed: i64) -> Value {
     Value::Object(object)
 }
 
-/// What jobs and people wrote may hold anything: nothing of it moves the reader's cursor.
+/// What jobs and people wrote may hold anything: nothing of it moves the reader's cursor or changes the colours.
 fn visible(text: &str) -> String {
-    text.chars().filter(|character| *character == '\t' || !character.is_control()).collect()
+    let mut seen = String::with_capacity(text.len());
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        if character == '\x1b' && characters.next_if_eq(&'[').is_some() {
+            // A sequence for the terminal ends with its first letter.
+            characters.by_ref().find(|character| ('@'..='~').contains(character));
+        } else if character == '\t' || !character.is_control() {
+            seen.push(character);
+        }
+    }
+    seen
 }
 
 #[cfg(test)]
@@ -211,13 +221,20 @@ mod tests {
     use super::*;
 
     fn line(text: &str) -> Line {
-        Line { at: 2_340, seq: Some(7), kind: Kind::Status, tone: Tone::Good, text: text.into(), fields: json!({"state": "success"}) }
+        Line {
+            at: 2_340,
+            seq: Some(7),
+            kind: Kind::Status,
+            tone: Tone::Good,
+            text: text.into(),
+            fields: json!({"state": "success"}),
+        }
     }
 
     #[test]
     fn a_line_has_its_time_and_nothing_that_moves_the_cursor() {
         let plain = Narrator::new(Style::Plain, 1_000);
-        assert_eq!(plain.written(&line("green \x1b[2Jnow")), "   1.34s status   green [2Jnow");
+        assert_eq!(plain.written(&line("green \x1b[2J\x1b[1;31mnow\x07")), "   1.34s status   green now");
         let coloured = Narrator::new(Style::Coloured, 1_000);
         assert!(coloured.written(&line("green")).contains("\x1b[32mgreen\x1b[0m"));
     }
@@ -227,6 +244,9 @@ mod tests {
         let told = Narrator::new(Style::Json, 1_000).written(&line("two\nlines"));
         assert!(!told.contains('\n'));
         let value: Value = serde_json::from_str(&told).unwrap();
-        assert_eq!((&value["kind"], &value["elapsed_ms"], &value["state"]), (&json!("status"), &json!(1_340), &json!("success")));
+        assert_eq!(
+            (&value["kind"], &value["elapsed_ms"], &value["state"]),
+            (&json!("status"), &json!(1_340), &json!("success"))
+        );
     }
 }

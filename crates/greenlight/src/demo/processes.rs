@@ -145,7 +145,8 @@ fn spawn(plan: &Plan) -> anyhow::Result<Child> {
     }
     let child = command.spawn().with_context(|| format!("could not start {}", plan.name))?;
     let id = child.id().map(|id| id.to_string()).unwrap_or_default();
-    std::fs::write(&plan.pid_file, format!("{id}\n")).with_context(|| format!("could not write {}", plan.pid_file.display()))?;
+    std::fs::write(&plan.pid_file, format!("{id}\n"))
+        .with_context(|| format!("could not write {}", plan.pid_file.display()))?;
     Ok(child)
 }
 

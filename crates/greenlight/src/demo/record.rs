@@ -51,8 +51,7 @@ impl Record {
                 self.merges.insert(*number, sha.clone());
             }
             What::Deployment { id, environment, sha, .. } => {
-                let made =
-                    Deployment { environment: environment.clone(), sha: sha.clone(), statuses: Vec::new() };
+                let made = Deployment { environment: environment.clone(), sha: sha.clone(), statuses: Vec::new() };
                 self.deployments.entry(*id).or_insert(made);
             }
             What::DeploymentStatus { id, status } => {
@@ -66,7 +65,8 @@ impl Record {
             }
             What::Push { git_ref, after, .. } => self.pushes.push((git_ref.clone(), after.clone())),
             What::Room { text, .. } => self.rooms.push(text.clone()),
-            What::Fork { .. } | What::PullOpened { .. } | What::Comment { .. } | What::Refused { .. } | What::Other => {}
+            What::Fork { .. } | What::PullOpened { .. } | What::Comment { .. } | What::Refused { .. } | What::Other => {
+            }
         }
     }
 

@@ -17,7 +17,15 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq)]
 pub enum What {
     /// A ref moved.
-    Push { repository: String, git_ref: String, before: String, after: String, commits: u64, login: String, by_git: bool },
+    Push {
+        repository: String,
+        git_ref: String,
+        before: String,
+        after: String,
+        commits: u64,
+        login: String,
+        by_git: bool,
+    },
     /// A webhook was delivered, or was to be.
     Delivery { hook: u64, id: u64, event: String, action: Option<String>, answered: u64, milliseconds: f64 },
     /// A repository was forked.
@@ -218,7 +226,8 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_nothing() {
-        for value in [json!(null), json!({"kind": "dance"}), json!({"kind": "request", "method": "POST", "path": "/"})] {
+        for value in [json!(null), json!({"kind": "dance"}), json!({"kind": "request", "method": "POST", "path": "/"})]
+        {
             assert_eq!(what(value), What::Other);
         }
     }

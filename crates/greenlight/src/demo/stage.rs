@@ -10,15 +10,15 @@ use anyhow::{Context as _, bail};
 use serde_json::json;
 
 use super::desk::Person;
-use super::project;
 use super::processes::{Killed, Plan};
+use super::project;
 
 /// Ports that the system does not hand out by itself, so that one that is free stays free for a while.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// How many ports are tried.
 const TRIES_MAX: u16 = 200;
-/// How late the emulated GitHub shows a write at most, in milliseconds: as late as by default, or just late enough to be noticed.
-const LAG: [u32; 2] = [500, 50];
+/// How late the emulated GitHub shows a write at most, in milliseconds: as late as by default, or at once where nobody reads along.
+const LAG: [u32; 2] = [500, 0];
 
 /// The stage.
 pub struct Stage {
@@ -162,8 +162,20 @@ impl Stage {
     pub fn emulator(&self, is_fast: bool) -> anyhow::Result<Plan> {
         let listen = format!("127.0.0.1:{}", self.ports[0]);
         let lag = LAG[usize::from(is_fast)].to_string();
-        let arguments =
-            ["emulate", "--listen", &listen, "--data", "github", "--seed", "seed.json", "--profile", "ghes", "--lag", &lag];
+        let arguments = [
+            "emulate",
+            "--listen",
+            &listen,
+            "--data",
+            "github",
+            "--seed",
+            "seed.json",
+            "--profile",
+            "ghes",
+            "--lag",
+            &lag,
+            "--end-with-input",
+        ];
         let command = own_program()?.into_iter().chain(arguments.map(str::to_owned)).collect();
         Ok(self.plan("greenlight emulate", "emulate", command, Killed::End))
     }
@@ -171,7 +183,7 @@ impl Stage {
     /// Returns how the server is started.
     pub fn serving(&self, serving: &Serving<'_>) -> anyhow::Result<Plan> {
         let through = serving.through.unwrap_or_default().split_whitespace().map(str::to_owned);
-        let arguments = ["serve", "--config", "greenlight.toml"].map(str::to_owned);
+        let arguments = ["serve", "--config", "greenlight.toml", "--end-with-input"].map(str::to_owned);
         let command = through.chain(own_program()?).chain(arguments).collect();
         Ok(self.plan("greenlight serve", "serve", command, serving.killed))
     }
@@ -184,7 +196,9 @@ impl Stage {
 
     /// Removes the folder, unless it was named or is to be looked at.
     pub fn strike(&self) {
-        if self.is_temporary && let Err(error) = fs::remove_dir_all(&self.dir) {
+        if self.is_temporary
+            && let Err(error) = fs::remove_dir_all(&self.dir)
+        {
             eprintln!("greenlight: {} is left over: {error}", self.dir.display());
         }
     }
@@ -222,7 +236,9 @@ fn empty(dir: &Path) -> anyhow::Result<PathBuf> {
 
 fn ports(first: u16) -> anyhow::Result<[u16; 3]> {
     if first > 0 {
-        let port = |offset: u16| first.checked_add(offset).with_context(|| format!("there are no three ports from {first} on"));
+        let port = |offset: u16| {
+            first.checked_add(offset).with_context(|| format!("there are no three ports from {first} on"))
+        };
         return Ok([port(0)?, port(1)?, port(2)?]);
     }
     let random = uuid::Uuid::new_v4().as_u128();

@@ -117,7 +117,8 @@ impl Reader<'_> {
         let merged_as = (pull["merged"] == true).then(|| text(&pull, "merge_commit_sha"));
         if let Some(sha) = &merged_as {
             let commit = self.get(&format!("/commits/{sha}")).await?;
-            let parents = commit["parents"].as_array().into_iter().flatten().map(|parent| text(parent, "sha")).collect();
+            let parents =
+                commit["parents"].as_array().into_iter().flatten().map(|parent| text(parent, "sha")).collect();
             state.parents.insert(sha.clone(), parents);
         }
         let comments = comments.iter().map(|comment| text(comment, "body")).collect();

@@ -4,7 +4,13 @@ use super::*;
 use crate::demo::recorded::DeploymentStatus;
 
 fn status(sha: &str, context: &str, state: &str, description: &str) -> Status {
-    Status { sha: sha.into(), context: context.into(), state: state.into(), description: description.into(), target_url: None }
+    Status {
+        sha: sha.into(),
+        context: context.into(),
+        state: state.into(),
+        description: description.into(),
+        target_url: None,
+    }
 }
 
 fn shown(sha: &str, aggregate: &str, test: &str, why: &str) -> Vec<Status> {
@@ -73,7 +79,12 @@ fn good() -> FinalState {
             if number == 1 {
                 statuses.extend(deployed(&[INACTIVE]));
             }
-            state.deployments.push(DeploymentState { id, environment: environment.into(), sha: merge.into(), statuses });
+            state.deployments.push(DeploymentState {
+                id,
+                environment: environment.into(),
+                sha: merge.into(),
+                statuses,
+            });
             state.rooms.push(format!("{environment} of {merge} is being deployed"));
             state.rooms.push(format!("{environment} of {merge} is done"));
         }
@@ -113,10 +124,19 @@ fn what_did_not_come_is_found() {
 
 #[test]
 fn what_came_twice_is_found() {
-    finds(|state| state.statuses.get_mut("head-1").unwrap().push(status("head-1", "greenlight", "success", "")), "twice in a row");
-    finds(|state| state.statuses.get_mut("head-1").unwrap().push(status("head-1", "greenlight", "pending", "again")), "again after it was");
+    finds(
+        |state| state.statuses.get_mut("head-1").unwrap().push(status("head-1", "greenlight", "success", "")),
+        "twice in a row",
+    );
+    finds(
+        |state| state.statuses.get_mut("head-1").unwrap().push(status("head-1", "greenlight", "pending", "again")),
+        "was pending after it was success",
+    );
     finds(|state| state.rooms.push(state.rooms[1].clone()), "the room heard of the merge of #1");
-    finds(|state| state.pulls.get_mut(&3).unwrap().comments = vec!["no".into(), "no".into()], "#3 was told nothing twice");
+    finds(
+        |state| state.pulls.get_mut(&3).unwrap().comments = vec!["no".into(), "no".into()],
+        "#3 was told nothing twice",
+    );
     finds(
         |state| {
             let mut more = state.deployments[0].clone();
@@ -130,8 +150,14 @@ fn what_came_twice_is_found() {
 #[test]
 fn what_should_not_be_is_found() {
     finds(|state| state.pulls.get_mut(&3).unwrap().merged_as = Some("merge-3".into()), "#3 is open");
-    finds(|state| state.statuses.get_mut("head-4").unwrap()[1].state = "success".into(), "#3 head-4 shows that it waits");
-    finds(|state| drop(state.parents.insert("merge-2".into(), vec!["merge-1".into(), "head-2".into()])), "#2 is merged");
+    finds(
+        |state| state.statuses.get_mut("head-4").unwrap()[1].state = "success".into(),
+        "#3 head-4 shows that it waits",
+    );
+    finds(
+        |state| drop(state.parents.insert("merge-2".into(), vec!["merge-1".into(), "head-2".into()])),
+        "#2 is merged",
+    );
     finds(|state| drop(state.pulls.insert(9, state.pulls[&3].clone())), "no other pull requests");
 }
 
