@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sqlx::sqlite::SqliteConnection;
 use sqlx::Row as _;
+use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, MutexGuard, Notify};
 
 use crate::dialect::{Tuning, Use, connect, connect_options};

@@ -31,7 +31,7 @@ const FILE: &str = "greenlight.db";
 /// The file whose lock says that a server has this data open.
 const LOCK: &str = "lock";
 
-/// How long a starting server waits for the one before it to end.
+/// How long a starting server waits for the one before it to end, if not told otherwise.
 const LOCK_WAIT: Duration = Duration::from_secs(10);
 
 /// How often it looks.
@@ -55,11 +55,13 @@ pub struct OpenOptions {
     pub busy_wait: Duration,
     /// The largest size of the database, in pages of 4 KiB; nothing for the disk's own limit.
     pub pages_max: Option<u32>,
+    /// How long to wait for a server that has the data open and is about to end.
+    pub lock_wait: Duration,
 }
 
 impl Default for OpenOptions {
     fn default() -> Self {
-        Self { cache_kib: 1024, busy_wait: Duration::from_secs(8), pages_max: None }
+        Self { cache_kib: 1024, busy_wait: Duration::from_secs(8), pages_max: None, lock_wait: LOCK_WAIT }
     }
 }
 
@@ -117,16 +119,15 @@ impl Database {
     pub async fn open_with(data_dir: &Path, options: OpenOptions) -> Result<Arc<Self>, OpenError> {
         let unusable = |source| OpenError::Directory { path: data_dir.to_owned(), source };
         std::fs::create_dir_all(data_dir).map_err(unusable)?;
-        let lock = take_lock(data_dir).await?;
+        let lock = take_lock(data_dir, options.lock_wait).await?;
         let file = data_dir.join(FILE);
         let refused = |source| OpenError::Database { path: file.clone(), source };
         let tuning =
             Tuning { cache_kib: options.cache_kib, busy_wait: options.busy_wait, pages_max: options.pages_max };
 
         let connection = connect(connect_options(&file, tuning, Use::Write)).await.map_err(refused)?;
-        let connection = migrate(connection)
-            .await
-            .map_err(|source| OpenError::Migration { path: file.clone(), source })?;
+        let connection =
+            migrate(connection).await.map_err(|source| OpenError::Migration { path: file.clone(), source })?;
         sync_directory(data_dir).map_err(unusable)?;
 
         let readers = SqlitePoolOptions::new()
@@ -195,11 +196,12 @@ impl Database {
         self.texts_swept_to.store(text, Ordering::Relaxed);
     }
 
-    /// Waits until everything is written, and closes. Dropping the database loses nothing either; it only does not wait.
-    pub async fn close(self: Arc<Self>) {
+    /// Takes nothing more, waits until everything is written, and closes. Dropping the database loses nothing that was answered
+    /// either; it only does not wait.
+    pub async fn close(&self) {
         let writer = self.writer.lock().expect("nobody panics while holding this lock").take();
+        self.desk.close();
         self.readers.close().await;
-        drop(self);
         if let Some(writer) = writer {
             let _ = writer.await;
         }
@@ -212,10 +214,10 @@ impl Drop for Database {
     }
 }
 
-async fn take_lock(data_dir: &Path) -> Result<File, OpenError> {
+async fn take_lock(data_dir: &Path, wait: Duration) -> Result<File, OpenError> {
     let unusable = |source| OpenError::Directory { path: data_dir.to_owned(), source };
     let file = File::options().create(true).truncate(false).write(true).open(data_dir.join(LOCK)).map_err(unusable)?;
-    let deadline = tokio::time::Instant::now() + LOCK_WAIT;
+    let deadline = tokio::time::Instant::now() + wait;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),

@@ -14,15 +14,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use greenlight_core::port::{StoreError, Stored};
-use sqlx::sqlite::SqliteConnection;
 use sqlx::Connection as _;
-use tokio::sync::{mpsc, oneshot};
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::checkpoint::WalMeter;
 use crate::commit::{CommitRows, Committed, Committer};
 use crate::delivery::{Intake, PackedDelivery, Settled};
 use crate::dialect::{
-    connect, ROWS_MAX, Tuning, Use, connect_options, is_constraint, keeps_connection, rows_at_once, store_error,
+    ROWS_MAX, Tuning, Use, connect, connect_options, is_constraint, keeps_connection, rows_at_once, store_error,
 };
 use crate::step::{StepRows, Stepper};
 use crate::sweep::{SweepRows, sweep_rows};
@@ -82,6 +82,7 @@ pub struct Desk {
     deliveries: mpsc::Sender<Delivery>,
     writes: mpsc::Sender<Order>,
     bytes: Arc<AtomicUsize>,
+    closing: watch::Sender<bool>,
 }
 
 impl Desk {
@@ -112,6 +113,11 @@ impl Desk {
         answered.await.unwrap_or_else(|_| Err(stopped()))
     }
 
+    /// Takes nothing more; what waits is written, and then the writer ends.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
     /// Returns how many deliveries wait to be written. Whoever can, yields while there are some.
     pub fn deliveries_waiting(&self) -> usize {
         self.deliveries.max_capacity() - self.deliveries.capacity()
@@ -136,6 +142,7 @@ pub struct Writer {
     bytes: Arc<AtomicUsize>,
     /// Deliveries that were taken off the queue and did not fit into the last group.
     left: VecDeque<Delivery>,
+    closing: watch::Receiver<bool>,
 }
 
 impl Writer {
@@ -149,6 +156,7 @@ impl Writer {
         let (deliveries_in, deliveries) = mpsc::channel(DELIVERIES_WAITING_MAX);
         let (writes_in, writes) = mpsc::channel(WRITES_WAITING_MAX);
         let bytes = Arc::new(AtomicUsize::new(0));
+        let (closing, closed) = watch::channel(false);
         let intake = Intake::open(&mut connection).await?;
         let writer = Self {
             file,
@@ -162,8 +170,9 @@ impl Writer {
             writes,
             bytes: bytes.clone(),
             left: VecDeque::new(),
+            closing: closed,
         };
-        Ok((writer, Desk { deliveries: deliveries_in, writes: writes_in, bytes }))
+        Ok((writer, Desk { deliveries: deliveries_in, writes: writes_in, bytes, closing }))
     }
 
     /// Writes until nobody can ask any more.
@@ -193,6 +202,11 @@ impl Writer {
                 biased;
                 Some(delivery) = self.deliveries.recv() => self.left.push_back(delivery),
                 Some(order) = self.writes.recv() => orders.push(order),
+                Ok(()) = self.closing.changed(), if !self.writes.is_closed() => {
+                    // Whatever is in the queues is still received, and nothing is added.
+                    self.deliveries.close();
+                    self.writes.close();
+                }
                 else => return None,
             }
         }

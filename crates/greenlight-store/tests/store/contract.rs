@@ -21,6 +21,7 @@ async fn contract(store: &dyn Store) {
     another_body_is_quarantined(store).await;
     deliveries_wait_in_order_until_they_are_settled(store).await;
     state_is_loaded_as_it_was_committed(store).await;
+    every_standing_of_the_configuration_comes_back(store).await;
     a_step_on_another_version_writes_nothing(store).await;
     a_step_settles_its_deliveries(store).await;
     repositories_do_not_mix(store).await;
@@ -96,6 +97,15 @@ fn assert_same(found: &[Entity], expected: &[Entity]) {
         sorted
     };
     assert_eq!(sorted(found), sorted(expected));
+}
+
+async fn every_standing_of_the_configuration_comes_back(store: &dyn Store) {
+    let repo = made::repository().id;
+    for meta in made::metas().into_iter().chain([Entity::Meta(made::meta())]) {
+        let version = store.load(repo).await.unwrap().unwrap().version;
+        store.commit(&commit(version, vec![meta.clone()])).await.unwrap();
+        assert!(store.load(repo).await.unwrap().unwrap().entities.contains(&meta));
+    }
 }
 
 async fn a_step_on_another_version_writes_nothing(store: &dyn Store) {
