@@ -147,8 +147,7 @@ impl Coverage {
             return Some(format!("these never came: {never:?}; live more seeds, or find out why"));
         }
         let merges = self.count(Moment::Merge);
-        (merges * 5 < self.lives)
-            .then(|| format!("{merges} merges in {} lives are fewer than one in five", self.lives))
+        (merges * 5 < self.lives).then(|| format!("{merges} merges in {} lives are fewer than one in five", self.lives))
     }
 }
 

@@ -67,7 +67,7 @@ impl Checks {
 
 /// Looks at what a commit changed: each key with what was there before.
 pub fn after_commit(world: &mut World, changed: &[(EntityKey, Option<Entity>)]) -> Checked {
-    let World { store, checks, unlocking, coverage, .. } = world;
+    let World { store, checks, unlocking, coverage, github, .. } = world;
     let inner = store.inner();
     for (key, before) in changed {
         let now = inner.get(key);
@@ -77,7 +77,7 @@ pub fn after_commit(world: &mut World, changed: &[(EntityKey, Option<Entity>)]) 
                 storage::i23_wanted_report_is_in_the_outbox(&inner, report)?;
             }
             (EntityKey::Run(..), Some(Entity::Run(run))) => {
-                jobs::i9_terminal_states_stay(&mut checks.jobs, run, coverage)?;
+                jobs::i9_terminal_states_stay(&mut checks.jobs, run, &github.objects, coverage)?;
                 storage::i2_one_run_for_each_key(&mut checks.storage, run, before.is_none())?;
             }
             (EntityKey::Environment(..), Some(Entity::Environment(environment))) => {
@@ -101,7 +101,9 @@ pub fn after_commit(world: &mut World, changed: &[(EntityKey, Option<Entity>)]) 
                     coverage.saw(crate::coverage::Moment::Retest);
                 }
             }
-            (EntityKey::Pull(..), Some(Entity::Pull(pull))) => merges::r1_difference_halts(&inner, pull, before.as_ref())?,
+            (EntityKey::Pull(..), Some(Entity::Pull(pull))) => {
+                merges::r1_difference_halts(&inner, pull, before.as_ref())?
+            }
             (EntityKey::Wish(..), Some(Entity::Wish(wish))) => storage::i23_deployment_is_in_the_outbox(&inner, wish)?,
             _ => {}
         }

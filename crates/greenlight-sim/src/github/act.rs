@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use greenlight_core::effect::{MergeMethod, Refusal};
-use greenlight_core::event::{
-    Comment, DeploymentMaker, DeploymentSnapshot, PullStanding, Review, Verdict, Verdicts,
-};
+use greenlight_core::event::{Comment, DeploymentMaker, DeploymentSnapshot, PullStanding, Review, Verdict, Verdicts};
 use greenlight_core::fact::{Fact, PullFact, PushFact, Source};
 use greenlight_core::id::{CommentId, Context, EffectKey, PullNumber, RefName, ReviewId, Sha};
 
@@ -93,8 +91,14 @@ impl GitHub {
         let git_ref = branch.name.clone();
         let sha = |index: Option<Index>| index.map_or(Sha::ZERO, name);
         let event = self.event("push", "", by);
-        let push =
-            PushFact { git_ref, before: sha(before), after: sha(tip), pushed_at: second, event, source: Source::Webhook };
+        let push = PushFact {
+            git_ref,
+            before: sha(before),
+            after: sha(tip),
+            pushed_at: second,
+            event,
+            source: Source::Webhook,
+        };
         self.send("push", vec![Fact::Push(push)]);
         let Some(tip) = tip else { return };
         for pull in 0..self.pulls.len() {
@@ -154,8 +158,7 @@ impl GitHub {
     /// Reviews a pull request.
     pub fn review(&mut self, at: usize, by: usize, verdict: Verdict, commit: Index) {
         self.before_change(at);
-        let review =
-            Review { id: ReviewId(self.next_id()), user: self.user(by), verdict, commit: Some(name(commit)) };
+        let review = Review { id: ReviewId(self.next_id()), user: self.user(by), verdict, commit: Some(name(commit)) };
         self.pulls[at].reviews.push(review.clone());
         let pull = self.pulls[at].number;
         self.send("pull_request_review", vec![Fact::Review { pull, review }]);

@@ -24,6 +24,19 @@ pub enum Did {
 }
 
 impl GitHub {
+    /// Would reading the world before another try find that it is done?
+    pub fn is_done(&self, dispatch: &Dispatch) -> bool {
+        match &dispatch.effect {
+            Effect::CreateDeployment { .. } => {
+                self.deployments.iter().any(|known| known.snapshot.key.as_ref() == Some(&dispatch.key))
+            }
+            Effect::Merge { pull, head_sha, .. } => self.pull(*pull).is_some_and(|pull| {
+                matches!(pull.standing, PullStanding::Merged { .. }) && name(pull.head) == *head_sha
+            }),
+            _ => false,
+        }
+    }
+
     /// Carries an effect out; reads are as of `at`.
     pub fn perform(&mut self, dispatch: &Dispatch, at: i64) -> (Outcome, Did) {
         match &dispatch.effect {
@@ -165,16 +178,8 @@ impl GitHub {
         }
     }
 
-    fn create_deployment(
-        &mut self,
-        sha: Sha,
-        environment: &str,
-        key: &EffectKey,
-        confirm: bool,
-    ) -> (Outcome, Did) {
-        if confirm
-            && let Some(known) = self.deployments.iter().find(|known| known.snapshot.key.as_ref() == Some(key))
-        {
+    fn create_deployment(&mut self, sha: Sha, environment: &str, key: &EffectKey, confirm: bool) -> (Outcome, Did) {
+        if confirm && let Some(known) = self.deployments.iter().find(|known| known.snapshot.key.as_ref() == Some(key)) {
             return (Outcome::Done(Answer::Deployment(Box::new(known.snapshot.clone()))), Did::Nothing);
         }
         let snapshot = self.deploy(sha, environment, Some(key.clone()), US);

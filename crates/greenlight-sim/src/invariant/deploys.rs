@@ -68,7 +68,9 @@ pub fn i22_never_twice(world: &mut World, order: &JobOrder) -> Checked {
     let id = world.run(order.attempt.run).and_then(|run| run.deployment);
     let Some(id) = id else { return Ok(()) };
     let place = (id.0, order.attempt.job.to_string());
-    must(world.checks.deploys.0.insert(place), "I22", || format!("{} carries deployment {id} out again", order.attempt))?;
+    must(world.checks.deploys.0.insert(place), "I22", || {
+        format!("{} carries deployment {id} out again", order.attempt)
+    })?;
     let named = world.github.deployments.iter().find(|known| known.snapshot.id == id).map(|known| known.snapshot.sha);
     must(named == Some(order.checkout.sha), "I21", || {
         format!("{} deploys {}, but deployment {id} names {named:?}", order.attempt, order.checkout.sha.short())

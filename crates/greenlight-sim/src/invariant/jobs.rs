@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use greenlight_core::effect::{JobOrder, JobReport, Reply};
+use greenlight_core::effect::{JobOrder, Reply};
 use greenlight_core::id::{AttemptId, JobKey, RunNumber, RunnerId, Sha, Token};
 use greenlight_core::run::{Conclusion, Job, JobState, Run, Subject};
 
 use super::{Checked, must};
 use crate::coverage::{Coverage, Moment};
+use crate::objects::Objects;
 use crate::world::World;
 
 /// How the jobs of one run attempt ended, as its runners told.
@@ -18,10 +19,14 @@ struct Ends {
     open: u32,
 }
 
+/// A job attempt: run, its attempt, job, try.
+type Place = (RunNumber, u32, JobKey, u32);
+
 /// What runners were given and what they told.
 #[derive(Debug, Default)]
 pub struct Jobs {
-    ended: BTreeMap<(RunNumber, u32, JobKey, u32), Conclusion>,
+    ended: BTreeMap<Place, Conclusion>,
+    said: BTreeMap<Place, Conclusion>,
     last_token: u64,
     tokens: BTreeMap<(RunNumber, JobKey), Token>,
     tested: BTreeMap<Sha, BTreeMap<RunNumber, (u32, Ends)>>,
@@ -53,15 +58,21 @@ impl Jobs {
         entry.1.open += u32::from(attempt.tried == 1);
     }
 
-    fn end(&mut self, attempt: &AttemptId, conclusion: Conclusion) -> Option<Sha> {
-        let sha = *self.runs.get(&attempt.run)?;
-        let (known, ends) = self.tested.get_mut(&sha)?.get_mut(&attempt.run)?;
-        if *known != attempt.run_attempt {
+    /// A runner is about to tell how its job ended.
+    pub fn says(&mut self, attempt: &AttemptId, conclusion: Conclusion) {
+        self.said.insert((attempt.run, attempt.run_attempt, attempt.job.clone(), attempt.tried), conclusion);
+    }
+
+    /// A job attempt is over. Returns its commit, where it was tested at all.
+    fn end(&mut self, run: &Run, conclusion: Conclusion) -> Option<Sha> {
+        let sha = *self.runs.get(&run.number)?;
+        let (known, ends) = self.tested.get_mut(&sha)?.get_mut(&run.number)?;
+        if *known != run.attempt || conclusion == Conclusion::Skipped {
             return None;
         }
         ends.open = ends.open.saturating_sub(1);
         match conclusion {
-            Conclusion::Success | Conclusion::Skipped => ends.good += 1,
+            Conclusion::Success => ends.good += 1,
             _ => ends.bad += 1,
         }
         Some(sha)
@@ -151,29 +162,21 @@ pub fn heard(
     token: Token,
     until: i64,
     clock: i64,
-    report: &JobReport,
 ) -> Checked {
     must(until > clock, "I10", || format!("{runner} was heard on {attempt} after its lease had run out"))?;
     let newest = world.checks.jobs.tokens.get(&(attempt.run, attempt.job.clone())).copied();
     must(newest == Some(token), "I10", || {
         format!("{runner} was heard on {attempt} under {token}, but {newest:?} is newer")
     })?;
-    if let JobReport::Ended(end) = report
-        && let Some(sha) = world.checks.jobs.end(attempt, end.conclusion)
-        && world.checks.jobs.is_green(sha)
-        && let Some(index) = world.github.objects.find(sha)
-    {
-        let tree = world.github.objects.tree(index);
-        world.checks.jobs.green_trees.insert(tree);
-    }
     Ok(())
 }
 
 /// A report was refused: its sender must have lost the lease.
 pub fn refused(world: &mut World, attempt: &AttemptId, token: Token, until: i64, clock: i64) -> Checked {
-    let over = world.run(attempt.run).and_then(|run| run.job(&attempt.job)).is_none_or(|job| {
-        job.lease().is_none_or(|lease| lease.token != token)
-    });
+    let over = world
+        .run(attempt.run)
+        .and_then(|run| run.job(&attempt.job))
+        .is_none_or(|job| job.lease().is_none_or(|lease| lease.token != token));
     must(over || until <= clock, "I10", || format!("{attempt} under {token} was refused although its lease holds"))
 }
 
@@ -182,21 +185,30 @@ pub fn i9_a_repeat_is_refused(reply: Option<&Reply>) -> Checked {
     must(matches!(reply, None | Some(Reply::NotYours)), "I9", || format!("an end said twice was answered {reply:?}"))
 }
 
-/// I9: Every attempt has exactly one terminal state, and it never changes.
-pub fn i9_terminal_states_stay(jobs: &mut Jobs, run: &Run, coverage: &mut Coverage) -> Checked {
-    for job in run.jobs.iter() {
+/// I9: Every attempt has exactly one terminal state, and it never changes; a success is one that its runner told.
+pub fn i9_terminal_states_stay(jobs: &mut Jobs, run: &Run, objects: &Objects, coverage: &mut Coverage) -> Checked {
+    for job in &run.jobs {
         let JobState::Completed { conclusion, .. } = &job.state else { continue };
         let place = (run.number, run.attempt, job.key.clone(), job.tried);
-        match jobs.ended.get(&place) {
-            None => {
-                if *conclusion == Conclusion::Lost {
-                    coverage.saw(Moment::JobLost);
-                }
-                jobs.ended.insert(place, *conclusion);
-            }
-            Some(known) => must(known == conclusion, "I9", || {
+        if let Some(known) = jobs.ended.get(&place) {
+            must(known == conclusion, "I9", || {
                 format!("run {} job {} ended as {known:?} and then as {conclusion:?}", run.number, job.key)
-            })?,
+            })?;
+            continue;
+        }
+        if *conclusion == Conclusion::Lost {
+            coverage.saw(Moment::JobLost);
+        }
+        let said = jobs.said.get(&place).copied();
+        must(*conclusion != Conclusion::Success || said == Some(Conclusion::Success), "I9", || {
+            format!("run {} job {} is a success, but its runner said {said:?}", run.number, job.key)
+        })?;
+        jobs.ended.insert(place, *conclusion);
+        if let Some(sha) = jobs.end(run, *conclusion)
+            && jobs.is_green(sha)
+            && let Some(index) = objects.find(sha)
+        {
+            jobs.green_trees.insert(objects.tree(index));
         }
     }
     Ok(())

@@ -51,7 +51,11 @@ fn i13_what_lands_was_tested(world: &World, number: PullNumber, head_sha: Sha) -
         });
     };
     must(world.checks.jobs.is_green(name(merge)), "I13", || {
-        format!("#{number} was merged; the tests of {} on {} were not all green", head_sha.short(), read.base_tip.short())
+        format!(
+            "#{number} was merged; the tests of {} on {} were not all green",
+            head_sha.short(),
+            read.base_tip.short()
+        )
     })?;
     let aggregate = world.github.aggregate(head_sha).map(|shown| shown.state);
     must(aggregate == Some(ReportState::Success), "I13", || {
@@ -77,12 +81,12 @@ fn i15_approval_was_valid(world: &World, number: PullNumber, head_sha: Sha) -> C
     });
     match world.github.sources.when {
         None => return must(false, "I15", || format!("#{number} was merged, but nothing is merged here")),
-        Some(MergeWhen::Approved) => must(approved, "I15", || {
-            format!("#{number} landed without a valid approval of {}", head_sha.short())
-        })?,
-        Some(MergeWhen::Command) => must(asked, "I15", || {
-            format!("#{number} landed and nobody who may said /merge of {}", head_sha.short())
-        })?,
+        Some(MergeWhen::Approved) => {
+            must(approved, "I15", || format!("#{number} landed without a valid approval of {}", head_sha.short()))?
+        }
+        Some(MergeWhen::Command) => {
+            must(asked, "I15", || format!("#{number} landed and nobody who may said /merge of {}", head_sha.short()))?
+        }
         Some(MergeWhen::Green) => {}
     }
     must(trusted || approved, "I15", || format!("#{number} is not trusted and landed without an approval"))

@@ -18,6 +18,8 @@ struct Lane {
     /// The latest attempt whose end GitHub accepted.
     ended: Option<u64>,
     attempts: u32,
+    /// What was last written and known to be.
+    known: Option<(ReportState, std::sync::Arc<str>)>,
     writes: u32,
 }
 
@@ -33,9 +35,15 @@ pub fn decided(reports: &mut Reports, report: &Report) -> Checked {
     match lane.decided.last() {
         Some((last, known, rank)) if *last == state && known == text && *rank == report.rank => return Ok(()),
         Some((last, _, rank)) => {
-            must(report.rank >= *rank, "I6", || format!("{} went back from attempt {rank} to {}", report.context, report.rank))?;
+            must(report.rank >= *rank, "I6", || {
+                format!("{} went back from attempt {rank} to {}", report.context, report.rank)
+            })?;
             must(report.rank > *rank || !last.is_final() || state.is_final(), "I6", || {
-                format!("{} on {} was decided {last:?}, then {state:?} in the same attempt", report.context, report.sha.short())
+                format!(
+                    "{} on {} was decided {last:?}, then {state:?} in the same attempt",
+                    report.context,
+                    report.sha.short()
+                )
             })?;
             if report.rank > *rank {
                 lane.attempts += 1;
@@ -55,7 +63,11 @@ pub fn i6_no_pending_after_the_end(reports: &mut Reports, sha: Sha, context: &Co
     let (Some(ended), false) = (lane.ended, shown.state.is_final()) else { return Ok(()) };
     let rank = lane.find(shown, 0).map(|at| lane.decided[at].2);
     must(rank.is_some_and(|rank| rank > ended), "I6", || {
-        format!("{context} on {} is sent as {:?} after its end (attempt {ended}, now {rank:?})", sha.short(), shown.state)
+        format!(
+            "{context} on {} is sent as {:?} after its end (attempt {ended}, now {rank:?})",
+            sha.short(),
+            shown.state
+        )
     })
 }
 
@@ -64,7 +76,17 @@ pub fn accepted(reports: &mut Reports, sha: Sha, context: &Context, shown: &Show
     let Some(lane) = reports.0.get_mut(&(sha, context.clone())) else {
         return must(false, "I5", || format!("{context} on {} was written and never decided", sha.short()));
     };
-    i5_accepted_is_what_was_decided(lane, sha, context, shown)?;
+    i5_accepted_is_what_was_decided(lane, sha, context, shown)
+}
+
+/// It is known that GitHub accepted a state. Writes whose answer was lost are not decided anew, only repeated.
+pub fn heard(reports: &mut Reports, sha: Sha, context: &Context, shown: &ShownReport) -> Checked {
+    let Some(lane) = reports.0.get_mut(&(sha, context.clone())) else { return Ok(()) };
+    let news = Some((shown.state, shown.description.clone()));
+    if lane.known != news {
+        lane.known = news;
+        lane.writes += 1;
+    }
     i8_writes_are_few(lane, sha, context)
 }
 
@@ -86,7 +108,6 @@ fn i5_accepted_is_what_was_decided(lane: &mut Lane, sha: Sha, context: &Context,
         })?;
         lane.reached = found.map_or(lane.reached, |at| at + 1);
         lane.accepted = Some((shown.state, shown.description.clone()));
-        lane.writes += 1;
     }
     if shown.state.is_final() {
         let rank = lane.find(shown, 0).map(|at| lane.decided[at].2);
@@ -98,7 +119,8 @@ fn i5_accepted_is_what_was_decided(lane: &mut Lane, sha: Sha, context: &Context,
 /// I8: The number of decided writes to one (SHA, context) never exceeds 3 × attempts, nor 900.
 fn i8_writes_are_few(lane: &Lane, sha: Sha, context: &Context) -> Checked {
     must(lane.writes <= 3 * lane.attempts && lane.writes <= 900, "I8", || {
-        let decided: Vec<_> = lane.decided.iter().map(|(state, text, rank)| format!("{state:?} ({text}) {rank}")).collect();
+        let decided: Vec<_> =
+            lane.decided.iter().map(|(state, text, rank)| format!("{state:?} ({text}) {rank}")).collect();
         format!(
             "{context} on {} was written {} times in {} attempts: {decided:?}",
             sha.short(),

@@ -37,7 +37,10 @@ fn nothing_waits(world: &World, state: &Repository) -> Checked {
         None => Ok(()),
         Some(item) => Err(violation(
             "quiet",
-            format!("the outbox still holds {} ({:?}, tried {}, awaits {:?}, trouble {:?})", item.key, item.state, item.tried, item.after_success, item.trouble),
+            format!(
+                "the outbox still holds {} ({:?}, tried {}, awaits {:?}, trouble {:?})",
+                item.key, item.state, item.tried, item.after_success, item.trouble
+            ),
         )),
     }
 }
@@ -47,11 +50,19 @@ fn runs_are_over(world: &World, state: &Repository) -> Checked {
     for run in state.runs.values().filter(|run| !run.is_over()) {
         let suite = state.suites.get(&run.suite);
         let waits = suite.is_some_and(|suite| {
-            !suite.may_run() && suite.pull().is_some_and(|number| {
-                world.github.pull(number).is_some_and(|pull| !world.github.is_trusted(pull))
-            })
+            !suite.may_run()
+                && suite
+                    .pull()
+                    .is_some_and(|number| world.github.pull(number).is_some_and(|pull| !world.github.is_trusted(pull)))
         });
-        must(waits, "quiet", || format!("run {} of {:?} is not over: {:?}", run.number, run.suite, run.jobs.iter().map(|job| &job.state).collect::<Vec<_>>()))?;
+        must(waits, "quiet", || {
+            format!(
+                "run {} of {:?} is not over: {:?}",
+                run.number,
+                run.suite,
+                run.jobs.iter().map(|job| &job.state).collect::<Vec<_>>()
+            )
+        })?;
     }
     Ok(())
 }
@@ -144,7 +155,9 @@ fn merges_are_known(world: &World, state: &Repository) -> Checked {
         let PullStanding::Merged { commit: Some(sha) } = pull.standing else { continue };
         let Some(known) = state.pulls.get(&pull.number) else { continue };
         let same = known.snapshot.standing == pull.standing;
-        must(same, "I3", || format!("#{} was merged as {}, but is known as {:?}", pull.number, sha.short(), known.snapshot.standing))?;
+        must(same, "I3", || {
+            format!("#{} was merged as {}, but is known as {:?}", pull.number, sha.short(), known.snapshot.standing)
+        })?;
     }
     Ok(())
 }
@@ -159,9 +172,10 @@ fn deployments_are_over(world: &World, state: &Repository) -> Checked {
         if matches!(known.state, Carrying::Watched { .. }) || state.config().is_none() {
             continue;
         }
-        let kept = state.environments.get(&deployed.snapshot.environment).is_some_and(|environment| {
-            environment.lock.as_ref().is_some_and(|lock| lock.kept.is_some())
-        });
+        let kept = state
+            .environments
+            .get(&deployed.snapshot.environment)
+            .is_some_and(|environment| environment.lock.as_ref().is_some_and(|lock| lock.kept.is_some()));
         let gave_up = known.given_up.is_some();
         must(is_over(deployed) || kept || gave_up, "I7", || {
             format!("deployment {id} is {:?} on GitHub and {:?} here", state_of(deployed), known.state)

@@ -52,9 +52,8 @@ fn wants(inner: &Inner, key: String) -> bool {
 
 /// I23: Each outbox row is written in the same transaction as the state change that caused it: a report's end.
 pub fn i23_wanted_report_is_in_the_outbox(inner: &Inner, report: &Report) -> Checked {
-    let due = report.wanted.state.is_final()
-        && report.accepted.as_ref() != Some(&report.wanted)
-        && report.given_up.is_none();
+    let due =
+        report.wanted.state.is_final() && report.accepted.as_ref() != Some(&report.wanted) && report.given_up.is_none();
     must(!due || wants(inner, format!("show:{}:{}", report.sha, report.context)), "I23", || {
         format!("the end of {} on {} is decided and not in the outbox", report.context, report.sha.short())
     })

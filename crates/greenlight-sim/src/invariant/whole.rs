@@ -63,12 +63,24 @@ fn decide_over_everything(world: &mut World) -> Checked {
     engine::decide(&mut state, now);
     let (changes, _) = state.take_changes();
     let inner = world.store.inner();
-    for (key, entity) in &changes {
+    // A new item changes the last place in the row of the repository: the item says more.
+    let (meta, others): (Vec<_>, Vec<_>) = changes.iter().partition(|(key, _)| *key == EntityKey::Meta);
+    for (key, entity) in others.into_iter().chain(meta) {
         must(is_same(&inner, key, entity.as_ref()), "decide", || {
-            format!("deciding over everything changes {key:?}: {entity:#?}\nbefore: {:#?}", inner.get(key))
+            let (before, after) = (format!("{:#?}", inner.get(key)), format!("{:#?}", entity.as_ref()));
+            format!("deciding over everything changes {key:?}:{}", difference(&before, &after))
         })?;
     }
     Ok(())
+}
+
+/// Returns the lines that only one of the two has, at most a few.
+fn difference(before: &str, after: &str) -> String {
+    let only = |these: &str, those: &str, sign: char| {
+        let lines = these.lines().filter(|line| !those.lines().any(|other| other == *line));
+        lines.take(8).map(|line| format!("\n  {sign} {}", line.trim())).collect::<String>()
+    };
+    only(before, after, '-') + &only(after, before, '+')
 }
 
 fn is_same(inner: &Inner, key: &EntityKey, entity: Option<&Entity>) -> bool {

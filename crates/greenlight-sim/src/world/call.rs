@@ -133,7 +133,12 @@ impl World {
         self.saw_fault(flight.fault);
         let later = |text: &str, not_before| Outcome::Later { not_before, reason: text.into() };
         let unknown = |text: &str| Outcome::Unknown { reason: text.into() };
+        let refuses = matches!(flight.fault, Fault::Never | Fault::NotYet | Fault::AutoMerged | Fault::NotNow);
         let answer = match flight.fault {
+            // A try that confirms reads first, and does not call where it is done.
+            _ if refuses && flight.dispatch.confirm && self.github.is_done(&flight.dispatch) => {
+                self.do_it(flight, 0)?
+            }
             Fault::Error => unknown("GitHub answered 500"),
             Fault::TimeoutBefore => unknown("GitHub did not answer in time"),
             Fault::SlowDown => {
@@ -199,7 +204,16 @@ impl World {
             _ => {}
         }
         self.trace.line(|| format!("answer to {}: {}", flight.dispatch.key, brief(&outcome)));
-        self.step(Some(Fact::Outcome { effect: flight.dispatch.key, outcome })).map(|_| ())
+        let fact = Fact::Outcome { effect: flight.dispatch.key, outcome };
+        let done = matches!(&fact, Fact::Outcome { outcome: Outcome::Done(_), .. });
+        let commits = self.store.inner().commits();
+        self.step(Some(fact))?;
+        match &flight.dispatch.effect {
+            Effect::Show { sha, context, report, .. } if done && self.store.inner().commits() > commits => {
+                reports::heard(&mut self.checks.reports, *sha, context, report)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The server is gone or its state is: what is under way takes effect or not, and nobody hears of it.

@@ -358,5 +358,4 @@ impl World {
             None => Ok(()),
         }
     }
-
 }

@@ -144,11 +144,12 @@ impl World {
         }
         let deployment = order.env.iter().find(|(name, _)| &**name == "DEPLOYMENT_ID");
         let environment = order.env.iter().find(|(name, _)| &**name == "DEPLOY_ENV");
-        let deployment = deployment.zip(environment).and_then(|((_, id), (_, environment))| {
-            Some((id.parse().ok()?, environment.clone()))
-        });
+        let deployment = deployment
+            .zip(environment)
+            .and_then(|((_, id), (_, environment))| Some((id.parse().ok()?, environment.clone())));
         let end = self.end_of(order, deployment.is_some());
-        let length = if self.rng.chance(50) { self.rng.between(60_000, 300_000) } else { self.rng.between(1000, 40_000) };
+        let length =
+            if self.rng.chance(50) { self.rng.between(60_000, 300_000) } else { self.rng.between(1000, 40_000) };
         let group = self.run(order.attempt.run).and_then(|run| Some(run.concurrency.as_ref()?.group.clone()));
         self.runners[at].work = Some(Work {
             attempt: order.attempt.clone(),
@@ -169,9 +170,11 @@ impl World {
     }
 
     fn end_of(&mut self, order: &JobOrder, deploys: bool) -> JobEnd {
-        let broken = self.github.objects.find(order.checkout.sha).is_some_and(|index| {
-            is_broken(&self.github.objects.get(index).files)
-        });
+        let broken = self
+            .github
+            .objects
+            .find(order.checkout.sha)
+            .is_some_and(|index| is_broken(&self.github.objects.get(index).files));
         let fails = if deploys { self.rng.chance(150) } else { broken || self.rng.chance(20) };
         let outputs = vec![("version".into(), "1".into())];
         let (conclusion, reason) = match fails {
@@ -199,12 +202,15 @@ impl World {
         let (attempt, token, until) = (work.attempt.clone(), work.token, work.until);
         let clock = self.server_millis();
         let runner = self.runners[at].id.clone();
+        if let JobReport::Ended(end) = &report {
+            self.checks.jobs.says(&attempt, end.conclusion);
+        }
         let reply = self.step(Some(fact.clone()))?;
         self.trace.line(|| format!("{runner} tells {} of {attempt} under {token}: {reply:?}", word(&report)));
         match reply {
             None => self.tells_again(at, 2000),
             Some(Reply::Heard { cancelled }) => {
-                jobs::heard(self, &runner, &attempt, token, until, clock, &report)?;
+                jobs::heard(self, &runner, &attempt, token, until, clock)?;
                 if let JobReport::Ended(_) = report {
                     return self.ends(at, &fact);
                 }
