@@ -4,12 +4,15 @@
 //! meanwhile: a ratio measured against somebody's compiler is worth nothing.
 
 mod client;
+mod http;
 mod idle;
 mod intake;
+mod loops;
 mod machine;
-mod service;
+pub mod service;
 
-use std::path::Path;
+use std::error::Error;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Exit code where the machine was too busy to judge.
@@ -17,10 +20,14 @@ pub const EXIT_BUSY: u8 = 3;
 
 const HELP: &str = "Measures, as ratios in one run.
 
-Usage: cargo xtask bench WHAT [--rounds N] [--seconds N]
+Usage: cargo xtask bench WHAT [--rounds N] [--seconds N] [--hour | --minutes N] [--program PATH]
 
   intake    signed deliveries against the bare floor (bench/floors), 1, 16 and 64 clients, and beside jobs that fill all cores
+  loop      from the webhook to the status and to the step, against `greenlight emulate`; with --hour the limits of github.com
+            instead, 30 pull requests of 20 jobs in an hour of the clock (--minutes: so many of it, at the same pace)
   idle      memory of a server that has nothing to do, and its start
+
+  --program   a greenlight that was built before, instead of the release build of this tree
 
 Exit codes: 0 goals met · 1 a goal was missed · 2 wrong usage · 3 the machine was too busy to judge";
 
@@ -30,6 +37,20 @@ pub struct Options {
     pub rounds: usize,
     /// How long each side runs each time.
     pub seconds: u64,
+    /// How much of github.com's hour is measured, instead of the rest.
+    pub minutes: Option<u64>,
+    /// A program that was built before.
+    pub program: Option<PathBuf>,
+}
+
+impl Options {
+    /// Returns the program that is measured; where none was named it is built.
+    pub fn program(&self, root: &Path) -> Result<PathBuf, Box<dyn Error>> {
+        match &self.program {
+            Some(program) => Ok(program.canonicalize()?),
+            None => service::build(root, "Cargo.toml", "greenlight", "greenlight"),
+        }
+    }
 }
 
 /// Runs the measurement that is named.
@@ -41,6 +62,7 @@ pub fn run(root: &Path, arguments: &[String]) -> ExitCode {
     let result = match what {
         "idle" => idle::run(root, &options),
         "intake" => intake::run(root, &options),
+        "loop" => loops::run(root, &options),
         _ => {
             println!("{HELP}");
             return ExitCode::from(2);
@@ -58,12 +80,18 @@ pub fn run(root: &Path, arguments: &[String]) -> ExitCode {
 fn parse(arguments: &[String]) -> Option<(&str, Options)> {
     let mut words = arguments.iter();
     let what = words.next()?;
-    let mut options = Options { rounds: 5, seconds: 4 };
+    let mut options = Options { rounds: 5, seconds: 4, minutes: None, program: None };
     while let Some(word) = words.next() {
-        let number = words.next().and_then(|text| text.parse().ok());
-        match (word.as_str(), number) {
-            ("--rounds", Some(number)) => options.rounds = usize::try_from(number).ok()?,
-            ("--seconds", Some(number)) => options.seconds = number,
+        if word == "--program" {
+            options.program = Some(PathBuf::from(words.next()?));
+            continue;
+        }
+        let mut number = || words.next()?.parse::<u64>().ok();
+        match word.as_str() {
+            "--rounds" => options.rounds = usize::try_from(number()?).ok()?,
+            "--seconds" => options.seconds = number()?,
+            "--minutes" => options.minutes = Some(number()?),
+            "--hour" => options.minutes = Some(60),
             _ => return None,
         }
     }

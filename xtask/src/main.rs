@@ -5,6 +5,7 @@
 
 mod bench;
 mod check;
+mod crash;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command { name: "check", summary: "format, clippy, who may know whom, purity, tidiness, links", run: check::run },
     Command { name: "bench", summary: "what it costs, as ratios against the bare floor", run: bench::run },
+    Command { name: "crash", summary: "the server killed at many points of the demo's story", run: crash::run },
 ];
 
 /// Exit code for a command line that cannot be understood.

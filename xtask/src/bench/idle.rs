@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::intake::start_server;
-use super::service::build;
 use super::{Options, median};
 
 /// Resident memory of a server that has nothing to do.
@@ -17,7 +16,7 @@ const SETTLE: Duration = Duration::from_secs(3);
 
 /// Measures and judges.
 pub fn run(root: &Path, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let program = build(root, "Cargo.toml", "greenlight", "greenlight")?;
+    let program = options.program(root)?;
     let (mut memory, mut start) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds {
         let service = start_server(&program, "http://127.0.0.1:9")?;

@@ -30,10 +30,8 @@ struct Sides {
 
 /// Measures and judges.
 pub fn run(root: &Path, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let sides = Sides {
-        floor: build(root, "bench/floors/Cargo.toml", "floors", "intake")?,
-        product: build(root, "Cargo.toml", "greenlight", "greenlight")?,
-    };
+    let sides =
+        Sides { floor: build(root, "bench/floors/Cargo.toml", "floors", "intake")?, product: options.program(root)? };
     let body = payload(root)?;
     println!("a delivery of {} bytes, {} rounds of {} s for each side", body.len(), options.rounds, options.seconds);
     let signature = sign(&body);
