@@ -100,10 +100,10 @@ pub(crate) fn head_read(state: &mut Repository, number: PullNumber) {
 pub(crate) fn settle_commands(state: &mut Repository, number: PullNumber, now: Timestamp) {
     loop {
         let Some(pull) = state.pulls.get(&number) else { return };
-        let ready = pull.commands.iter().position(|command| {
-            let known = state.people.get(&command.comment.author.id).is_some_and(|person| person.permission.is_some());
-            command.head_read && known
-        });
+        let ready = pull
+            .commands
+            .iter()
+            .position(|command| command.head_read && trust::is_fresh(state, command.comment.author.id));
         let Some(at) = ready else {
             let waiting = pull.commands.iter().any(|command| !command.head_read);
             if waiting {
@@ -128,7 +128,7 @@ fn carry_out(state: &mut Repository, number: PullNumber, comment: &Comment, now:
         return reply(state, comment, "The pull request is closed.");
     }
     let answer = match &command {
-        Command::Retest => retest(state, &pull, by.id, now),
+        Command::Retest => retest(state, &pull, comment, now),
         Command::Cancel => cancel(state, &pull, &by.login, now),
         Command::Merge => merge(state, &pull, comment),
         Command::OkToTest(sha) => ok_to_test(state, &pull, sha, by.id),
@@ -140,14 +140,17 @@ fn carry_out(state: &mut Repository, number: PullNumber, comment: &Comment, now:
     }
 }
 
-fn retest(state: &mut Repository, pull: &Pull, by: crate::id::UserId, now: Timestamp) -> Option<String> {
+fn retest(state: &mut Repository, pull: &Pull, comment: &Comment, now: Timestamp) -> Option<String> {
+    if let Some(pushed) = pushed_since(pull, comment, "/retest") {
+        return Some(pushed);
+    }
     let key = suite_key(pull);
     if !state.suites.contains(&key) {
         return Some("There is nothing to test again yet.".into());
     }
     schedule::begin_attempt(state, &key, now);
     // A re-run by somebody with write permission is an approval of exactly this attempt and head.
-    trust::approve(state, &key, by);
+    trust::approve(state, &key, comment.author.id);
     if let Some(known) = state.pulls.get_mut(&pull.snapshot.number)
         && matches!(known.merge, MergeStanding::Refused { .. })
     {
@@ -170,12 +173,17 @@ fn cancel(state: &mut Repository, pull: &Pull, by: &str, now: Timestamp) -> Opti
     None
 }
 
+/// Was the head pushed to after the comment, or in the same second of GitHub's clock? Then it was about another head (R3).
+fn pushed_since(pull: &Pull, comment: &Comment, word: &str) -> Option<String> {
+    let short = pull.snapshot.head_sha.short();
+    (pull.head_since >= comment.created_at).then(|| {
+        format!("The head was pushed to when that was said: it is {short} now. Look at it, and say {word} again.")
+    })
+}
+
 fn merge(state: &mut Repository, pull: &Pull, comment: &Comment) -> Option<String> {
-    if pull.head_since > comment.created_at {
-        let short = pull.snapshot.head_sha.short();
-        return Some(format!(
-            "The head was pushed to after that was said: it is {short} now. Look at it, and say /merge again."
-        ));
+    if let Some(pushed) = pushed_since(pull, comment, "/merge") {
+        return Some(pushed);
     }
     match &state.meta().config {
         crate::config::ConfigStanding::Read { config: Ok(config), .. } if config.merge.is_none() => {

@@ -12,8 +12,8 @@ use crate::deployment::{Carrying, DeployWish, Deployment, Environment, Lock, Wis
 use crate::effect::{Answer, DEPLOYMENT_UNKNOWN, Effect, Outcome};
 use crate::event::{DeploymentMaker, DeploymentSnapshot, DeploymentState, Event, PullStanding};
 use crate::id::{DeploymentId, EffectKey, EnvironmentName, PullNumber, RefName, Sha, Token};
-use crate::item::Class;
-use crate::outbox::{Wanted, backoff, remove, want, withdraw};
+use crate::item::{Class, ItemState};
+use crate::outbox::{Wanted, remove, want, withdraw};
 use crate::pull::{MergeStanding, Pull};
 use crate::report::{self, aggregate_context, is_tested_green};
 use crate::repository::{Repository, Topic};
@@ -220,26 +220,23 @@ pub(crate) fn created(state: &mut Repository, key: &EffectKey, effect: &Effect, 
     let name = (environment.clone(), *sha);
     match outcome {
         Outcome::Done(Answer::Deployment(snapshot)) => seen(state, snapshot, None, now),
-        Outcome::Done(_) | Outcome::Later { .. } => {
-            remove(state, key);
-            let reason: Arc<str> = match outcome {
-                Outcome::Later { reason, .. } => reason.clone(),
-                _ => "GitHub merged the default branch into it first; it is asked for again".into(),
-            };
-            let earliest = match outcome {
-                Outcome::Later { not_before: Some(at), .. } => *at,
-                _ => now + ASK_AGAIN.min(backoff(key, 3)),
-            };
-            state.note(environment.as_str(), format!("the deployment of {} waits: {reason}", sha.short()));
-            if let Some(wish) = state.wishes.get_mut(&name) {
-                wish.state = WishState::Creating { not_before: earliest };
+        Outcome::Done(_) => {
+            state.note(
+                environment.as_str(),
+                "GitHub merged the default branch into it first; the deployment is asked for again",
+            );
+            if let Some(wish) = waiting_wish(state, &name) {
+                wish.state = WishState::Creating { not_before: now + ASK_AGAIN };
             }
+        }
+        // The outbox asks again by itself, and still knows whether an earlier try may have taken effect.
+        Outcome::Later { reason, .. } => {
+            state.note(environment.as_str(), format!("the deployment of {} waits: {reason}", sha.short()));
         }
         Outcome::Refused(refusal) => {
             let reason: Arc<str> = format!("GitHub refused the deployment: {}", refusal.reason()).into();
-            if let Some(wish) = state.wishes.get_mut(&name) {
-                wish.state = WishState::Refused { reason: reason.clone() };
-            }
+            let Some(wish) = waiting_wish(state, &name) else { return };
+            wish.state = WishState::Refused { reason: reason.clone() };
             state.note(environment.as_str(), reason.clone());
             let repository = state.meta().repository.full_name.clone();
             tell(
@@ -252,6 +249,14 @@ pub(crate) fn created(state: &mut Repository, key: &EffectKey, effect: &Effect, 
         Outcome::Unknown { .. } => {}
     }
     state.touch(Topic::Wish(environment.clone(), *sha));
+}
+
+/// Returns a wish that was not fulfilled yet: what came true stays true, whatever is answered later.
+fn waiting_wish<'a>(state: &'a mut Repository, name: &(EnvironmentName, Sha)) -> Option<&'a mut DeployWish> {
+    match state.wishes.get(name)?.state {
+        WishState::Created(_) => None,
+        _ => state.wishes.get_mut(name),
+    }
 }
 
 // Deployments.
@@ -297,7 +302,10 @@ fn claim_wish(state: &mut Repository, snapshot: &DeploymentSnapshot) {
     {
         let wish = state.wishes.get_mut(&name).expect("it was there a line ago");
         wish.state = WishState::Created(snapshot.id);
-        withdraw(state, &key);
+        // GitHub has it, so whether the last try took effect is known.
+        if state.outbox.get(&key).is_some_and(|item| !matches!(item.state, ItemState::InFlight { .. })) {
+            remove(state, &key);
+        }
         state.touch(Topic::Wish(name.0, name.1));
     }
 }
@@ -751,7 +759,8 @@ pub(crate) fn shown(state: &mut Repository, effect: &Effect, outcome: &Outcome) 
     match outcome {
         Outcome::Done(_) => deployment.accepted = Some(shown.clone()),
         Outcome::Refused(refusal) => deployment.given_up = Some(refusal.reason()),
-        Outcome::Later { .. } | Outcome::Unknown { .. } => return,
+        // What is tried again is what is wanted by then.
+        Outcome::Later { .. } | Outcome::Unknown { .. } => {}
     }
     state.touch(Topic::Deployment(*id));
 }

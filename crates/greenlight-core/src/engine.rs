@@ -107,6 +107,9 @@ fn settle_repository(state: &mut Repository, now: Timestamp) {
 }
 
 fn reconcile(state: &mut Repository, now: Timestamp) {
+    if state.outbox.contains(&EffectKey::from("reconcile")) {
+        return;
+    }
     let open = state.pulls.values().filter(|pull| pull.snapshot.standing == PullStanding::Open);
     let known_open = open.map(|pull| pull.snapshot.number).collect();
     want(state, Wanted::now("reconcile", Class::Read, Effect::Reconcile { known_open, since: now - DEPLOYMENTS_BACK }));
@@ -279,6 +282,10 @@ fn changed(state: &mut Repository, fact: &PullFact, now: Timestamp) {
         merged_elsewhere(state, fact.pull.number);
     }
     state.touch(Topic::Branch(old_base));
+    if base_changed {
+        state.touch(Topic::Branch(fact.pull.base_ref.clone()));
+        state.touch(Topic::Commit(fact.pull.head_sha));
+    }
 }
 
 fn is_start(fact: &PullFact) -> bool {
@@ -535,7 +542,8 @@ fn noted(state: &mut Repository, effect: &Effect, outcome: &Outcome) {
             pull.note.accepted = Some(body.clone());
         }
         Outcome::Refused(refusal) => pull.note.given_up = Some(refusal.reason()),
-        Outcome::Later { .. } | Outcome::Unknown { .. } => return,
+        // What is tried again is what is wanted by then.
+        Outcome::Later { .. } | Outcome::Unknown { .. } => {}
     }
     state.touch(Topic::Pull(*number));
 }
@@ -793,11 +801,27 @@ fn approve(state: &mut Repository, number: crate::id::RunNumber) -> Result<Arc<s
     }
 }
 
+/// What landed unlike it was tested was looked at by a person: it does not halt merging again.
+fn acknowledge(state: &mut Repository, name: &RefName) {
+    let differs = |pull: &&Pull| match pull.merge {
+        MergeStanding::Landed { tested_tree, landed_tree: Some(landed_tree) } => tested_tree != landed_tree,
+        _ => false,
+    };
+    let landed = state.pulls.values().filter(|pull| pull.snapshot.base_ref == *name).filter(differs);
+    let numbers: Vec<_> = landed.map(|pull| pull.snapshot.number).collect();
+    for number in numbers {
+        if let Some(pull) = state.pulls.get_mut(&number) {
+            pull.merge = MergeStanding::None;
+        }
+    }
+}
+
 fn resume(state: &mut Repository, name: &RefName, by: &str) -> Result<Arc<str>, Arc<str>> {
     match state.branches.get(name) {
         Some(branch) if branch.halted.is_some() => {
             let branch = state.branches.get_mut(name).expect("it was there a line ago");
             branch.halted = None;
+            acknowledge(state, name);
             state.note(name.as_str(), format!("merging resumed by {by}"));
             merge::touch_pulls(state, name);
             state.touch(Topic::Branch(name.clone()));

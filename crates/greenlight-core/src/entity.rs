@@ -104,10 +104,12 @@ pub struct Meta {
 pub struct Person {
     /// Who.
     pub user: User,
-    /// What they may do; nothing while it is being asked.
+    /// What they may do, as last read; nothing before the first time.
     pub permission: Option<Permission>,
     /// When it was read, by our clock.
     pub read_at: Timestamp,
+    /// Since when it is being read anew: what is decided about somebody's deed waits for that.
+    pub asked_at: Option<Timestamp>,
     /// Why it cannot be told, while it cannot.
     pub trouble: Option<Arc<str>>,
 }

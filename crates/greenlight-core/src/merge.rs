@@ -168,12 +168,16 @@ fn approvals(state: &Repository, pull: &Pull) -> u32 {
     u32::try_from(counted.count()).unwrap_or(u32::MAX)
 }
 
-/// Returns who with write permission asked for changes and has not taken that back.
+/// Returns who with write permission asked for changes and has not taken that back. Somebody whose permission is not known yet may be one.
 fn objection(state: &Repository, pull: &Pull) -> Option<Arc<str>> {
-    let against = latest_verdicts(pull)
-        .into_iter()
-        .find(|(user, verdict, _)| *verdict == Verdict::ChangesRequested && may_push(state, *user))?;
-    pull.reviews.values().find(|review| review.user.id == against.0).map(|review| review.user.login.clone())
+    let may_object = |user| match state.people.get(&user).and_then(|person| person.permission) {
+        None => true,
+        Some(permission) => permission.can_write(),
+    };
+    let mut verdicts = latest_verdicts(pull).into_iter();
+    let (against, ..) =
+        verdicts.find(|(user, verdict, _)| *verdict == Verdict::ChangesRequested && may_object(*user))?;
+    pull.reviews.values().find(|review| review.user.id == against).map(|review| review.user.login.clone())
 }
 
 /// Returns each person's latest verdict; a mere comment does not replace one.
@@ -280,6 +284,10 @@ fn proceed(state: &mut Repository, name: &RefName, merging: Merging, now: Timest
             }
         }
         MergePhase::Calling { method, .. } => {
+            let ready = state.pulls.get(&merging.pull).is_some_and(|pull| readiness(state, pull) == Readiness::Ready);
+            if !ready && withdraw(state, &merge_key(merging.pull, merging.head_sha)) {
+                return set_merging(state, name, None);
+            }
             let effect = Effect::Merge {
                 pull: merging.pull,
                 head_sha: merging.head_sha,

@@ -274,13 +274,20 @@ fn weight(state: ReportState) -> u8 {
     }
 }
 
+const UNDER_WAY: &str = "the tests are under way";
+
+fn approval_text(suite: &Suite) -> String {
+    let short = suite.key.head_sha.short();
+    format!("waits for approval: somebody with write permission comments /ok-to-test {short}")
+}
+
 fn part_of(state: &Repository, suite: &Suite) -> Part {
     let part = |state, text: &str| Part { state, text: text.to_owned(), link: None, jobs: 0 };
+    let awaiting = !suite.may_run() && suite.trust == Trust::Untrusted;
     let planned = match &suite.phase {
-        SuitePhase::Reading { trouble: None } => return part(ReportState::Pending, "the tests are about to run"),
-        SuitePhase::Reading { trouble: Some(trouble) } => {
-            return part(ReportState::Pending, &format!("waits: {trouble}"));
-        }
+        SuitePhase::Reading { .. } if awaiting => return part(ReportState::Pending, &approval_text(suite)),
+        // Why reading takes long stands on the page: a text alone is not worth one of the few writes.
+        SuitePhase::Reading { .. } => return part(ReportState::Pending, UNDER_WAY),
         SuitePhase::Stopped { conclusion, reason } => return part(state_of(*conclusion), reason),
         SuitePhase::Planned(planned) => planned,
     };
@@ -292,17 +299,8 @@ fn part_of(state: &Repository, suite: &Suite) -> Part {
     }
     let runs: Vec<&Run> = suite.runs.iter().filter_map(|number| state.runs.get(number)).collect();
     let active = runs.iter().any(|run| !run.is_over());
-    if active && !suite.may_run() {
-        return match suite.trust {
-            Trust::Asking => part(ReportState::Pending, "the tests are about to run"),
-            _ => part(
-                ReportState::Pending,
-                &format!(
-                    "waits for approval: somebody with write permission comments /ok-to-test {}",
-                    suite.key.head_sha.short()
-                ),
-            ),
-        };
+    if active && awaiting {
+        return part(ReportState::Pending, &approval_text(suite));
     }
     let worst = runs
         .iter()
@@ -317,7 +315,7 @@ fn part_of(state: &Repository, suite: &Suite) -> Part {
         },
         _ if active => Part {
             state: ReportState::Pending,
-            text: "the tests run".into(),
+            text: UNDER_WAY.into(),
             link: runs.first().map(|run| Link::Run(run.number)),
             jobs: 0,
         },

@@ -80,9 +80,9 @@ fn touch_subject(state: &mut Repository, key: &SuiteKey) {
             state.touch(Topic::Branch(base.clone()));
         }
         Subject::Deployment(id) => state.touch(Topic::Deployment(*id)),
-        Subject::Ref(_) => report::touch_followers(state, key.head_sha),
-        Subject::PullAction(..) | Subject::Other(_) => {}
+        Subject::Ref(_) | Subject::PullAction(..) | Subject::Other(_) => {}
     }
+    report::touch_followers(state, key.head_sha);
 }
 
 /// Asks a run to stop: what has not begun never does, what runs is told to.
@@ -315,7 +315,12 @@ fn turn(state: &mut Repository, number: RunNumber, now: Timestamp) -> Option<Run
 }
 
 fn is_active(state: &Repository, number: RunNumber) -> bool {
-    state.runs.get(&number).is_some_and(|run| !run.is_over() && run.jobs.iter().any(|job| !job.is_over()))
+    state.runs.get(&number).is_some_and(|run| {
+        // What nobody let start has no part in a group: it would hold others up, or stop them.
+        !run.is_over()
+            && run.jobs.iter().any(|job| !job.is_over())
+            && state.suites.get(&run.suite).is_some_and(Suite::may_run)
+    })
 }
 
 fn has_begun(state: &Repository, number: RunNumber) -> bool {

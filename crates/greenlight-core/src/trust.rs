@@ -30,9 +30,15 @@ pub(crate) fn may_push(state: &Repository, user: UserId) -> bool {
     state.people.get(&user).and_then(|person| person.permission).is_some_and(Permission::can_write)
 }
 
-/// Asks for somebody's permission anew: what it was earlier does not count for what they do now.
+/// Returns whether somebody's permission is known, and not being read anew.
+pub(crate) fn is_fresh(state: &Repository, user: UserId) -> bool {
+    state.people.get(&user).is_some_and(|person| person.permission.is_some() && person.asked_at.is_none())
+}
+
+/// Asks for somebody's permission anew, for what they do now. Until it is read the earlier one holds for what they did before.
 pub(crate) fn ask_again(state: &mut Repository, user: &User, now: Timestamp) {
-    let person = Person { user: user.clone(), permission: None, read_at: now, trouble: None };
+    let known = state.people.get(&user.id).and_then(|person| person.permission);
+    let person = Person { user: user.clone(), permission: known, read_at: now, asked_at: Some(now), trouble: None };
     state.people.insert(user.id, person);
     state.touch(Topic::Person(user.id));
 }
@@ -40,7 +46,7 @@ pub(crate) fn ask_again(state: &mut Repository, user: &User, now: Timestamp) {
 /// Settles a person: where the permission is not known, it is read.
 pub(crate) fn settle_person(state: &mut Repository, id: UserId) {
     let Some(person) = state.people.get(&id) else { return };
-    if person.permission.is_none() {
+    if person.asked_at.is_some() {
         let effect = Effect::ReadPermission(person.user.clone());
         want(state, Wanted::now(format!("permission:{id}"), Class::Read, effect));
     }
@@ -52,15 +58,16 @@ pub(crate) fn permission_read(state: &mut Repository, id: UserId, outcome: &Outc
     match outcome {
         Outcome::Done(Answer::Permission(permission)) => {
             person.permission = Some(*permission);
-            person.read_at = now;
-            person.trouble = None;
         }
         Outcome::Done(_) | Outcome::Refused(_) => person.permission = Some(Permission::None),
         Outcome::Later { reason, .. } | Outcome::Unknown { reason } => {
             person.trouble = Some(reason.clone());
-            return;
+            return state.touch(Topic::Person(id));
         }
     }
+    person.read_at = now;
+    person.asked_at = None;
+    person.trouble = None;
     let pulls: Vec<_> = state.pulls.values().map(|pull| pull.snapshot.number).collect();
     for number in pulls {
         state.touch(Topic::Pull(number));

@@ -39,9 +39,9 @@ fn repository() -> World {
 fn a_pull_request_goes_all_the_way_to_production() {
     let mut world = repository();
     world.open_pull(1, 'a');
-    assert_eq!(world.status('a'), "pending: the tests are about to run");
+    assert_eq!(world.status('a'), "pending: the tests are under way");
     world.work();
-    assert_eq!(world.status('a'), "pending: the tests run");
+    assert_eq!(world.status('a'), "pending: the tests are under way");
     assert_eq!(world.run_job().as_deref(), Some("build"));
     assert_eq!(world.run_job().as_deref(), Some("test"));
     world.work();

@@ -32,7 +32,7 @@ record! { Meta {
     repository, last_run, last_token, last_place, run_numbers, config, reconciled_at, boot, refs_known,
 } }
 word! { Permission { None = "none", Read = "read", Write = "write", Admin = "admin" } }
-record! { Person { user, permission, read_at, trouble } }
+record! { Person { user, permission, read_at, asked_at, trouble } }
 record! { Report { sha, context, wanted, rank, accepted, check_run, writes, compare_at, given_up } }
 record! { Proof { tree, tested_at } }
 
