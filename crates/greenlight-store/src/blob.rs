@@ -31,7 +31,7 @@ pub enum BlobError {
         key: String,
         /// Why.
         #[source]
-        source: object_store::path::Error,
+        source: Box<object_store::path::Error>,
     },
     /// The store refused.
     #[error("the blob {key} cannot be {doing}")]
@@ -42,7 +42,7 @@ pub enum BlobError {
         doing: &'static str,
         /// Why.
         #[source]
-        source: object_store::Error,
+        source: Box<object_store::Error>,
     },
 }
 
@@ -155,11 +155,11 @@ impl BlobUpload {
 }
 
 fn parse(key: &str) -> Result<Key, BlobError> {
-    Key::parse(key).map_err(|source| BlobError::Key { key: key.to_owned(), source })
+    Key::parse(key).map_err(|source| BlobError::Key { key: key.to_owned(), source: Box::new(source) })
 }
 
 fn failed(key: &str, doing: &'static str, source: object_store::Error) -> BlobError {
-    BlobError::Store { key: key.to_owned(), doing, source }
+    BlobError::Store { key: key.to_owned(), doing, source: Box::new(source) }
 }
 
 #[cfg(test)]

@@ -16,9 +16,11 @@ mod finished;
 mod follow;
 mod frame;
 mod live;
+mod page;
 mod shelf;
 
 pub use follow::Follower;
 pub use frame::{LogBlock, LogLine};
 pub use live::LOG_BYTES_MAX;
-pub use shelf::{LogError, LogPage, LogShape, Logs};
+pub use page::{LogPage, LogShape};
+pub use shelf::{LogError, Logs};

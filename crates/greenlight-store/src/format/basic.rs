@@ -147,7 +147,7 @@ impl<T: Stored> Stored for Arc<T> {
     }
 }
 
-fn items<'a>(node: &'a Json) -> Result<&'a Vec<Json>, FormatError> {
+fn items(node: &Json) -> Result<&Vec<Json>, FormatError> {
     node.as_array().ok_or_else(|| expected("a list", node))
 }
 

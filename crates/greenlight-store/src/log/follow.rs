@@ -5,7 +5,8 @@ use std::sync::Arc;
 use greenlight_core::id::AttemptId;
 use tokio::sync::watch;
 
-use super::shelf::{Log, LogError, LogPage, Logs, Progress};
+use super::page::LogPage;
+use super::shelf::{Log, LogError, Logs, Progress};
 
 /// How many lines one page of a follower has at most.
 const LINES_AT_ONCE: usize = 5_000;

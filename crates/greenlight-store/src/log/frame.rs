@@ -54,7 +54,7 @@ impl LogBlock {
     }
 
     /// Returns the block without the lines before this one; the text is shared, not copied.
-    pub fn from_line(mut self, line: u64) -> Self {
+    pub fn starting_at(mut self, line: u64) -> Self {
         let skipped = u32::try_from(line.saturating_sub(self.first_line)).unwrap_or(u32::MAX).min(self.count);
         if skipped > 0 {
             let ends = self.text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
@@ -208,12 +208,12 @@ mod tests {
     #[test]
     fn a_block_is_cut_at_lines() {
         let block = blocks_of(10, 0, at(), b"a\n\nb\nc\n").remove(0);
-        let middle = block.clone().from_line(11).up_to(2);
+        let middle = block.clone().starting_at(11).up_to(2);
         assert_eq!(
             middle.lines().map(|line| (line.number, line.text)).collect::<Vec<_>>(),
             [(11, &b""[..]), (12, b"b")]
         );
-        assert_eq!(block.clone().from_line(14).count, 0);
-        assert_eq!(block.clone().from_line(3), block);
+        assert_eq!(block.clone().starting_at(14).count, 0);
+        assert_eq!(block.clone().starting_at(3), block);
     }
 }

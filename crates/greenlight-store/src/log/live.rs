@@ -147,7 +147,7 @@ impl LiveLog {
         let given_end = blocks.last().map_or(self.given, LogBlock::end).max(self.given);
         blocks.retain(|block| block.end() > self.given);
         if let Some(first) = blocks.first_mut() {
-            *first = first.clone().from_line(self.given);
+            *first = first.clone().starting_at(self.given);
         }
         if !self.full {
             self.write(self.renumber(blocks), step, at).map_err(Some)?;
@@ -228,7 +228,7 @@ impl LiveLog {
     }
 
     /// Returns the blocks from this line on, as far as they are in memory; nothing where older ones are asked for.
-    pub fn from_memory(&self, line: u64) -> Option<Vec<LogBlock>> {
+    pub fn in_memory(&self, line: u64) -> Option<Vec<LogBlock>> {
         let first = self.tail.front()?.first_line;
         if line < first {
             return None;

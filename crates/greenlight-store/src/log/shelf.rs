@@ -15,14 +15,9 @@ use super::finished::{self, FOOT, Index, Packer};
 use super::follow::Follower;
 use super::frame::LogBlock;
 use super::live::{Appended, FrameReader, LOG_BYTES_MAX, LiveLog, read_head};
+use super::page::{LogPage, LogShape, Pager, read_file};
 use crate::blob::{BlobError, Blobs};
 use crate::packed::digest_of;
-
-/// The most lines of one page.
-const PAGE_LINES_MAX: usize = 20_000;
-
-/// The most text of one page, about.
-const PAGE_BYTES_MAX: usize = 2 << 20;
 
 /// How much of a blob's end is read at first: mostly the whole index.
 const INDEX_GUESS: u64 = 16 << 10;
@@ -78,37 +73,6 @@ pub enum LogError {
         /// Which line comes next.
         expected: u64,
     },
-}
-
-/// A stretch of a log.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogPage {
-    /// The lines, in blocks whose text is shared with whoever else reads them.
-    pub blocks: Vec<LogBlock>,
-    /// The line to go on with.
-    pub next: u64,
-    /// Does nothing come after this page, now or ever?
-    pub finished: bool,
-}
-
-impl LogPage {
-    /// Returns the lines one by one.
-    pub fn lines(&self) -> impl Iterator<Item = super::LogLine<'_>> {
-        self.blocks.iter().flat_map(LogBlock::lines)
-    }
-}
-
-/// How large a log is, and where its steps begin.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LogShape {
-    /// How many lines.
-    pub lines: u64,
-    /// How many bytes of text.
-    pub bytes: u64,
-    /// Each step with its first line, in the order in which they printed.
-    pub steps: Vec<(u32, u64)>,
-    /// Does nothing more come?
-    pub finished: bool,
 }
 
 /// The logs of all job attempts.
@@ -245,11 +209,10 @@ impl Logs {
         from: u64,
         limit: usize,
     ) -> Result<LogPage, LogError> {
-        let limit = limit.min(PAGE_LINES_MAX);
         let source = match &*log.state() {
             State::Unknown | State::Empty => Source::Blocks(Vec::new()),
             State::Live(live) | State::Sealed(live) if from >= live.lines() => Source::Blocks(Vec::new()),
-            State::Live(live) | State::Sealed(live) => match live.from_memory(from) {
+            State::Live(live) | State::Sealed(live) => match live.in_memory(from) {
                 Some(blocks) => Source::Blocks(blocks),
                 None => Source::File(live.reader(from)),
             },
@@ -567,56 +530,5 @@ fn seal(log: &Log) -> Option<Option<FrameReader>> {
             *state = State::Sealed(live);
             Some(Some(reader))
         }
-    }
-}
-
-async fn read_file(mut reader: FrameReader, from: u64, limit: usize) -> io::Result<LogPage> {
-    let read = tokio::task::spawn_blocking(move || {
-        let mut pager = Pager::new(from, limit);
-        while !pager.full
-            && let Some(block) = reader.next()?
-        {
-            pager.add(block);
-        }
-        Ok(pager.page())
-    });
-    read.await.expect("reading does not panic")
-}
-
-/// Gathers blocks until a page is full.
-struct Pager {
-    blocks: Vec<LogBlock>,
-    next: u64,
-    left: usize,
-    bytes: usize,
-    full: bool,
-}
-
-impl Pager {
-    fn new(from: u64, limit: usize) -> Self {
-        Self { blocks: Vec::new(), next: from, left: limit, bytes: 0, full: limit == 0 }
-    }
-
-    fn add(&mut self, block: LogBlock) {
-        if self.full || block.end() <= self.next {
-            return;
-        }
-        let block = block.from_line(self.next).up_to(u32::try_from(self.left).unwrap_or(u32::MAX));
-        self.next = block.end();
-        self.left -= usize::try_from(block.count).unwrap_or(usize::MAX).min(self.left);
-        self.bytes += block.text.len();
-        self.full = self.left == 0 || self.bytes >= PAGE_BYTES_MAX;
-        self.blocks.push(block);
-    }
-
-    fn fill(mut self, blocks: Vec<LogBlock>) -> LogPage {
-        for block in blocks {
-            self.add(block);
-        }
-        self.page()
-    }
-
-    fn page(self) -> LogPage {
-        LogPage { blocks: self.blocks, next: self.next, finished: false }
     }
 }

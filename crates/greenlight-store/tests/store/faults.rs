@@ -70,23 +70,46 @@ async fn two_servers_do_not_open_the_same_data() {
     assert!(matches!(refused, Err(OpenError::InUse(_))), "the lock is held");
 }
 
+/// Bytes that do not compress.
+fn noise(seed: u32) -> Vec<u8> {
+    let mut state = seed.wrapping_mul(2_654_435_761) | 1;
+    let bytes = (0..20_000).map(|_| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state.to_le_bytes()[0]
+    });
+    bytes.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_ahead_of_the_database_stays_small_however_much_is_written() {
+    const CLIENTS: u32 = 8;
+    const EACH: u32 = 400;
+    let (directory, database) = database().await;
+    let mut clients = Vec::new();
+    for client in 0..CLIENTS {
+        let database = database.clone();
+        clients.push(tokio::spawn(async move {
+            for number in 0..EACH {
+                let delivery = delivery(&format!("{client}-{number}"), &noise(client * EACH + number));
+                assert_eq!(database.receive(&delivery).await, Ok(Stored::New));
+            }
+        }));
+    }
+    for client in clients {
+        client.await.unwrap();
+    }
+    let size = |name: &str| std::fs::metadata(directory.path().join(name)).unwrap().len() >> 20;
+    assert!(size("greenlight.db") >= 20, "it was moved into the database: {} MiB", size("greenlight.db"));
+    assert!(size("greenlight.db-wal") < 40, "{} MiB of 64", size("greenlight.db-wal"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_is_told_and_work_goes_on_when_there_is_room() {
     let (directory, database) = small_database(Some(300)).await;
     let blobs = greenlight_store::Blobs::open(&directory.path().join("blobs")).unwrap();
     let logs = greenlight_store::Logs::open(&directory.path().join("logs"), blobs).unwrap();
-    // Bytes that do not compress.
-    let noise = |seed: u32| -> Vec<u8> {
-        let mut state = seed | 1;
-        (0..20_000)
-            .map(|_| {
-                state ^= state << 13;
-                state ^= state >> 17;
-                state ^= state << 5;
-                state.to_le_bytes()[0]
-            })
-            .collect()
-    };
     // So many of them are done with before it is full; that is the room which the sweep makes.
     const DONE: u32 = 5;
     let mut kept = 0;

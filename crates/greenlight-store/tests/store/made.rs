@@ -80,7 +80,7 @@ pub fn snapshot(number: u64, standing: PullStanding) -> PullSnapshot {
         number: PullNumber(number),
         title: "Fix the spoon".into(),
         standing,
-        draft: number % 2 == 0,
+        draft: number.is_multiple_of(2),
         head_sha: sha(2),
         head_ref: "spoon".into(),
         head_repo: (number > 1).then_some(RepoId(5)),
@@ -392,9 +392,9 @@ pub fn deployment_snapshot(id: u64, state: Option<DeploymentState>) -> Deploymen
         task: "deploy".into(),
         environment: EnvironmentName::from("staging"),
         payload: "{\"greenlight\":\"key\"}".into(),
-        key: (id % 2 == 0).then(|| "deploy/staging".into()),
+        key: (id.is_multiple_of(2)).then(|| "deploy/staging".into()),
         creator: user(2),
-        maker: if id % 3 == 0 { DeploymentMaker::Actions } else { DeploymentMaker::Anyone },
+        maker: if id.is_multiple_of(3) { DeploymentMaker::Actions } else { DeploymentMaker::Anyone },
         state,
     }
 }
@@ -517,7 +517,7 @@ fn items() -> Vec<Item> {
             class,
             effect,
             tried: 2,
-            confirm: number % 2 == 0,
+            confirm: number.is_multiple_of(2),
             state,
             after_success: (number > 3).then(|| (sha(1), Context::from("greenlight"))),
             trouble: (number > 4).then(|| "502 Bad Gateway".into()),
@@ -553,6 +553,7 @@ pub fn entities() -> Vec<Entity> {
             user: user(id),
             permission,
             read_at: at(0),
+            asked_at: Some(Timestamp::from_millis(7)),
             trouble: (id > 2).then(|| "GitHub is away".into()),
         })
     }));

@@ -63,3 +63,40 @@ pub fn commit(version: u64, entities: Vec<Entity>) -> Commit {
         at: made::at(10),
     }
 }
+
+/// Everything that is awaited can be awaited in a task of its own: this compiles, or it cannot.
+#[expect(dead_code, reason = "it is only compiled")]
+fn every_future_is_send(
+    database: &'static Database,
+    logs: &'static Arc<greenlight_store::Logs>,
+    history: &'static greenlight_store::History,
+    attempt: &'static greenlight_core::id::AttemptId,
+    retention: greenlight_store::Retention,
+    query: &'static greenlight_store::RunQuery,
+) {
+    fn send(_: impl Future<Output: Send> + Send) {}
+    let repo = attempt.repo;
+    send(Database::open(std::path::Path::new("")));
+    send(database.close());
+    send(database.probe());
+    send(database.record_steps(attempt, &[]));
+    send(database.sweep(logs, retention));
+    send(history.runs(query));
+    send(history.run(repo, attempt.run));
+    send(history.pull_runs(repo, greenlight_core::id::PullNumber(1), 1));
+    send(history.deliveries(None, 1));
+    send(history.delivery(""));
+    send(history.quarantined(1));
+    send(history.environments(repo, 1));
+    send(history.audit(repo, None, 1));
+    send(history.counters());
+    send(logs.append(attempt, 0, made::at(0), bytes::Bytes::new()));
+    send(logs.append_from(attempt, 0, 0, made::at(0), bytes::Bytes::new()));
+    send(logs.read(attempt, 0, 1));
+    send(logs.follow(attempt, 0));
+    send(logs.finish(attempt));
+    send(logs.shape(attempt));
+    send(logs.sync(attempt));
+    send(logs.unfinished());
+    send(logs.remove(attempt));
+}

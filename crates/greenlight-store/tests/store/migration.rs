@@ -14,7 +14,7 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 /// Rows as a server of that version wrote them, for the tables that each migration found.
 const ROWS: [&str; 1] = ["
     INSERT INTO delivery (place, state, form, received_at, size, id, event, digest, body)
-        VALUES (1, 0, 0, 5, 2, 'a', 'push', zeroblob(32), x'28b52ffd2002110000 7b7d');
+        VALUES (1, 0, 0, 5, 2, 'a', 'push', zeroblob(32), x'28b52ffd20021100007b7d');
     INSERT INTO repository (repo, version, full_name, default_branch) VALUES (7, 3, 'octocat/Hello-World', 'main');
     INSERT INTO audit (repo, at, about, text) VALUES (7, 5, 'run 1', 'it began');
 "];
@@ -29,10 +29,7 @@ async fn every_step_of_the_way_keeps_the_rows() {
     for migration in MIGRATIONS.iter() {
         connection.apply("_sqlx_migrations", migration).await.unwrap();
         if let Some(rows) = rows.next() {
-            sqlx::raw_sql(sqlx::AssertSqlSafe(rows.replace(' ', " ").replace("0000 7b7d", "00007b7d")))
-                .execute(&mut connection)
-                .await
-                .unwrap();
+            sqlx::raw_sql(*rows).execute(&mut connection).await.unwrap();
         }
     }
     assert!(rows.next().is_none(), "there are rows for a migration that is not there");
