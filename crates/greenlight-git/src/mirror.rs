@@ -35,6 +35,9 @@ const FETCHES_BETWEEN_TIDYING: u64 = 200;
 /// How long tidying may take: fetches wait for it.
 const TIDY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// What the folder of a mirror that is being made ends with, before a number.
+pub(crate) const UNFINISHED: &str = "new-";
+
 /// What all mirrors share.
 pub(crate) struct Shared {
     pub(crate) git: Git,
@@ -94,12 +97,13 @@ impl Mirror {
     }
 
     async fn make(&self) -> Result<(), GitError> {
-        if tokio::fs::try_exists(self.folder.join("HEAD")).await.unwrap_or(false) {
+        let head = self.folder.join("HEAD");
+        if tokio::fs::try_exists(&head).await.unwrap_or(false) {
             return self.remove_locks().await;
         }
-        let unfinished = self.folder.with_extension("new");
+        // Whoever makes it may go away in the middle: so nobody works in a folder that another began.
+        let unfinished = self.folder.with_extension(format!("{UNFINISHED}{:x}", unique()));
         let failed = |source| GitError::Folder { path: self.folder.clone(), source };
-        remove_tree(&unfinished).await.map_err(failed)?;
         tokio::fs::create_dir_all(&unfinished).await.map_err(failed)?;
         let init = self
             .shared
@@ -111,7 +115,13 @@ impl Mirror {
         // A job fetches the very commit that it is to run.
         let allow = ["config", "uploadpack.allowAnySHA1InWant", "true"];
         self.shared.git.call("config").args(allow).repository(&unfinished).run().await?;
-        tokio::fs::rename(&unfinished, &self.folder).await.map_err(failed)
+        match tokio::fs::rename(&unfinished, &self.folder).await {
+            // Somebody who went away was quicker.
+            Err(_) if tokio::fs::try_exists(&head).await.unwrap_or(false) => {
+                remove_tree(&unfinished).await.map_err(failed)
+            }
+            made => made.map_err(failed),
+        }
     }
 
     /// Fetches what these refspecs say. Returns after a fetch that began after this was called.
@@ -339,6 +349,12 @@ fn remove_locks_of(folder: &Path, depth: Depth) -> std::io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns a number that no other call of this process got.
+pub(crate) fn unique() -> u64 {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    u64::from(std::process::id()) << 32 | COUNT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// Removes a folder with all that is in it, if there is one.

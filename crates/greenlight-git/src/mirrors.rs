@@ -13,7 +13,7 @@ use greenlight_core::port::{Hands, Reply};
 
 use crate::credentials::Credentials;
 use crate::error::GitError;
-use crate::mirror::{Mirror, Shared};
+use crate::mirror::{Mirror, Shared, UNFINISHED, remove_tree};
 use crate::program::Git;
 
 /// How long a fetch may take where nothing else is said: a large repository's first one takes minutes.
@@ -59,6 +59,8 @@ impl Mirrors {
         let home = options.folder.join("home");
         let made = tokio::fs::create_dir_all(&home).await;
         made.map_err(|source| GitError::Folder { path: options.folder.clone(), source })?;
+        let swept = remove_unfinished(&options.folder).await;
+        swept.map_err(|source| GitError::Folder { path: options.folder.clone(), source })?;
         let shared = Shared {
             git: Git::find(&home).await?,
             clone_url: options.clone_url,
@@ -92,6 +94,19 @@ impl Mirrors {
 
 fn mirror_folder(folder: &Path, repository: RepoId) -> PathBuf {
     folder.join(format!("{repository}.git"))
+}
+
+/// Removes what an earlier life began and did not finish.
+async fn remove_unfinished(folder: &Path) -> std::io::Result<()> {
+    let mut entries = tokio::fs::read_dir(folder).await?;
+    while let Some(entry) = entries.next_entry().await? {
+        let path = entry.path();
+        let extension = path.extension().and_then(|extension| extension.to_str());
+        if extension.is_some_and(|extension| extension.starts_with(UNFINISHED)) {
+            remove_tree(&path).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Lets go of the kept processes beyond those that were read last.

@@ -12,7 +12,7 @@ use tokio::sync::RwLock;
 use tokio::task::spawn_blocking;
 
 use crate::error::GitError;
-use crate::mirror::{Mirror, remove_tree};
+use crate::mirror::{Mirror, remove_tree, unique};
 
 /// The packs of how many commits are kept for each mirror.
 const PACKS_MAX: usize = 8;
@@ -72,13 +72,6 @@ async fn make(mirror: &Mirror, sha: Sha, kept: &Path) -> Result<(), GitError> {
     }
     remove_tree(&unfinished).await.map_err(failed)?;
     made.map(|_| ())
-}
-
-/// Returns a number that no other call of this process got.
-fn unique() -> u64 {
-    static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
-    let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    u64::from(std::process::id()) << 32 | count
 }
 
 /// Removes all packs but those that were used last, when nobody copies or makes one. What is unfinished then is nobody's.

@@ -25,6 +25,7 @@ mod shell;
 mod file_command;
 
 pub mod stop;
+mod spawner;
 mod process;
 mod leftovers;
 

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process_group, setpriority_process};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::sync::{oneshot, watch};
@@ -18,10 +18,8 @@ use tokio::time::Instant;
 
 use crate::leftovers;
 use crate::output::{Output, pump};
+use crate::spawner;
 use crate::stop::{Stop, worse_than};
-
-/// How nice jobs are to the server that they run beside: a job that takes all cores must not slow down its answers.
-const NICENESS: i32 = 19;
 
 /// How long a process is waited for between one signal and the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +87,7 @@ pub(crate) struct Ran {
 pub(crate) async fn run(program: Program, output: Output, limits: Limits<'_>) -> std::io::Result<Ran> {
     let (reader, writer) = std::io::pipe()?;
     let receiver = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
-    let mut child = spawn(program, writer)?;
+    let mut child = spawn(program, writer).await?;
     let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
     let (ended, pump_ended) = oneshot::channel();
     let pump = tokio::spawn(pump(receiver, output, pump_ended));
@@ -101,16 +99,11 @@ pub(crate) async fn run(program: Program, output: Output, limits: Limits<'_>) ->
     Ok(Ran { exit: exit?, output, pipe })
 }
 
-fn spawn(program: Program, writer: std::io::PipeWriter) -> std::io::Result<Child> {
+async fn spawn(program: Program, writer: std::io::PipeWriter) -> std::io::Result<Child> {
     let mut command = Command::new(&program.path);
     command.args(&program.arguments).env_clear().envs(&program.env).current_dir(&program.folder);
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0).kill_on_drop(true);
-    let child = command.spawn()?;
-    if let Some(pid) = child.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
-        // Being less nice than wished for is no reason to fail.
-        let _ = setpriority_process(Some(pid), NICENESS);
-    }
-    Ok(child)
+    spawner::spawn(command).await
 }
 
 /// A process group that is killed when nobody watches over it any more.
