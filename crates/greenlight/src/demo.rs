@@ -130,7 +130,7 @@ async fn perform(
     let text = format!("an emulated GitHub is at {}, greenlight's pages are at {}", stage.github(), stage.pages());
     watcher.note(&text, Tone::Plain, fields);
     let story = Story::new(stage, manner).play(&mut watcher).await;
-    *played = Some(finish(&mut watcher, story, manner, server, began_at).await);
+    *played = Some(finish(&mut watcher, story, server, began_at).await);
     if !args.once {
         invite(&watcher.narrator, stage);
         keep_telling(watcher).await;
@@ -161,13 +161,8 @@ async fn up(github: &GitHub, url: &str, process: &Process) -> anyhow::Result<()>
 }
 
 /// Judges, and tells how it went.
-async fn finish(
-    watcher: &mut Watcher<'_>,
-    played: Result<Expected, Missed>,
-    manner: Manner,
-    server: &Process,
-    began_at: i64,
-) -> Exit {
+async fn finish(watcher: &mut Watcher<'_>, played: Result<Expected, Missed>, server: &Process, began_at: i64) -> Exit {
+    let manner = if server.restarts() > 0 { Manner::Killed } else { Manner::Undisturbed };
     let (verdict, missed) = match played {
         Ok(expected) => (settled(watcher, &expected, manner).await, None),
         Err(missed) => (Verdict::default(), Some(missed)),
@@ -194,7 +189,7 @@ async fn finish(
     }
     watcher.narrator.report(&json!({"judge": {
         "ok": is_ok,
-        "missed": missed.as_ref().map(|missed| json!({"step": missed.step, "why": missed.why})),
+        "missed": missed.as_ref().map(ToString::to_string),
         "restarts": server.restarts(),
         "elapsed_ms": elapsed,
         "steps": watcher.steps,

@@ -129,9 +129,7 @@ pub enum StartError {
 }
 
 /// Starts the server.
-pub async fn start(mut config: Config) -> Result<Running, StartError> {
-    // Programs that we start have a current folder of their own; only a folder that is gone has no absolute path.
-    config.data = std::path::absolute(&config.data).unwrap_or(config.data);
+pub async fn start(config: Config) -> Result<Running, StartError> {
     let public = listen(config.listen).await?;
     let private = listen(config.pages.listen).await?;
     let addresses = (config.listen, config.pages.listen);

@@ -221,9 +221,17 @@ impl Checker {
         url
     }
 
-    fn path(&self, key: &str) -> Option<PathBuf> {
+    /// Returns an absolute path: git and jobs run in folders of their own.
+    fn path(&mut self, key: &str) -> Option<PathBuf> {
         let text = self.text(key)?;
-        Some(self.sources.given.get(key).map_or_else(|| PathBuf::from(&text), |given| beside(&given.origin, &text)))
+        let path = self.sources.given.get(key).map_or_else(|| PathBuf::from(&text), |given| beside(&given.origin, &text));
+        match std::path::absolute(path) {
+            Ok(path) => Some(path),
+            Err(error) => {
+                self.problem(key, &format!("cannot be used: {error}"));
+                None
+            }
+        }
     }
 
     fn secret(&mut self, key: &str) -> Option<Secret> {

@@ -10,7 +10,7 @@ use super::judge::{Ending, Expected, ExpectedPull, Manner, Shows};
 use super::narration::Tone;
 use super::project::{self, Change, ENVIRONMENTS};
 use super::record::{Record, Standing, is_aggregate, is_unknown};
-use super::recorded::short;
+use super::recorded::{Status, short};
 use super::stage::Stage;
 use super::watcher::{Missed, Progress, Watcher};
 
@@ -234,7 +234,8 @@ fn deployment_shows(record: &Record, environment: &str, merge: &str, state: &str
             Progress::Instead(format!("it waits until a person frees {environment}"))
         }
         Standing::Going(states) => Progress::of(states.iter().any(|known| known == state)),
-        Standing::None | Standing::Blocked | Standing::Over(_) => Progress::NotYet,
+        Standing::Over(status) => Progress::Never(format!("it shows {}: {}", status.state, status.description)),
+        Standing::None | Standing::Blocked => Progress::NotYet,
     }
 }
 
@@ -243,12 +244,21 @@ fn was_shown(record: &Record, sha: &str, state: &str) -> Progress {
 }
 
 fn aggregate_is(record: &Record, sha: &str, state: &str) -> Progress {
-    Progress::of(record.latest(sha, is_aggregate).is_some_and(|status| status.state == state))
+    ended_as(record.latest(sha, is_aggregate), state)
 }
 
 fn job_shows(record: &Record, sha: &str, job: &str, state: &str) -> Progress {
     let context = format!(" / {job} (pull_request)");
-    Progress::of(record.latest(sha, |known| known.ends_with(&context)).is_some_and(|status| status.state == state))
+    ended_as(record.latest(sha, |known| known.ends_with(&context)), state)
+}
+
+fn ended_as(latest: Option<&Status>, state: &str) -> Progress {
+    match latest {
+        Some(status) if status.state == state => Progress::Came,
+        None => Progress::NotYet,
+        Some(status) if status.state == "pending" => Progress::NotYet,
+        Some(status) => Progress::Never(format!("it shows {}: {}", status.state, status.description)),
+    }
 }
 
 fn pushed(story: u8) -> String {

@@ -38,8 +38,10 @@ pub enum Progress {
     Came,
     /// It has not come, and may.
     NotYet,
-    /// Something came in its place, and it will not.
+    /// Something came in its place that may be, and it will not.
     Instead(String),
+    /// Something came in its place that should not be.
+    Never(String),
 }
 
 impl Progress {
@@ -84,6 +86,7 @@ impl Watcher<'_> {
     /// Watches until a step came; tells whether it did or something else came in its place.
     pub async fn until(&mut self, step: &str, progress: impl Fn(&Record) -> Progress) -> Result<bool, Missed> {
         let deadline = Instant::now() + self.pace.step_within;
+        let missed = |why: String| Missed { step: step.to_owned(), why };
         loop {
             match progress(&self.record) {
                 Progress::Came => {
@@ -94,9 +97,9 @@ impl Watcher<'_> {
                     self.came(step, Some(&other));
                     return Ok(false);
                 }
+                Progress::Never(why) => return Err(missed(why)),
                 Progress::NotYet => {}
             }
-            let missed = |why: String| Missed { step: step.to_owned(), why };
             if Instant::now() >= deadline {
                 return Err(missed(format!("it did not come within {} s", self.pace.step_within.as_secs())));
             }

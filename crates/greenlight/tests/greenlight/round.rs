@@ -220,7 +220,7 @@ async fn a_run_is_cancelled_and_run_again() {
     assert!(!seen.contains("</html>"), "{seen}");
     let cancelled = server.http.post(server.pages(&format!("/{NAME}/runs/1/cancel"))).send().await.unwrap();
     assert_eq!(cancelled.status(), 200, "the redirect leads back to the run");
-    github.status(&head, "greenlight", "failure").await;
+    github.status(&head, "greenlight", "error").await;
     while let Some(part) = page.chunk().await.unwrap() {
         seen.push_str(&String::from_utf8_lossy(&part));
     }
@@ -231,6 +231,59 @@ async fn a_run_is_cancelled_and_run_again() {
     github.status(&head, "greenlight", "success").await;
     let twice = server.http.post(server.pages(&format!("/api/v1/repos/{NAME}/runs/99/cancel"))).send().await.unwrap();
     assert_eq!(twice.status(), 409);
+    server.stop().await;
+    github.stop().await;
+}
+
+#[tokio::test]
+async fn a_fork_waits_for_an_approval() {
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL })).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.hook(&server).await;
+    github.call_as("hubot", "POST", &format!("/repos/{NAME}/forks"), json!({})).await;
+    let fork = "/repos/hubot/Spoon-Knife";
+    let main = until("the fork is there", async || {
+        let found = github.call_as("hubot", "GET", &format!("{fork}/branches/main"), Value::Null).await;
+        found["commit"]["sha"].as_str().map(str::to_owned)
+    })
+    .await;
+    github.call_as("hubot", "POST", &format!("{fork}/git/refs"), json!({ "ref": "refs/heads/gift", "sha": main })).await;
+    let gift = json!({ "message": "gift", "content": "Z2lmdA==", "branch": "gift" });
+    let written = github.call_as("hubot", "PUT", &format!("{fork}/contents/gift.txt"), gift).await;
+    let head = written["commit"]["sha"].as_str().unwrap().to_owned();
+    let pull = json!({ "title": "A gift", "head": "hubot:gift", "base": "main" });
+    github.call_as("hubot", "POST", &format!("/repos/{NAME}/pulls"), pull).await;
+
+    let run = until("the run waits for an approval", async || {
+        let (status, text) = server.read(&format!("/api/v1/repos/{NAME}/runs/1")).await;
+        let run: Value = serde_json::from_str(&text).ok()?;
+        (status == 200 && run["needs_approval"] == true).then_some(run)
+    })
+    .await;
+    assert!(run["jobs"][0]["reason"].as_str().unwrap().contains("approval"), "{run}");
+    let why = github.status(&head, "greenlight", "pending").await;
+    assert!(why.contains("approval"), "{why}");
+    assert!(server.read(&format!("/{NAME}/runs/1")).await.1.contains("Let it run"));
+    let approved = server.http.post(server.pages(&format!("/{NAME}/runs/1/approve"))).send().await.unwrap();
+    assert_eq!(approved.status(), 200);
+    github.status(&head, "greenlight", "success").await;
+    server.stop().await;
+    github.stop().await;
+}
+
+#[tokio::test]
+async fn a_workflow_that_cannot_be_read_shows_its_caret() {
+    const BAD: &str = "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    stesp:\n      - run: echo\n";
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": BAD })).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.hook(&server).await;
+    let (_, head) = github.open_pull("change", "change.txt", "changed").await;
+    let why = github.status(&head, "greenlight", "failure").await;
+    assert!(why.contains("ci.yml") && why.contains('6'), "{why}");
+    let (_, page) = server.read(&format!("/{NAME}/runs/1")).await;
+    assert!(page.contains("What is wrong with the workflow") && page.contains("^"), "{page}");
     server.stop().await;
     github.stop().await;
 }

@@ -1,0 +1,136 @@
+//! The program as a process of its own: started, asked, killed, started again.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::json;
+
+use super::github::{GitHub, NAME};
+use super::server::until;
+
+/// `greenlight serve`.
+struct Serve {
+    child: Killed,
+    public: String,
+    pages: String,
+}
+
+/// A process that does not outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed, which is as well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Serve {
+    fn start(dir: &Path, settings: &str) -> Self {
+        let text = format!("listen = \"127.0.0.1:0\"\ndata = \"data\"\n{settings}[pages]\nlisten = \"127.0.0.1:0\"\n");
+        std::fs::write(dir.join("greenlight.toml"), text).unwrap();
+        let mut command = program(dir, &["serve"]);
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let told = lines.by_ref().map(Result::unwrap).find(|line| line.contains("webhooks: ")).expect("it says where it listens");
+        // What it says further is read, so that it never waits for a reader.
+        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("{line}")));
+        let address = |after: &str| {
+            let rest = &told[told.find(after).unwrap() + after.len()..];
+            rest.split('/').nth(2).unwrap().to_owned()
+        };
+        Self { child: Killed(child), public: address("webhooks: "), pages: address("pages: ") }
+    }
+
+    fn kill(mut self) {
+        self.child.0.kill().unwrap();
+        self.child.0.wait().unwrap();
+    }
+
+    fn end(mut self) {
+        Command::new("kill").args(["-TERM", &self.child.0.id().to_string()]).status().unwrap();
+        assert!(self.child.0.wait().unwrap().success());
+    }
+}
+
+fn program(dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_greenlight"));
+    command.args(arguments).current_dir(dir).env("NO_COLOR", "1");
+    command
+}
+
+/// Runs a verb to its end, without holding up what runs beside it.
+async fn verb(dir: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = program(dir, arguments);
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let told = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), told)
+}
+
+async fn hook(github: &GitHub, public: &str) {
+    let config = json!({ "url": format!("http://{public}/webhooks/github"), "content_type": "form", "secret": super::server::SECRET });
+    github.call("POST", "/hooks", json!({ "name": "web", "active": true, "events": ["*"], "config": config })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_verbs_speak_with_a_server() {
+    const CI: &str = "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo it works\n      - run: exit 3\n";
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": CI })).await;
+    let serve = Serve::start(dir.path(), &github.settings());
+    hook(&github, &serve.public).await;
+    let (_, head) = github.open_pull("change", "change.txt", "changed").await;
+    github.status(&head, "greenlight", "failure").await;
+    let server = format!("http://{}", serve.pages);
+    let at = ["--server", &server];
+
+    let (code, told) = verb(dir.path(), &[&["run", "list"], &at[..]].concat()).await;
+    assert!(code == Some(0) && told.contains(&format!("{NAME} #1  failure  CI")), "{told}");
+    let (code, told) = verb(dir.path(), &[&["run", "view", "1"], &at[..]].concat()).await;
+    assert!(code == Some(0) && told.contains("failure  test"), "{told}");
+    let (code, told) = verb(dir.path(), &[&["run", "logs", "1", "--job", "test"], &at[..]].concat()).await;
+    assert!(code == Some(0) && told.contains("it works"), "{told}");
+    let (code, told) = verb(dir.path(), &[&["run", "rerun", "1"], &at[..]].concat()).await;
+    assert_eq!(code, Some(0), "{told}");
+    let (code, told) = verb(dir.path(), &[&["run", "watch", "1"], &at[..]].concat()).await;
+    assert!(code == Some(1) && told.contains("failure"), "{told}");
+    let (code, told) = verb(dir.path(), &[&["run", "view", "99"], &at[..]].concat()).await;
+    assert!(code == Some(4) && told.contains("has no run 99"), "{told}");
+    let (code, told) = verb(dir.path(), &[&["env", "list", "--json"], &at[..]].concat()).await;
+    assert!(code == Some(0) && told.contains("\"environments\":[]"), "{told}");
+    serve.end();
+    github.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_server_takes_its_work_up_again() {
+    const SLOW: &str = "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: |\n          echo begun\n          test -e \"$GITHUB_WORKSPACE/../../../../../go\" || sleep 600\n";
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": SLOW })).await;
+    let serve = Serve::start(dir.path(), &github.settings());
+    hook(&github, &serve.public).await;
+    let (_, head) = github.open_pull("change", "change.txt", "changed").await;
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    until("the step runs", async || {
+        let log = http.get(format!("http://{}/{NAME}/runs/1/jobs/test.txt", serve.pages)).send().await.ok()?;
+        log.text().await.ok()?.contains("begun\n").then_some(())
+    })
+    .await;
+    serve.kill();
+    // Where the job looks: the data folder, beside the folder that jobs work in.
+    std::fs::write(dir.path().join("data/go"), "").unwrap();
+    let serve = Serve::start(dir.path(), &github.settings());
+    let run = until("the run is over", async || {
+        let run = http.get(format!("http://{}/api/v1/repos/{NAME}/runs/1", serve.pages)).send().await.ok()?;
+        let run: serde_json::Value = serde_json::from_str(&run.text().await.ok()?).ok()?;
+        run["conclusion"].is_string().then_some(run)
+    })
+    .await;
+    assert_eq!(run["conclusion"], "success", "{run}");
+    assert_eq!(run["jobs"][0]["tried"], 2, "{run}");
+    github.status(&head, "greenlight", "success").await;
+    serve.end();
+    github.stop().await;
+}
