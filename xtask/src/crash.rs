@@ -137,11 +137,12 @@ fn open(root: &Path, program: Option<&Path>) -> Result<Theatre, Box<dyn Error>> 
     fs::create_dir_all(&folder)?;
     let (program, at_sync) = (folder.join("greenlight"), folder.join("at_sync.so"));
     fs::copy(&built, &program).map_err(|error| format!("{} cannot be copied: {error}", built.display()))?;
-    compile(&root.join("xtask/src/crash/at_sync.c"), &at_sync)?;
+    compile(&folder.join("at_sync.c"), &at_sync)?;
     Ok(Theatre { program, at_sync, folder })
 }
 
 fn compile(source: &Path, library: &Path) -> Result<(), Box<dyn Error>> {
+    fs::write(source, include_str!("crash/at_sync.c"))?;
     let compiler = std::env::var_os("CC").map_or_else(|| PathBuf::from("cc"), PathBuf::from);
     let mut command = Command::new(&compiler);
     command.args(["-O2", "-shared", "-fPIC", "-o"]).arg(library).arg(source);
@@ -256,7 +257,7 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("greenlight-at-sync-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let library = folder.join("at_sync.so");
-        compile(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src/crash/at_sync.c"), &library).unwrap();
+        compile(&folder.join("at_sync.c"), &library).unwrap();
         // dd's conv=fsync is one fsync; the second file would be its child's.
         let sync = |nth: &str| {
             let mut command = Command::new("dd");
