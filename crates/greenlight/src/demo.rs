@@ -244,9 +244,11 @@ fn invite(narrator: &Narrator, stage: &Stage) {
          git switch -c my-change && printf 'Hej, %%s!\\n' > greetings/sv && git add . && git commit -m 'Greet in Swedish'\n    \
          git push -u origin my-change\n    \
          curl -H \"Authorization: Bearer $TOKEN\" {api}/repos/{name}/pulls -d '{{\"title\":\"Greet in Swedish\",\"head\":\"my-change\",\"base\":\"main\"}}'\n\n\
-         Or let the stranger's pull request start, as {owner_login}, who owns the repository:\n\n    \
-         curl -H 'Authorization: Bearer {owner}' {api}/repos/{name}/issues/3/comments \\\n      \
-         -d \"{{\\\"body\\\":\\\"/ok-to-test $(git ls-remote {github}/{name}.git refs/pull/3/head | cut -f1)\\\"}}\"\n",
+         Or, as {owner_login}, who owns the repository, let the stranger's pull request start, and approve what it became:\n\n    \
+         export OWNER_TOKEN={owner}\n    \
+         HEAD=$(git ls-remote {github}/{name}.git refs/pull/3/head | cut -f1)\n    \
+         curl -H \"Authorization: Bearer $OWNER_TOKEN\" {api}/repos/{name}/issues/3/comments -d \"{{\\\"body\\\":\\\"/ok-to-test $HEAD\\\"}}\"\n    \
+         curl -H \"Authorization: Bearer $OWNER_TOKEN\" {api}/repos/{name}/pulls/3/reviews -d '{{\"event\":\"APPROVE\"}}'\n",
         pages = stage.pages(),
         repository = project::NAME,
         owner_login = stage.owner.login,

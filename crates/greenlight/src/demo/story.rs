@@ -30,15 +30,15 @@ impl<'a> Story<'a> {
     /// Plays it to its end.
     pub async fn play(mut self, watcher: &mut Watcher<'_>) -> Result<Expected, Missed> {
         let desk = self.desk(&self.stage.writer, project::FULL_NAME, "1 clone").await?;
-        self.to_production(watcher, &desk).await?;
+        self.deliver_one(watcher, &desk).await?;
         pause(watcher).await;
-        self.mended(watcher, &desk).await?;
+        self.mend_one(watcher, &desk).await?;
         pause(watcher).await;
-        self.from_a_fork(watcher).await?;
+        self.hold_one(watcher).await?;
         Ok(self.expected)
     }
 
-    async fn to_production(&mut self, watcher: &mut Watcher<'_>, desk: &Desk) -> Result<(), Missed> {
+    async fn deliver_one(&mut self, watcher: &mut Watcher<'_>, desk: &Desk) -> Result<(), Missed> {
         chapter(watcher, 1, "a pull request goes from its branch to production");
         let head = self.propose(watcher, desk, &project::FRENCH, 1).await?;
         let number = self.open(watcher, &self.stage.writer, &project::FRENCH, project::FRENCH.branch, 1).await?;
@@ -48,7 +48,7 @@ impl<'a> Story<'a> {
         self.merged_and_delivered(watcher, number, 1).await
     }
 
-    async fn mended(&mut self, watcher: &mut Watcher<'_>, desk: &Desk) -> Result<(), Missed> {
+    async fn mend_one(&mut self, watcher: &mut Watcher<'_>, desk: &Desk) -> Result<(), Missed> {
         chapter(watcher, 2, "a pull request fails its tests, and a new push mends it");
         let bad = self.propose(watcher, desk, &project::SPANISH, 2).await?;
         let number = self.open(watcher, &self.stage.writer, &project::SPANISH, project::SPANISH.branch, 2).await?;
@@ -70,7 +70,7 @@ impl<'a> Story<'a> {
         self.merged_and_delivered(watcher, number, 2).await
     }
 
-    async fn from_a_fork(&mut self, watcher: &mut Watcher<'_>) -> Result<(), Missed> {
+    async fn hold_one(&mut self, watcher: &mut Watcher<'_>) -> Result<(), Missed> {
         chapter(watcher, 3, "a pull request from a stranger's fork waits for an approval");
         let stranger = &self.stage.stranger;
         let fork = format!("{}/{}", stranger.login, project::NAME);
