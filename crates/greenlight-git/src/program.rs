@@ -263,11 +263,6 @@ impl<'a> Call<'a> {
         let child = self.command.spawn().map_err(|source| GitError::Process { what, source })?;
         Ok(Running { group: child.id().and_then(|id| Pid::from_raw(id.cast_signed())), child })
     }
-
-    #[cfg(test)]
-    pub(crate) fn arguments(&self) -> Vec<String> {
-        self.command.as_std().get_args().map(|argument| argument.to_string_lossy().into_owned()).collect()
-    }
 }
 
 /// A git process with its helpers. They do not outlive this.
@@ -364,7 +359,8 @@ mod tests {
         let token = AccessToken::new("ghs_secret");
         let call =
             git.call("fetch").arg("fetch").token("https://github.com", Some(&token)).arg("https://github.com/o/r");
-        assert_eq!(call.arguments(), ["fetch", "https://github.com/o/r"]);
+        let arguments: Vec<_> = call.command.as_std().get_args().collect();
+        assert_eq!(arguments, ["fetch", "https://github.com/o/r"]);
         assert!(
             call.config
                 .iter()
