@@ -224,7 +224,8 @@ impl Checker {
     /// Returns an absolute path: git and jobs run in folders of their own.
     fn path(&mut self, key: &str) -> Option<PathBuf> {
         let text = self.text(key)?;
-        let path = self.sources.given.get(key).map_or_else(|| PathBuf::from(&text), |given| beside(&given.origin, &text));
+        let path =
+            self.sources.given.get(key).map_or_else(|| PathBuf::from(&text), |given| beside(&given.origin, &text));
         match std::path::absolute(path) {
             Ok(path) => Some(path),
             Err(error) => {

@@ -22,7 +22,7 @@ impl Style {
     pub fn line(&mut self, line: &str, html: &mut String) {
         let mut is_open = self.open(html);
         let mut rest = line;
-        while let Some(at) = rest.find(|c: char| c == '\u{1b}' || c == '\u{9b}') {
+        while let Some(at) = rest.find(['\u{1b}', '\u{9b}']) {
             escape(&rest[..at], html);
             let (length, sgr) = sequence(&rest[at..]);
             if let Some(codes) = sgr {

@@ -20,7 +20,13 @@ pub struct GitHub {
 impl GitHub {
     /// Starts one whose repository has these files.
     pub async fn start(dir: &Path, files: Value) -> Self {
+        Self::start_with(dir, files, json!([])).await
+    }
+
+    /// Starts one with Apps.
+    pub async fn start_with(dir: &Path, files: Value, apps: Value) -> Self {
         let seed = json!({
+            "apps": apps,
             "users": [{ "login": "octocat" }, { "login": "hubot" }],
             "tokens": [{ "token": "octocat-token", "user": "octocat" }, { "token": "hubot-token", "user": "hubot" }],
             "repositories": [{ "owner": "octocat", "name": "Spoon-Knife", "files": files }],
@@ -35,6 +41,33 @@ impl GitHub {
     pub fn settings(&self) -> String {
         format!(
             "[github]\napi_url = {:?}\ntoken = \"octocat-token\"\nwebhook_secret = {SECRET:?}\nrepositories = [{NAME:?}]\n",
+            self.running.api_url()
+        )
+    }
+
+    /// Returns settings for a server that is the App of this id.
+    pub async fn settings_of_app(&self, dir: &Path, id: u64) -> String {
+        let apps = self
+            .http
+            .get(format!("{}/_emulator/apps", self.running.base_url()))
+            .send()
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        let apps: Value = serde_json::from_str(&apps).unwrap();
+        let app = apps
+            .as_array()
+            .unwrap_or_else(|| apps["apps"].as_array().unwrap())
+            .iter()
+            .find(|app| app["id"] == id)
+            .unwrap()
+            .clone();
+        let key = dir.join("app.pem");
+        std::fs::write(&key, app["private_key"].as_str().unwrap()).unwrap();
+        format!(
+            "[github]\napi_url = {:?}\napp_id = {id}\nprivate_key_file = {key:?}\nwebhook_secret = {SECRET:?}\n",
             self.running.api_url()
         )
     }

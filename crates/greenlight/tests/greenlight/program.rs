@@ -34,7 +34,11 @@ impl Serve {
         let mut command = program(dir, &["serve"]);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let told = lines.by_ref().map(Result::unwrap).find(|line| line.contains("webhooks: ")).expect("it says where it listens");
+        let told = lines
+            .by_ref()
+            .map(Result::unwrap)
+            .find(|line| line.contains("webhooks: "))
+            .expect("it says where it listens");
         // What it says further is read, so that it never waits for a reader.
         std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("{line}")));
         let address = |after: &str| {
@@ -106,9 +110,13 @@ async fn the_verbs_speak_with_a_server() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_takes_its_work_up_again() {
-    const SLOW: &str = "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: |\n          echo begun\n          test -e \"$GITHUB_WORKSPACE/../../../../../go\" || sleep 600\n";
     let dir = tempfile::tempdir().unwrap();
-    let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": SLOW })).await;
+    let go = dir.path().join("go");
+    let slow = format!(
+        "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: |\n          echo begun\n          test -e {} || sleep 600\n",
+        go.display()
+    );
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": slow })).await;
     let serve = Serve::start(dir.path(), &github.settings());
     hook(&github, &serve.public).await;
     let (_, head) = github.open_pull("change", "change.txt", "changed").await;
@@ -119,8 +127,7 @@ async fn a_killed_server_takes_its_work_up_again() {
     })
     .await;
     serve.kill();
-    // Where the job looks: the data folder, beside the folder that jobs work in.
-    std::fs::write(dir.path().join("data/go"), "").unwrap();
+    std::fs::write(&go, "").unwrap();
     let serve = Serve::start(dir.path(), &github.settings());
     let run = until("the run is over", async || {
         let run = http.get(format!("http://{}/api/v1/repos/{NAME}/runs/1", serve.pages)).send().await.ok()?;

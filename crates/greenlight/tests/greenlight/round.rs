@@ -160,7 +160,11 @@ async fn a_failure_says_why_and_a_push_mends_it() {
     assert!(why.contains("test"), "{why}");
     let run = server.json(&format!("/api/v1/repos/{NAME}/runs/1")).await;
     let jobs = run["jobs"].as_array().unwrap();
-    assert_eq!(jobs.iter().map(|job| job["state"].as_str().unwrap()).collect::<Vec<_>>(), ["success", "failure"], "{run}");
+    assert_eq!(
+        jobs.iter().map(|job| job["state"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["success", "failure"],
+        "{run}"
+    );
     assert!(jobs[1]["reason"].as_str().unwrap().contains("Run the tests"), "{run}");
     let (_, page) = server.read(&format!("/{NAME}/runs/1/jobs/test")).await;
     assert!(page.contains("&lt;b&gt;colours&lt;/b&gt; <span class=\"f1\">red</span>"), "{page}");
@@ -248,7 +252,9 @@ async fn a_fork_waits_for_an_approval() {
         found["commit"]["sha"].as_str().map(str::to_owned)
     })
     .await;
-    github.call_as("hubot", "POST", &format!("{fork}/git/refs"), json!({ "ref": "refs/heads/gift", "sha": main })).await;
+    github
+        .call_as("hubot", "POST", &format!("{fork}/git/refs"), json!({ "ref": "refs/heads/gift", "sha": main }))
+        .await;
     let gift = json!({ "message": "gift", "content": "Z2lmdA==", "branch": "gift" });
     let written = github.call_as("hubot", "PUT", &format!("{fork}/contents/gift.txt"), gift).await;
     let head = written["commit"]["sha"].as_str().unwrap().to_owned();
@@ -274,7 +280,8 @@ async fn a_fork_waits_for_an_approval() {
 
 #[tokio::test]
 async fn a_workflow_that_cannot_be_read_shows_its_caret() {
-    const BAD: &str = "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    stesp:\n      - run: echo\n";
+    const BAD: &str =
+        "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    stesp:\n      - run: echo\n";
     let dir = tempfile::tempdir().unwrap();
     let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": BAD })).await;
     let server = Server::start(dir.path(), &github.settings()).await;
@@ -284,6 +291,41 @@ async fn a_workflow_that_cannot_be_read_shows_its_caret() {
     assert!(why.contains("ci.yml") && why.contains('6'), "{why}");
     let (_, page) = server.read(&format!("/{NAME}/runs/1")).await;
     assert!(page.contains("What is wrong with the workflow") && page.contains("^"), "{page}");
+    server.stop().await;
+    github.stop().await;
+}
+
+#[tokio::test]
+async fn an_app_shows_check_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = ["checks", "statuses", "contents", "pull_requests", "deployments"]
+        .map(|name| (name.to_owned(), json!("write")));
+    let mut permissions: serde_json::Map<String, Value> = write.into_iter().collect();
+    permissions.insert("metadata".into(), json!("read"));
+    let app = json!({
+        "id": 7, "slug": "greenlight", "owner": "octocat", "permissions": permissions, "events": ["*"],
+        "installations": [{ "id": 9, "account": "octocat", "repositories": ["Spoon-Knife"] }],
+    });
+    let files = json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL });
+    let github = GitHub::start_with(dir.path(), files, json!([app])).await;
+    let settings = github.settings_of_app(dir.path(), 7).await;
+    let server = Server::start(dir.path(), &settings).await;
+    github.hook(&server).await;
+    let (_, head) = github.open_pull("change", "change.txt", "changed").await;
+    github.status(&head, "greenlight", "success").await;
+    until("the job is a check run", async || {
+        let runs = github.get(&format!("/commits/{head}/check-runs")).await;
+        let run = runs["check_runs"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|run| run["name"] == "greenlight / CI / test (pull_request)")?
+            .clone();
+        (run["conclusion"] == "success").then_some(())
+    })
+    .await;
+    let statuses = github.get(&format!("/commits/{head}/status")).await;
+    assert_eq!(statuses["statuses"].as_array().unwrap().len(), 1, "never both: {statuses}");
     server.stop().await;
     github.stop().await;
 }
