@@ -13,7 +13,7 @@ use crate::model::protection::glob_matches;
 /// How many rules may be set at a time.
 const RULES_MAX: usize = 1_000;
 /// How many earlier answers are kept for stale reads.
-const EARLIER_ANSWERS_MAX: usize = 2_000;
+const EARLIER_ANSWERS_MAX: usize = 500;
 /// How long a request hangs that is to time out, unless the rule says otherwise.
 const TIMEOUT_MILLISECONDS: u64 = 60_000;
 

@@ -13,6 +13,8 @@ use crate::model::At;
 
 /// How many entries are kept; the oldest go first.
 const ENTRIES_MAX: usize = 50_000;
+/// How many bytes of entries are kept; the oldest go first.
+const BYTES_MAX: usize = 256 * 1024 * 1024;
 /// How many entries one answer carries.
 const ENTRIES_PER_ANSWER_MAX: usize = 1_000;
 /// How long a reader may wait for news.
@@ -48,7 +50,9 @@ pub struct Feed {
 #[derive(Default)]
 struct Entries {
     last: u64,
-    kept: VecDeque<(u64, Kind, Value)>,
+    /// As text, which is a fraction of the size of a parsed payload.
+    kept: VecDeque<(u64, Kind, Box<str>)>,
+    bytes: usize,
 }
 
 impl Feed {
@@ -69,9 +73,12 @@ impl Feed {
         if let Value::Object(fields) = fields {
             entry.extend(fields);
         }
-        entries.kept.push_back((seq, kind, Value::Object(entry)));
-        if entries.kept.len() > ENTRIES_MAX {
-            entries.kept.pop_front();
+        let text = Value::Object(entry).to_string().into_boxed_str();
+        entries.bytes += text.len();
+        entries.kept.push_back((seq, kind, text));
+        while entries.kept.len() > ENTRIES_MAX || entries.bytes > BYTES_MAX {
+            let Some((_, _, oldest)) = entries.kept.pop_front() else { break };
+            entries.bytes -= oldest.len();
         }
         drop(entries);
         self.newest.send_replace(seq);
@@ -104,7 +111,7 @@ impl Feed {
             .rev()
             .filter(|(_, known, _)| *known == kind)
             .take(count)
-            .map(|(_, _, entry)| entry.clone())
+            .map(|(_, _, text)| read(text))
             .collect()
     }
 
@@ -112,8 +119,13 @@ impl Feed {
         let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
         let start = entries.kept.partition_point(|(seq, _, _)| *seq <= after);
         let wanted = entries.kept.range(start..).filter(|(_, kind, _)| kinds.is_empty() || kinds.contains(kind));
-        wanted.take(ENTRIES_PER_ANSWER_MAX).map(|(_, _, entry)| entry.clone()).collect()
+        wanted.take(ENTRIES_PER_ANSWER_MAX).map(|(_, _, text)| read(text)).collect()
     }
+}
+
+/// Parses an entry; it was written from a value, so it is one.
+fn read(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or(Value::Null)
 }
 
 #[cfg(test)]

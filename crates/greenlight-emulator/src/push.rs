@@ -121,7 +121,7 @@ fn prepare(site: &Site, repository: u64, updates: Vec<RefUpdate>) -> Result<Vec<
             (Vec::new(), false)
         } else {
             let forced = update.old != ZERO_OID && !site.git.is_ancestor(repository, &update.old, &update.new)?;
-            // A branch that was deleted on the default branch's tip has nothing of its own, and the old tip may be its own default.
+            // A new branch has of its own what the default branch lacks.
             let known = if known == update.new {
                 HashSet::from([known])
             } else if known.is_empty() {

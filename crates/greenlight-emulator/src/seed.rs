@@ -3,7 +3,8 @@
 //! ```json
 //! {
 //!   "users": [{"login": "octocat", "name": "The Octocat", "id": 583231}],
-//!   "organizations": [{"login": "acme", "members": {"octocat": "admin"}, "teams": [{"name": "ops", "members": ["octocat"], "repositories": {"app": "push"}}]}],
+//!   "organizations": [{"login": "acme", "members": {"octocat": "admin"},
+//!                      "teams": [{"name": "ops", "members": ["octocat"], "repositories": {"app": "push"}}]}],
 //!   "tokens": [{"token": "ghp_octocat", "user": "octocat", "scopes": ["repo"]}],
 //!   "apps": [{"id": 7, "slug": "greenlight", "owner": "octocat", "private_key": "-----BEGIN…", "permissions": {"checks": "write"},
 //!             "events": ["pull_request"], "webhook": {"url": "http://127.0.0.1:4567/webhooks/github", "secret": "…"},

@@ -188,6 +188,9 @@ impl Change<'_> {
         }
         payload.extend(fields(&render));
         render.close_payload(&mut payload, known, sender);
+        if event == "push" {
+            payload.insert("repository".to_owned(), render.pushed_repository(known));
+        }
         for (hook, installation) in hooks {
             self.announced.push(Announcement {
                 hook,

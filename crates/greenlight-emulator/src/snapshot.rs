@@ -1,4 +1,4 @@
-//! The model on disk: one JSON file, written whole, some time after a change, never often enough to matter.
+//! The model on disk: one JSON file (with the tokens in it, so only its owner may read it), written whole, some time after a change, never often enough to matter.
 
 use std::{
     path::Path,
@@ -53,7 +53,7 @@ pub async fn save(site: &Arc<Site>) -> Result<(), SnapshotError> {
     let written = tokio::task::spawn_blocking(move || {
         let bytes = serde_json::to_vec(&*site.look())
             .map_err(|error| GitError::File { path: site.snapshot.clone(), source: error.into() })?;
-        crate::git::write_file(&site.snapshot, &bytes)
+        crate::git::write_secret_file(&site.snapshot, &bytes)
     });
     written
         .await

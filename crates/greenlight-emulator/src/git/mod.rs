@@ -223,11 +223,24 @@ pub fn isolate(command: &mut Command) {
 
 /// Writes a file whole or not at all.
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), GitError> {
+    write_with_mode(path, bytes, 0o644)
+}
+
+/// Writes a file that only its owner may read, whole or not at all.
+pub fn write_secret_file(path: &Path, bytes: &[u8]) -> Result<(), GitError> {
+    write_with_mode(path, bytes, 0o600)
+}
+
+fn write_with_mode(path: &Path, bytes: &[u8], mode: u32) -> Result<(), GitError> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
     let failed = |source| GitError::File { path: path.to_owned(), source };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
     let temporary = path.with_extension(format!("tmp-{}", uuid::Uuid::new_v4().simple()));
-    std::fs::write(&temporary, bytes).map_err(failed)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary).map_err(failed)?;
+    file.write_all(bytes).map_err(failed)?;
+    drop(file);
     std::fs::rename(&temporary, path).map_err(failed)
 }

@@ -114,6 +114,7 @@ impl Render<'_> {
             "open_issues": open,
             "watchers": 0,
             "default_branch": repository.default_branch,
+            "custom_properties": {},
         });
         extend(&mut object, more);
         object
@@ -164,8 +165,19 @@ impl Render<'_> {
 
     /// Writes a repository as payloads have it.
     pub fn event_repository(&self, repository: &Repository) -> Value {
-        let mut object = self.repository(repository);
-        extend(&mut object, json!({"custom_properties": {}}));
+        self.repository(repository)
+    }
+
+    /// Writes a repository as the payload of a push has it, which is older than the others.
+    pub fn pushed_repository(&self, repository: &Repository) -> Value {
+        let mut object = self.event_repository(repository);
+        let owner = self.model.accounts.get(&repository.owner);
+        object["owner"]["name"] = json!(self.model.login(repository.owner));
+        object["owner"]["email"] = json!(owner.map(|owner| owner.email.as_str()));
+        object["created_at"] = json!(repository.created_at.seconds());
+        object["pushed_at"] = json!(repository.pushed_at.seconds());
+        object["stargazers"] = json!(0);
+        object["master_branch"] = json!(repository.default_branch);
         object
     }
 

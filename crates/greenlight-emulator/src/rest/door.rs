@@ -190,7 +190,7 @@ fn faulty(strike: &Strike) -> Answer {
         422 => ApiError::custom("Fault", "the emulator was told to refuse this request").into_answer(),
         500 => ApiError::new(500, "Server Error".to_owned()).into_answer(),
         status => {
-            let page = "<html><head><title>Unicorn!</title></head><body>We had issues producing the response to your request.</body></html>";
+            let page = "<html><head><title>Unicorn!</title></head><body>No response could be produced.</body></html>";
             Answer {
                 status,
                 body: Body::Raw {

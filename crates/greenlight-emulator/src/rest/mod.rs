@@ -134,6 +134,9 @@ pub async fn answer(call: &Call) -> Outcome {
         (GET, []) => Ok(Answer::ok(root(call))),
         (GET, ["meta"]) => Ok(Answer::ok(meta(call))),
         (GET, ["zen"]) => Ok(Answer::text("Keep it logically awesome.")),
+        (GET, ["rate_limit"]) if call.site.profile == Profile::Ghes => {
+            Err(ApiError::new(404, "Rate limiting is not enabled.".to_owned()))
+        }
         (GET, ["rate_limit"]) => Ok(Answer::ok(rate_limit(call))),
         (_, ["graphql"]) => Err(ApiError::new(404, "the emulated GitHub has no GraphQL; use its REST API".to_owned())),
         (POST, ["user", "repos"]) => repositories::create(call, call.actor()?).await,

@@ -279,7 +279,10 @@ async fn fork(call: &Call, reach: &Reach) -> Outcome {
     repository.refs = refs.into_iter().map(|update| (update.name, update.new)).collect();
     change.repositories.insert(id, repository);
     change.announce(reach.id, "fork", None, user, |render| {
-        let forkee = render.model.repositories.get(&id).map(|known| render.event_repository(known));
+        let mut forkee = render.model.repositories.get(&id).map(|known| render.event_repository(known));
+        if let Some(forkee) = &mut forkee {
+            forkee["public"] = json!(forkee["private"] == json!(false));
+        }
         fields(json!({"forkee": forkee}))
     });
     let body = change.render().full_repository(repository_of(&change, id)?, Permission::Admin);
