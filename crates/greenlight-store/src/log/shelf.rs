@@ -284,7 +284,10 @@ impl Logs {
     pub async fn finish(&self, attempt: &AttemptId) -> Result<(), LogError> {
         let log = self.known(attempt).await?;
         let _turn = log.turning.lock().await;
-        let Some(reader) = seal(&log) else { return Ok(()) };
+        let Some(reader) = seal(&log) else {
+            // The crash came between the blob and the end of the file.
+            return self.remove_live(attempt, "finished");
+        };
         self.pack(attempt, reader).await?;
         let lines = {
             let mut state = log.state();
@@ -296,11 +299,7 @@ impl Logs {
             lines
         };
         log.progress.send_replace(Progress { lines, finished: true });
-        remove_file(&self.path(attempt)).map_err(|source| LogError::File {
-            attempt: attempt.clone(),
-            doing: "finished",
-            source,
-        })?;
+        self.remove_live(attempt, "finished")?;
         drop(_turn);
         self.release(attempt, log);
         Ok(())
@@ -367,18 +366,24 @@ impl Logs {
 
     /// Removes a log, finished or not; one that is not there is no error.
     pub async fn remove(&self, attempt: &AttemptId) -> Result<(), LogError> {
-        self.opened().remove(attempt);
+        let open = self.opened().remove(attempt);
         self.indexes().retain(|(known, _)| known != attempt);
-        remove_file(&self.path(attempt)).map_err(|source| LogError::File {
+        self.remove_live(attempt, "removed")?;
+        let deleted = self.blobs.delete(&key(attempt)).await.map_err(|source| LogError::Blob {
             attempt: attempt.clone(),
             doing: "removed",
             source,
-        })?;
-        self.blobs.delete(&key(attempt)).await.map_err(|source| LogError::Blob {
-            attempt: attempt.clone(),
-            doing: "removed",
-            source,
-        })
+        });
+        if let Some(log) = open {
+            // Whoever follows it has come to its end.
+            *log.state() = State::Finished;
+            log.progress.send_replace(Progress { lines: 0, finished: true });
+        }
+        deleted
+    }
+
+    fn remove_live(&self, attempt: &AttemptId, doing: &'static str) -> Result<(), LogError> {
+        remove_file(&self.path(attempt)).map_err(|source| LogError::File { attempt: attempt.clone(), doing, source })
     }
 
     /// Returns the log after somebody has looked what there is of it.

@@ -235,3 +235,35 @@ async fn text_that_is_no_utf_8_and_lines_without_an_end_are_kept() {
     let page = logs.read(&attempt, 0, 10).await.unwrap();
     assert_eq!(page.lines().map(|line| line.text.to_vec()).collect::<Vec<_>>(), [&b"\xff\xfe"[..], b"", b"no end"]);
 }
+
+#[tokio::test]
+async fn a_crash_after_the_blob_and_before_the_end_of_the_file_is_mended() {
+    let (directory, logs) = logs();
+    let attempt = attempt("test");
+    logs.append(&attempt, 0, made::at(0), block(0, 100)).await.unwrap();
+    let live = std::fs::read_dir(directory.path().join("live")).unwrap().next().unwrap().unwrap().path();
+    let text = std::fs::read(&live).unwrap();
+    logs.finish(&attempt).await.unwrap();
+    drop(logs);
+    std::fs::write(&live, text).unwrap();
+
+    let again = open(directory.path());
+    assert_eq!(again.unfinished().await.unwrap(), [attempt.clone()]);
+    assert_eq!(whole(&again, &attempt).await.len(), 100);
+    again.finish(&attempt).await.unwrap();
+    assert_eq!(again.unfinished().await.unwrap(), []);
+    assert_eq!(whole(&again, &attempt).await.len(), 100);
+}
+
+#[tokio::test]
+async fn whoever_follows_a_log_that_is_removed_comes_to_its_end() {
+    let (_directory, logs) = logs();
+    let attempt = attempt("test");
+    logs.append(&attempt, 0, made::at(0), block(0, 10)).await.unwrap();
+    let mut follower = logs.follow(&attempt, 10).await.unwrap();
+    let followed = tokio::spawn(async move { follower.next().await.unwrap() });
+    tokio::task::yield_now().await;
+    logs.remove(&attempt).await.unwrap();
+    assert_eq!(followed.await.unwrap(), None);
+    assert_eq!(logs.shape(&attempt).await.unwrap(), None);
+}
