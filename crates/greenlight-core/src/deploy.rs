@@ -499,7 +499,7 @@ fn begin_suite(
         decides,
         given,
     };
-    state.suites.insert(key.clone(), suite);
+    state.insert_suite(suite);
     state.touch(Topic::Suite(key));
 }
 

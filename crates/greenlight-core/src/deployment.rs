@@ -109,3 +109,17 @@ pub enum Carrying {
     /// Over.
     Done,
 }
+
+impl DeployWish {
+    /// Is it neither fulfilled nor refused?
+    pub fn is_open(&self) -> bool {
+        matches!(self.state, WishState::Waiting { .. } | WishState::Creating { .. })
+    }
+}
+
+impl Deployment {
+    /// Is there anything left to do about it?
+    pub fn is_unsettled(&self) -> bool {
+        matches!(self.state, Carrying::Waiting | Carrying::Started { .. }) || self.wanted != self.accepted
+    }
+}

@@ -91,7 +91,6 @@ fn settle_repository(state: &mut Repository, now: Timestamp) {
     let due = state.meta().reconciled_at.map_or(now, |at| at + RECONCILE_EVERY);
     if due <= now {
         reconcile(state, now);
-        forget::forget(state, now);
     }
     state.set_alarm(Topic::Repository, Some(if due <= now { now + RECONCILE_EVERY } else { due }));
     let name = state.default_branch();
@@ -110,6 +109,7 @@ fn reconcile(state: &mut Repository, now: Timestamp) {
     if state.outbox.contains(&EffectKey::from("reconcile")) {
         return;
     }
+    forget::forget(state, now);
     let open = state.pulls.values().filter(|pull| pull.snapshot.standing == PullStanding::Open);
     let known_open = open.map(|pull| pull.snapshot.number).collect();
     want(state, Wanted::now("reconcile", Class::Read, Effect::Reconcile { known_open, since: now - DEPLOYMENTS_BACK }));
@@ -122,7 +122,10 @@ fn config_read(state: &mut Repository, files: &CommitFiles) {
     }
     let config = match &files.config {
         None => Ok(Arc::default()),
-        Some((path, text)) => config::decode(path, text).map(Arc::new),
+        Some(file) => match &state.meta().config {
+            ConfigStanding::Read { file: Some(known), config, .. } if known == file => config.clone(),
+            _ => config::decode(&file.0, &file.1).map(Arc::new),
+        },
     };
     let standing = ConfigStanding::Read { sha: files.sha, file: files.config.clone(), config };
     if state.meta().config == standing {
@@ -336,7 +339,7 @@ fn other_activity(state: &mut Repository, fact: &PullFact, now: Timestamp) {
         _ => RefName::from(format!("refs/pull/{number}/merge")),
     };
     let suite = new_suite(key.clone(), fact.event.clone(), git_ref, trusted, author, now);
-    state.suites.insert(key.clone(), suite);
+    state.insert_suite(suite);
     state.touch(Topic::Suite(key));
 }
 
@@ -406,7 +409,7 @@ fn want_suite(state: &mut Repository, pull: &Pull, now: Timestamp) {
             let (trust, author) = trust::of_pull(state, pull, now);
             let git_ref = RefName::from(format!("refs/pull/{}/merge", pull.snapshot.number));
             let suite = new_suite(key.clone(), pull.event.clone(), git_ref, trust, author, now);
-            state.suites.insert(key.clone(), suite);
+            state.insert_suite(suite);
             state.note(
                 format!("#{}", pull.snapshot.number),
                 format!("{} is to be tested", pull.snapshot.head_sha.short()),
@@ -433,7 +436,7 @@ fn ensure_branch(state: &mut Repository, name: &RefName, tip: Sha) {
 /// Stops the suites of a pull request that are not `but`.
 fn stop_suites(state: &mut Repository, number: PullNumber, but: Option<&SuiteKey>, reason: &str, now: Timestamp) {
     let stale: Vec<_> =
-        suites_of(state, number).filter(|suite| Some(&suite.key) != but).map(|suite| suite.key.clone()).collect();
+        state.suites_of(number).filter(|suite| Some(&suite.key) != but).map(|suite| suite.key.clone()).collect();
     for key in stale {
         stop_suite(state, &key, reason, now);
     }
@@ -442,14 +445,10 @@ fn stop_suites(state: &mut Repository, number: PullNumber, but: Option<&SuiteKey
 /// What nobody let start before the merge never will.
 fn stop_untrusted(state: &mut Repository, number: PullNumber, now: Timestamp) {
     let waiting: Vec<_> =
-        suites_of(state, number).filter(|suite| !suite.may_run()).map(|suite| suite.key.clone()).collect();
+        state.suites_of(number).filter(|suite| !suite.may_run()).map(|suite| suite.key.clone()).collect();
     for key in waiting {
         stop_suite(state, &key, "the pull request was merged without it", now);
     }
-}
-
-fn suites_of(state: &Repository, number: PullNumber) -> impl Iterator<Item = &Suite> {
-    state.suites.values().filter(move |suite| matches!(suite.key.subject, Subject::Pull(of, _) if of == number))
 }
 
 fn stop_suite(state: &mut Repository, key: &SuiteKey, reason: &str, now: Timestamp) {
@@ -602,7 +601,7 @@ fn pushed(state: &mut Repository, push: &PushFact, now: Timestamp) {
         Source::Read => tip,
     }
     .filter(|before| !before.is_zero());
-    state.suites.insert(key.clone(), suite);
+    state.insert_suite(suite);
     state.touch(Topic::Commit(key.head_sha));
     state.touch(Topic::Suite(key));
 }
@@ -663,7 +662,7 @@ fn other_event(
         return;
     }
     let suite = new_suite(key.clone(), event.clone(), git_ref, Trust::Trusted, None, now);
-    state.suites.insert(key.clone(), suite);
+    state.insert_suite(suite);
     state.touch(Topic::Suite(key));
 }
 

@@ -137,6 +137,13 @@ pub struct Report {
     pub given_up: Option<Arc<str>>,
 }
 
+impl Report {
+    /// Is there anything left to send or to compare?
+    pub fn is_unsettled(&self) -> bool {
+        self.accepted.as_ref() != Some(&self.wanted) || self.compare_at.is_some()
+    }
+}
+
 /// A tree that was tested green.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Proof {

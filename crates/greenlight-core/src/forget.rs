@@ -63,7 +63,7 @@ fn forget_suites(state: &mut Repository, old: impl Fn(Timestamp) -> bool) {
         .map(|suite| suite.key.clone())
         .collect();
     for key in over {
-        let Some(suite) = state.suites.remove(&key) else { continue };
+        let Some(suite) = state.remove_suite(&key) else { continue };
         for number in &suite.runs {
             state.runs.remove(number);
             state.parsed.remove(number);

@@ -6,13 +6,13 @@ use greenlight_workflow::{
     Contexts, EventFacts, JobKind, Trigger, Value, Workflow, expand_job, parse_workflow, skip_words,
 };
 
-use crate::config;
+use crate::config::{self, ConfigStanding};
 use crate::effect::{Answer, Effect, Outcome, Refusal};
 use crate::event::{CommitFiles, PullStanding};
 use crate::id::{Context, EffectKey, JobKey, RefName, RunNumber, Sha};
 use crate::item::Class;
 use crate::outbox::{Wanted, want};
-use crate::repository::{Repository, Topic};
+use crate::repository::{Reading, Repository, Topic};
 use crate::run::{
     Conclusion, Concurrency, Job, JobState, Planned, Run, RunState, Subject, Suite, SuiteKey, SuitePhase,
 };
@@ -120,10 +120,10 @@ pub(crate) fn stop(state: &mut Repository, key: &SuiteKey, conclusion: Conclusio
 fn planned(state: &mut Repository, key: &SuiteKey, files: &CommitFiles, base_sha: Option<Sha>, now: Timestamp) {
     let Some(suite) = state.suites.get(key).cloned() else { return };
     let base = base_ref_of(state, &suite);
-    let (chosen, nothing) = choose(&suite, base.as_ref(), files);
+    let (chosen, nothing) = choose(state, &suite, base.as_ref(), files);
     if nothing.is_some() && matches!(key.subject, Subject::PullAction(..) | Subject::Other(_)) {
         // Nobody waits for it, and most events of a repository are of this kind.
-        state.suites.remove(key);
+        state.remove_suite(key);
         return;
     }
     let mut runs = Vec::with_capacity(chosen.len());
@@ -131,7 +131,7 @@ fn planned(state: &mut Repository, key: &SuiteKey, files: &CommitFiles, base_sha
         runs.push(make_run(state, &suite, one, files.sha, now));
     }
     let config_problem = match (&files.config, &key.subject) {
-        (Some((path, text)), Subject::Pull(..)) => config::decode(path, text).err(),
+        (Some(file), Subject::Pull(..)) => config_problem(state, file),
         _ => None,
     };
     let Some(suite) = state.suites.get_mut(key) else { return };
@@ -142,34 +142,45 @@ fn planned(state: &mut Repository, key: &SuiteKey, files: &CommitFiles, base_sha
     }
 }
 
+/// Returns what is wrong with a `.greenlight.yml`; most commits bring the one that is known.
+fn config_problem(state: &Repository, file: &(Arc<str>, Arc<str>)) -> Option<Arc<str>> {
+    match &state.meta().config {
+        ConfigStanding::Read { file: Some(known), config, .. } if known == file => config.clone().err(),
+        _ => config::decode(&file.0, &file.1).err(),
+    }
+}
+
 /// A workflow that is to run, or that cannot be read.
 struct Chosen {
     path: Arc<str>,
     source: Arc<str>,
-    workflow: Result<Workflow, Problem>,
+    workflow: Reading,
 }
 
-struct Problem {
-    reason: String,
-    rendered: String,
-}
+/// How many files are kept as read.
+const READ_MAX: usize = 64;
 
 /// Returns which workflows the event starts, or why none.
-fn choose(suite: &Suite, base: Option<&RefName>, files: &CommitFiles) -> (Vec<Chosen>, Option<Arc<str>>) {
+fn choose(
+    state: &mut Repository,
+    suite: &Suite,
+    base: Option<&RefName>,
+    files: &CommitFiles,
+) -> (Vec<Chosen>, Option<Arc<str>>) {
     let is_change = matches!(&*suite.key.event, "push" | "pull_request");
     if let Some((path, source)) = &suite.given {
-        return (vec![read(path, source)], None);
+        return (vec![read(state, path, source)], None);
     }
     if let Some(words) = skip_words(&files.message).filter(|_| is_change) {
         return (Vec::new(), Some(format!("nothing runs: the commit message says {words}").into()));
     }
     if files.workflows.is_empty() && files.cibuild && is_change {
-        return (vec![read(&CIBUILD.into(), &CIBUILD_WORKFLOW.into())], None);
+        return (vec![read(state, &CIBUILD.into(), &CIBUILD_WORKFLOW.into())], None);
     }
     let mut chosen = Vec::new();
     let mut reasons = Vec::new();
     for (path, source) in &files.workflows {
-        let one = read(path, source);
+        let one = read(state, path, source);
         match &one.workflow {
             Err(_) if matches!(suite.key.subject, Subject::Pull(..) | Subject::Ref(_)) => chosen.push(one),
             Err(_) => {}
@@ -187,19 +198,31 @@ fn choose(suite: &Suite, base: Option<&RefName>, files: &CommitFiles) -> (Vec<Ch
     (chosen, nothing)
 }
 
-fn read(path: &Arc<str>, source: &Arc<str>) -> Chosen {
-    let parsed = parse_workflow(path, source);
-    let workflow = match parsed.workflow {
-        Some(workflow) => Ok(workflow),
+fn read(state: &mut Repository, path: &Arc<str>, source: &Arc<str>) -> Chosen {
+    let name = (path.clone(), source.clone());
+    let workflow = match state.read.get(&name) {
+        Some(known) => known.clone(),
         None => {
-            let errors: Vec<_> = parsed.findings.iter().filter(|finding| finding.is_error()).collect();
-            let reason =
-                errors.first().map_or_else(|| format!("{path} cannot be read"), |finding| finding.summary(path));
-            let rendered = errors.iter().map(|finding| finding.render(path, source)).collect::<Vec<_>>().join("\n");
-            Err(Problem { reason, rendered })
+            if state.read.len() >= READ_MAX {
+                state.read.clear();
+            }
+            let reading = parse(path, source);
+            state.read.insert(name, reading.clone());
+            reading
         }
     };
     Chosen { path: path.clone(), source: source.clone(), workflow }
+}
+
+fn parse(path: &str, source: &str) -> Reading {
+    let parsed = parse_workflow(path, source);
+    if let Some(workflow) = parsed.workflow {
+        return Ok(Arc::new(workflow));
+    }
+    let errors: Vec<_> = parsed.findings.iter().filter(|finding| finding.is_error()).collect();
+    let reason = errors.first().map_or_else(|| format!("{path} cannot be read"), |finding| finding.summary(path));
+    let rendered = errors.iter().map(|finding| finding.render(path, source)).collect::<Vec<_>>().join("\n");
+    Err((reason.into(), rendered.into()))
 }
 
 fn facts<'a>(suite: &'a Suite, base: Option<&'a RefName>, files: &'a CommitFiles) -> EventFacts<'a> {
@@ -252,15 +275,15 @@ fn make_run(state: &mut Repository, suite: &Suite, chosen: Chosen, sha: Sha, now
     };
     state.parsed.remove(&number);
     match chosen.workflow {
-        Err(problem) => {
+        Err((reason, rendered)) => {
             run.state = RunState::Completed { conclusion: Conclusion::Failure, at: now };
-            run.reason = problem.reason.into();
-            run.problem = Some(problem.rendered.into());
+            run.reason = reason;
+            run.problem = Some(rendered);
         }
         Ok(workflow) => {
             run.name = workflow.title().into();
             fill(state, suite, &mut run, &workflow, now);
-            state.parsed.insert(number, Arc::new(workflow));
+            state.parsed.insert(number, workflow);
         }
     }
     if let Subject::Deployment(id) = suite.key.subject
@@ -430,7 +453,8 @@ pub(crate) fn workflow_of(state: &mut Repository, number: RunNumber) -> Option<A
         return Some(workflow.clone());
     }
     let run = state.runs.get(&number)?;
-    let workflow = Arc::new(parse_workflow(&run.workflow, &run.source).workflow?);
+    let (path, source) = (run.workflow.clone(), run.source.clone());
+    let workflow = read(state, &path, &source).workflow.ok()?;
     state.parsed.insert(number, workflow.clone());
     Some(workflow)
 }

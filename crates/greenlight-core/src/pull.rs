@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::effect::MergeMethod;
-use crate::event::{Event, PullSnapshot, Review};
+use crate::event::{Event, PullSnapshot, PullStanding, Review};
 use crate::id::{CommentId, PullNumber, RefName, ReviewId, Sha, UserId};
 use crate::time::Timestamp;
 
@@ -33,6 +33,18 @@ pub struct Pull {
     pub merge: MergeStanding,
     /// The one comment in which we explain waits and refusals.
     pub note: Note,
+}
+
+impl Pull {
+    /// Is there anything left to do about it?
+    pub fn is_unsettled(&self) -> bool {
+        let standing = match self.snapshot.standing {
+            PullStanding::Open | PullStanding::Merged { commit: None } => true,
+            PullStanding::Closed | PullStanding::Merged { .. } => false,
+        };
+        let landing = matches!(self.merge, MergeStanding::Landed { landed_tree: None, .. });
+        standing || landing || self.reread || !self.commands.is_empty() || self.note.wanted != self.note.accepted
+    }
 }
 
 /// A command whose author's permission, or whose pull request's head, is being read.

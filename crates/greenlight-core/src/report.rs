@@ -61,26 +61,30 @@ pub(crate) fn set(state: &mut Repository, sha: Sha, context: &Context, wanted: S
 pub(crate) fn settle_report(state: &mut Repository, sha: Sha, context: &Context, now: Timestamp) {
     let Some(report) = state.reports.get(&(sha, context.clone())) else { return };
     let topic = Topic::Report(sha, context.clone());
-    let key = key_of(sha, context);
-    if report.given_up.is_some() {
-        withdraw(state, &key);
-        return state.set_alarm(topic, None);
-    }
     let comparing = report.compare_at.is_some_and(|at| at <= now);
     let settled = report.accepted.as_ref() == Some(&report.wanted);
-    if (settled && !comparing) || is_enough(report) {
-        let alarm = report.compare_at;
-        withdraw(state, &key);
+    let alarm = if report.given_up.is_some() { None } else { report.compare_at };
+    if report.given_up.is_some() || (settled && !comparing) || is_enough(report) {
+        take_back(state, sha, context);
         return state.set_alarm(topic, alarm);
     }
     let effect =
         Effect::Show { sha, context: context.clone(), report: report.wanted.clone(), check_run: report.check_run };
     let class = class_of(report);
+    let key = key_of(sha, context);
     want(state, Wanted::now(key.clone(), class, effect));
+    state.showing.insert((sha, context.clone()));
     if comparing && let Some(item) = state.outbox.get_mut(&key) {
         item.confirm = true;
     }
     state.set_alarm(topic, None);
+}
+
+fn take_back(state: &mut Repository, sha: Sha, context: &Context) {
+    let name = (sha, context.clone());
+    if state.showing.contains(&name) && withdraw(state, &key_of(sha, context)) {
+        state.showing.remove(&name);
+    }
 }
 
 /// Returns whether a further pending is not worth a write: the end must always have one left (I8).
@@ -105,6 +109,9 @@ fn key_of(sha: Sha, context: &Context) -> EffectKey {
 /// Takes in what became of showing a report.
 pub(crate) fn shown(state: &mut Repository, effect: &Effect, outcome: &Outcome, now: Timestamp) {
     let Effect::Show { sha, context, report: sent, .. } = effect else { return };
+    if matches!(outcome, Outcome::Done(_) | Outcome::Refused(_)) {
+        state.showing.remove(&(*sha, context.clone()));
+    }
     let Some(report) = state.reports.get_mut(&(*sha, context.clone())) else { return };
     match outcome {
         Outcome::Done(answer) => {
@@ -316,7 +323,8 @@ fn part_of(state: &Repository, suite: &Suite) -> Part {
         _ if active => Part {
             state: ReportState::Pending,
             text: UNDER_WAY.into(),
-            link: runs.first().map(|run| Link::Run(run.number)),
+            // A link alone is not worth a write: each job's own context has one.
+            link: None,
             jobs: 0,
         },
         _ => {

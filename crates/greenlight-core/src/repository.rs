@@ -11,6 +11,7 @@ use greenlight_workflow::Workflow;
 
 use crate::config::{Config, ConfigStanding};
 use crate::deployment::{DeployWish, Deployment, Environment};
+use crate::effect::Effect;
 use crate::entity::{Audit, Entity, EntityKey, Meta, Person, Proof, Report};
 use crate::event::Verdicts;
 use crate::fact::RepositoryRef;
@@ -19,7 +20,7 @@ use crate::id::{
 };
 use crate::item::{Item, ItemState};
 use crate::pull::{Branch, Pull};
-use crate::run::{Run, Subject, Suite, SuiteKey};
+use crate::run::{Run, Subject, Suite, SuiteKey, SuitePhase};
 use crate::time::Timestamp;
 
 /// What a server is set up to do, for every repository alike.
@@ -192,7 +193,16 @@ pub struct Repository {
     audit: Vec<Audit>,
     /// Parsed workflows by run; made again when they are needed after a restart.
     pub(crate) parsed: BTreeMap<RunNumber, Arc<Workflow>>,
+    /// What was read last, by path and text: most pushes bring the same files.
+    pub(crate) read: BTreeMap<(Arc<str>, Arc<str>), Reading>,
+    /// The suites of each pull request: an index.
+    by_pull: BTreeMap<PullNumber, BTreeSet<SuiteKey>>,
+    /// Reports that have an effect in the outbox: an index.
+    pub(crate) showing: BTreeSet<(Sha, Context)>,
 }
+
+/// What a workflow file was read as: the workflow, or what is wrong with it, in one sentence and rendered.
+pub(crate) type Reading = Result<Arc<Workflow>, (Arc<str>, Arc<str>)>;
 
 impl Repository {
     /// Returns a repository of which nothing is known yet.
@@ -233,6 +243,9 @@ impl Repository {
             due: BTreeSet::new(),
             audit: Vec::new(),
             parsed: BTreeMap::new(),
+            read: BTreeMap::new(),
+            by_pull: BTreeMap::new(),
+            showing: BTreeSet::new(),
         }
     }
 
@@ -245,8 +258,73 @@ impl Repository {
         }
         // At start GitHub is compared with, whenever that was done last (R5).
         state.meta.reconciled_at = None;
-        state.touch_all();
+        state.touch_open();
         state
+    }
+
+    /// Touches what is not over, so that alarms and indices are there again. What is over was settled when it was stored.
+    fn touch_open(&mut self) {
+        let agenda = &mut self.agenda;
+        agenda.insert(Topic::Repository);
+        agenda.extend(
+            self.people
+                .map
+                .values()
+                .filter(|person| person.asked_at.is_some())
+                .map(|person| Topic::Person(person.user.id)),
+        );
+        agenda.extend(
+            self.pulls.map.values().filter(|pull| pull.is_unsettled()).map(|pull| Topic::Pull(pull.snapshot.number)),
+        );
+        for suite in self.suites.map.values() {
+            let is_active = |number| self.runs.map.get(number).is_some_and(|run| !run.is_over());
+            if matches!(suite.phase, SuitePhase::Reading { .. }) || suite.runs.iter().any(is_active) {
+                agenda.insert(Topic::Suite(suite.key.clone()));
+                agenda.insert(Topic::Commit(suite.key.head_sha));
+            }
+        }
+        agenda.extend(self.runs.map.values().filter(|run| !run.is_over()).map(|run| Topic::Run(run.number)));
+        for report in self.reports.map.values().filter(|report| report.is_unsettled()) {
+            agenda.insert(Topic::Report(report.sha, report.context.clone()));
+        }
+        agenda.extend(self.branches.map.keys().map(|name| Topic::Branch(name.clone())));
+        agenda.extend(
+            self.wishes
+                .map
+                .values()
+                .filter(|wish| wish.is_open())
+                .map(|wish| Topic::Wish(wish.environment.clone(), wish.sha)),
+        );
+        agenda.extend(self.environments.map.keys().map(|name| Topic::Environment(name.clone())));
+        let open = self.deployments.map.values().filter(|deployment| deployment.is_unsettled());
+        agenda.extend(open.map(|deployment| Topic::Deployment(deployment.snapshot.id)));
+    }
+
+    /// Puts a suite in.
+    pub(crate) fn insert_suite(&mut self, suite: Suite) {
+        self.index_suite(&suite.key);
+        self.suites.insert(suite.key.clone(), suite);
+    }
+
+    /// Takes a suite out.
+    pub(crate) fn remove_suite(&mut self, key: &SuiteKey) -> Option<Suite> {
+        if let Subject::Pull(number, _) = &key.subject
+            && let Some(keys) = self.by_pull.get_mut(number)
+        {
+            keys.remove(key);
+        }
+        self.suites.remove(key)
+    }
+
+    fn index_suite(&mut self, key: &SuiteKey) {
+        if let Subject::Pull(number, _) = &key.subject {
+            self.by_pull.entry(*number).or_default().insert(key.clone());
+        }
+    }
+
+    /// Returns the suites that test a pull request.
+    pub(crate) fn suites_of(&self, number: PullNumber) -> impl Iterator<Item = &Suite> {
+        self.by_pull.get(&number).into_iter().flatten().filter_map(|key| self.suites.get(key))
     }
 
     fn take_in(&mut self, entity: Entity) {
@@ -255,7 +333,10 @@ impl Repository {
             Entity::Person(person) => self.people.load(person.user.id, person),
             Entity::Branch(branch) => self.branches.load(branch.name.clone(), branch),
             Entity::Pull(pull) => self.pulls.load(pull.snapshot.number, pull),
-            Entity::Suite(suite) => self.suites.load(suite.key.clone(), suite),
+            Entity::Suite(suite) => {
+                self.index_suite(&suite.key);
+                self.suites.load(suite.key.clone(), suite);
+            }
             Entity::Run(run) => self.runs.load(run.number, run),
             Entity::Report(report) => self.reports.load((report.sha, report.context.clone()), report),
             Entity::Verdict(sha, context, verdict) => self.verdicts.load((sha, context), verdict),
@@ -271,6 +352,9 @@ impl Repository {
                     ready => ready,
                 };
                 self.lanes.entry(item.lane.clone()).or_default().insert(item.place, item.key.clone());
+                if let Effect::Show { sha, context, .. } = &item.effect {
+                    self.showing.insert((*sha, context.clone()));
+                }
                 self.outbox.load(item.key.clone(), item);
             }
         }

@@ -44,7 +44,9 @@ pub(crate) fn settle_suite(state: &mut Repository, key: &SuiteKey, now: Timestam
     trust::settle_suite(state, key, now);
     plan::settle_reading(state, key);
     let Some(suite) = state.suites.get(key) else { return };
-    for number in suite.runs.clone() {
+    let active = |number: &RunNumber| state.runs.get(number).is_some_and(|run| !run.is_over());
+    let runs: Vec<_> = suite.runs.iter().copied().filter(active).collect();
+    for number in runs {
         state.touch(Topic::Run(number));
     }
     prove(state, key);
@@ -66,7 +68,8 @@ fn prove(state: &mut Repository, key: &SuiteKey) {
     }
     let proof = Proof { tree: planned.tree, tested_at: planned.sha };
     state.proofs.insert(proof.tree, proof);
-    let waiting: Vec<_> = state.wishes.values().map(|wish| (wish.environment.clone(), wish.sha)).collect();
+    let waiting: Vec<_> =
+        state.wishes.values().filter(|wish| wish.is_open()).map(|wish| (wish.environment.clone(), wish.sha)).collect();
     for (environment, sha) in waiting {
         state.touch(Topic::Wish(environment, sha));
     }
@@ -536,9 +539,8 @@ fn conclude(state: &mut Repository, suite: &Suite, number: RunNumber, now: Times
     let (conclusion, reason) = verdict(run);
     run.state = RunState::Completed { conclusion, at: now };
     run.reason = reason.into();
-    let text = format!("{}: {}", conclusion.as_result(), run.reason);
-    let (name, attempt) = (run.name.clone(), run.attempt);
-    state.note(format!("run {number}"), text.clone());
+    let (name, attempt, text) = (run.name.clone(), run.attempt, run.reason.clone());
+    state.note(format!("run {number}"), format!("{}: {text}", conclusion.as_result()));
     state.touch(Topic::Suite(suite.key.clone()));
     if matches!(conclusion, Conclusion::Failure | Conclusion::TimedOut | Conclusion::Lost)
         && suite.deployment().is_none()
@@ -587,21 +589,28 @@ fn verdict(run: &Run) -> (Conclusion, String) {
 
 /// Says what the contexts of a run's jobs should show.
 fn shown(state: &mut Repository, number: RunNumber) {
-    let Some(run) = state.runs.get(&number).cloned() else { return };
+    let Some(run) = state.runs.get(&number) else { return };
     let Some(suite) = state.suites.get(&run.suite) else { return };
     if !suite.runs.contains(&number) {
         return;
     }
     let waits = !suite.may_run();
     let sha = run.suite.head_sha;
-    for job in run.jobs.iter().filter(|job| job.expanded || job.is_over()) {
-        let rank = (number.0 << 24) | (u64::from(run.attempt) << 8) | u64::from(job.tried.min(255));
-        report::set(state, sha, &job.context, report::of_job(state, &run, job, waits), rank);
+    let rank = |job: &Job| (number.0 << 24) | (u64::from(run.attempt) << 8) | u64::from(job.tried.min(255));
+    let reports: Vec<_> = run
+        .jobs
+        .iter()
+        .filter(|job| job.expanded || job.is_over())
+        .map(|job| (job.context.clone(), report::of_job(state, run, job, waits), rank(job)))
+        .collect();
+    let (over, deployment) = (run.jobs.is_empty() || run.is_over(), run.deployment);
+    for (context, shown, rank) in reports {
+        report::set(state, sha, &context, shown, rank);
     }
-    if run.jobs.is_empty() || run.is_over() {
+    if over {
         state.touch(Topic::Commit(sha));
     }
-    if let Some(id) = run.deployment {
+    if let Some(id) = deployment {
         state.touch(Topic::Deployment(id));
     }
 }

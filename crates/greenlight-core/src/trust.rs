@@ -5,7 +5,7 @@
 
 use crate::effect::{Answer, Effect, Outcome};
 use crate::entity::Person;
-use crate::event::{Permission, User};
+use crate::event::{Permission, PullStanding, User};
 use crate::id::{EffectKey, UserId};
 use crate::item::Class;
 use crate::outbox::{Wanted, want};
@@ -68,7 +68,8 @@ pub(crate) fn permission_read(state: &mut Repository, id: UserId, outcome: &Outc
     person.read_at = now;
     person.asked_at = None;
     person.trouble = None;
-    let pulls: Vec<_> = state.pulls.values().map(|pull| pull.snapshot.number).collect();
+    let open = state.pulls.values().filter(|pull| pull.snapshot.standing == PullStanding::Open);
+    let pulls: Vec<_> = open.map(|pull| pull.snapshot.number).collect();
     for number in pulls {
         state.touch(Topic::Pull(number));
     }
