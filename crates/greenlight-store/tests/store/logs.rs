@@ -248,7 +248,7 @@ async fn a_crash_after_the_blob_and_before_the_end_of_the_file_is_mended() {
     std::fs::write(&live, text).unwrap();
 
     let again = open(directory.path());
-    assert_eq!(again.unfinished().await.unwrap(), [attempt.clone()]);
+    assert_eq!(again.unfinished().await.unwrap(), std::slice::from_ref(&attempt));
     assert_eq!(whole(&again, &attempt).await.len(), 100);
     again.finish(&attempt).await.unwrap();
     assert_eq!(again.unfinished().await.unwrap(), []);
