@@ -1,4 +1,5 @@
-//! The model on disk: one JSON file (with the tokens in it, so only its owner may read it), written whole, some time after a change, never often enough to matter.
+//! The model on disk: one JSON file (with the tokens in it, so only its owner may read it),
+//! written whole, some time after a change, never often enough to matter.
 
 use std::{
     path::Path,

@@ -257,7 +257,11 @@ fn finish(
     let etag = (answer.status == 200)
         .then(|| format!("W/\"{}\"", hex::encode(digest::digest(&digest::SHA256, &bytes).as_ref())));
     let known = asked.get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-    let unchanged = matches!((known, &etag), (Some(known), Some(etag)) if known.split(',').any(|tag| tag.trim().trim_start_matches("W/") == etag.trim_start_matches("W/")));
+    let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    let unchanged = match (known, &etag) {
+        (Some(known), Some(etag)) => known.split(',').any(|tag| strong(tag) == strong(etag)),
+        _ => false,
+    };
     let mut budget = budget;
     if let Some((budget, key)) = budget.as_mut().filter(|_| unchanged) {
         site.limits.refund(key);
