@@ -65,6 +65,7 @@ fn wish(state: &mut Repository, environment: &EnvironmentName, sha: Sha, pull: P
     state.wishes.insert(name, wish);
     state.note(environment.as_str(), format!("{} of #{pull} is to be deployed", sha.short()));
     state.touch(Topic::Wish(environment.clone(), sha));
+    state.touch(Topic::Commit(sha));
 }
 
 /// Settles a wish: due as soon as its commit is proven, made once.
@@ -230,8 +231,12 @@ pub(crate) fn created(state: &mut Repository, key: &EffectKey, effect: &Effect, 
             }
         }
         // The outbox asks again by itself, and still knows whether an earlier try may have taken effect.
-        Outcome::Later { reason, .. } => {
+        Outcome::Later { reason, .. } | Outcome::Unknown { reason } => {
             state.note(environment.as_str(), format!("the deployment of {} waits: {reason}", sha.short()));
+            if waiting_wish(state, &name).is_none() {
+                // It is there by now: an event or a read told so.
+                remove(state, key);
+            }
         }
         Outcome::Refused(refusal) => {
             let reason: Arc<str> = format!("GitHub refused the deployment: {}", refusal.reason()).into();
@@ -246,7 +251,6 @@ pub(crate) fn created(state: &mut Repository, key: &EffectKey, effect: &Effect, 
                 &format!("{repository} {} was not deployed to {environment}: {reason}", sha.short()),
             );
         }
-        Outcome::Unknown { .. } => {}
     }
     state.touch(Topic::Wish(environment.clone(), *sha));
 }

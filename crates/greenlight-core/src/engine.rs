@@ -287,7 +287,11 @@ fn changed(state: &mut Repository, fact: &PullFact, now: Timestamp) {
     state.touch(Topic::Branch(old_base));
     if base_changed {
         state.touch(Topic::Branch(fact.pull.base_ref.clone()));
-        state.touch(Topic::Commit(fact.pull.head_sha));
+        // What was tested against the earlier base is history, at every head.
+        let heads: Vec<_> = state.suites_of(fact.pull.number).map(|suite| suite.key.head_sha).collect();
+        for head in heads {
+            state.touch(Topic::Commit(head));
+        }
     }
 }
 

@@ -89,9 +89,14 @@ fn take_back(state: &mut Repository, sha: Sha, context: &Context) {
 
 /// Returns whether a further pending is not worth a write: the end must always have one left (I8).
 fn is_enough(report: &Report) -> bool {
-    !report.wanted.state.is_final()
-        && report.accepted.as_ref().is_some_and(|shown| !shown.state.is_final())
-        && report.writes % 3 == 2
+    let both_pending =
+        !report.wanted.state.is_final() && report.accepted.as_ref().is_some_and(|shown| !shown.state.is_final());
+    let left = match report.context.as_str() {
+        // The aggregate's rank counts its attempts; each has three writes, and the last is the end's.
+        AGGREGATE => (3 * report.rank).saturating_sub(1) > u64::from(report.writes),
+        _ => report.writes % 3 != 2,
+    };
+    both_pending && !left
 }
 
 fn class_of(report: &Report) -> Class {

@@ -3,6 +3,7 @@
 //! Up to 300 paths are told; where there are more, or where nobody can tell, the answer is nothing, and every filter matches: a
 //! workflow that runs too often costs time, one that does not run costs trust. A file that was moved counts with both paths.
 
+use greenlight_core::event::CommitFiles;
 use greenlight_core::id::Sha;
 
 use crate::error::GitError;
@@ -18,6 +19,11 @@ pub(crate) enum Compared {
     Each,
     /// The second with where it left the first: a pull request, a new branch.
     SinceFork,
+}
+
+/// Does any workflow of the commit have a path filter? Comparing costs a process on the way to the first step; most need none.
+pub(crate) fn asks_for_paths(files: &CommitFiles) -> bool {
+    files.workflows.iter().any(|(_, text)| text.contains("paths"))
 }
 
 /// Returns the paths that differ.

@@ -6,7 +6,7 @@ use greenlight_core::effect::{Answer, Outcome};
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::id::{RefName, Sha};
 
-use crate::changes::{Compared, changed_paths};
+use crate::changes::{Compared, asks_for_paths, changed_paths};
 use crate::error::GitError;
 use crate::files::commit_files;
 use crate::merge::fetch_failed;
@@ -37,10 +37,10 @@ impl Mirrors {
         }
         let Some(commit) = mirror.commit(&sha.to_string()).await? else { return Err(GitError::NoSuchCommit(sha)) };
         let before = before.filter(|before| !before.is_zero());
-        let changed = async { pushed_paths(&mirror, repository, commit.id, git_ref, before).await };
-        let (files, changed) = tokio::try_join!(commit_files(&mirror, &commit), changed)?;
-        let mut files = files;
-        files.changed_paths = changed;
+        let mut files = commit_files(&mirror, &commit).await?;
+        if asks_for_paths(&files) {
+            files.changed_paths = pushed_paths(&mirror, repository, commit.id, git_ref, before).await?;
+        }
         Ok(Outcome::Done(Answer::Commit(Box::new(files))))
     }
 }

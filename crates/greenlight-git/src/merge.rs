@@ -13,7 +13,7 @@ use greenlight_core::event::TestMerge;
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::id::{PullNumber, RefName, Sha};
 
-use crate::changes::{Compared, changed_paths};
+use crate::changes::{Compared, asks_for_paths, changed_paths};
 use crate::error::GitError;
 use crate::files::commit_files;
 use crate::mirror::{Mirror, is_ref_name, refspec, seen};
@@ -59,13 +59,10 @@ impl Mirrors {
         let Some(merge) = find_or_build(&mirror, pull, &base, &head).await? else {
             return Ok(Outcome::Refused(Refusal::Conflict { base_sha: base.id }));
         };
-        let base_id = base.id.to_string();
-        let (files, changed) = tokio::try_join!(
-            commit_files(&mirror, &merge),
-            changed_paths(&mirror, &base_id, head.id, Compared::SinceFork)
-        )?;
-        let mut files = files;
-        files.changed_paths = changed;
+        let mut files = commit_files(&mirror, &merge).await?;
+        if asks_for_paths(&files) {
+            files.changed_paths = changed_paths(&mirror, &base.id.to_string(), head.id, Compared::SinceFork).await?;
+        }
         // "[skip ci]" is looked for in what the author wrote, not in the merge's message.
         files.message = head.message.into();
         Ok(Outcome::Done(Answer::TestMerge(Box::new(TestMerge { base_sha: base.id, files }))))

@@ -72,7 +72,10 @@ impl World {
 
     /// A base commit on main and a head for pull request 1, which change different files.
     fn pull(&self) -> (Sha, Sha) {
-        self.commit("first", &[("README", "hello\n"), (".github/workflows/ci.yml", "on: push\n")]);
+        self.commit(
+            "first",
+            &[("README", "hello\n"), (".github/workflows/ci.yml", "on: { push: { paths: [src] } }\n")],
+        );
         self.switch("feature", "HEAD");
         let head = self.commit("work on it [skip ci]", &[("src/new.rs", "new\n")]);
         self.switch("main", "main");

@@ -20,7 +20,7 @@ async fn a_merge_is_built_where_github_has_none() {
 
     assert_eq!(merge.base_sha, base);
     assert_eq!(parents(&world, &mirrors, merge.files.sha), format!("{base} {head}"));
-    assert_eq!(merge.files.workflows, [(".github/workflows/ci.yml".into(), "on: push\n".into())]);
+    assert_eq!(merge.files.workflows, [(".github/workflows/ci.yml".into(), "on: { push: { paths: [src] } }\n".into())]);
     assert_eq!(merge.files.changed_paths, Some(vec!["src/new.rs".to_owned()]), "three dots: not what the base changed");
     assert_eq!(&*merge.files.message, "work on it [skip ci]\n", "the head's message, not the merge's");
 

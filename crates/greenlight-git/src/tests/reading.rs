@@ -60,10 +60,22 @@ async fn a_workflow_that_is_too_large_says_so() {
     assert!(text.contains("614400 bytes") && text.len() < 200, "{text}");
 }
 
+/// A workflow with a path filter: only then anybody asks what changed.
+const FILTERED: (&str, &str) = (".github/workflows/ci.yml", "on: { push: { paths: [src] } }\n");
+
+#[tokio::test]
+async fn nobody_compares_where_no_workflow_asks() {
+    let world = World::new();
+    let before = world.commit("one", &[("a", "a"), (".github/workflows/ci.yml", "on: push\n")]);
+    let after = world.commit("two", &[("a", "changed")]);
+    world.push("main", "refs/heads/main");
+    assert_eq!(files(read(&world.mirrors().await, after, Some("main"), Some(before)).await).changed_paths, None);
+}
+
 #[tokio::test]
 async fn a_push_is_compared_with_what_was_before() {
     let world = World::new();
-    let before = world.commit("one", &[("a", "a"), ("b", "b")]);
+    let before = world.commit("one", &[("a", "a"), ("b", "b"), FILTERED]);
     std::fs::rename(world.work().join("b"), world.work().join("c")).unwrap();
     let after = world.commit("two", &[("a", "changed")]);
     world.push("main", "refs/heads/main");
@@ -79,7 +91,7 @@ async fn a_push_is_compared_with_what_was_before() {
 #[tokio::test]
 async fn a_new_branch_is_compared_with_where_it_left_the_default_branch() {
     let world = World::new();
-    world.commit("one", &[("a", "a")]);
+    world.commit("one", &[("a", "a"), FILTERED]);
     world.switch("feature", "main");
     world.commit("two", &[("b", "b")]);
     let tip = world.commit("three", &[("c", "c")]);
@@ -97,7 +109,7 @@ async fn a_new_branch_is_compared_with_where_it_left_the_default_branch() {
 #[tokio::test]
 async fn more_than_three_hundred_changes_are_not_told() {
     let world = World::new();
-    let before = world.commit("one", &[("a", "a")]);
+    let before = world.commit("one", &[("a", "a"), FILTERED]);
     let names: Vec<String> = (0..301).map(|number| format!("f{number}")).collect();
     let many: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "x")).collect();
     let after = world.commit("two", &many);
