@@ -39,6 +39,8 @@ A story that goes wrong keeps its folder. Exit codes: 0 all passed · 1 one did 
 
 /// How often a point that its story did not reach is tried again, earlier.
 const TRIES_MAX: usize = 4;
+/// After how many points it is said how far it came.
+const TOLD_EVERY: usize = 20;
 /// The first port, and how many each of the stories side by side has to itself.
 const PORT_FIRST: u16 = 21_000;
 const PORTS_EACH: u16 = 8;
@@ -219,6 +221,10 @@ fn strike(theatre: &Theatre, port: u16, point: Point) -> Result<(Point, Ended), 
 
 fn tell(tally: &mut Tally, point: Point, ended: &Ended) {
     tally.unknown += usize::from(ended.is_unknown);
+    let played = tally.passed + tally.failed + 1;
+    if played.is_multiple_of(TOLD_EVERY) {
+        eprintln!("{played} points played, {} failed", tally.failed);
+    }
     if ended.passed && ended.restarts > 0 {
         tally.passed += 1;
         // A folder that stays costs room, nothing else.

@@ -22,7 +22,11 @@ struct Command {
 const COMMANDS: &[Command] = &[
     Command { name: "check", summary: "format, clippy, who may know whom, purity, tidiness, links", run: check::run },
     Command { name: "bench", summary: "what it costs, as ratios against the bare floor", run: bench::run },
-    Command { name: "sim", summary: "many lives of the core in fake worlds, from seeds; --mutants plants bugs", run: sim::run },
+    Command {
+        name: "sim",
+        summary: "many lives of the core in fake worlds, from seeds; --mutants plants bugs",
+        run: sim::run,
+    },
     Command { name: "crash", summary: "the server killed at many points of the demo's story", run: crash::run },
 ];
 

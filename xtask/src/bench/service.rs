@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 /// How long a program may take to accept connections.
 const START_MAX: Duration = Duration::from_secs(20);
+/// Lines of a profile that are printed.
+const PROFILE_LINES: usize = 40;
 
 /// A program under measurement.
 pub struct Service {
@@ -49,6 +51,27 @@ impl Service {
         }
         service.started_in = began.elapsed();
         Ok(service)
+    }
+
+    /// Prints where its CPU time goes for so long, where perf is there.
+    pub fn print_profile(&self, length: Duration) -> Result<(), Box<dyn Error>> {
+        let data = self.folder.join("perf.data");
+        let (pid, seconds) = (self.child.id().to_string(), length.as_secs().max(1).to_string());
+        let mut record = Command::new("perf");
+        record.args(["record", "--quiet", "-e", "cpu-clock", "-F", "499", "-p", &pid, "-o"]).arg(&data);
+        let recorded = record.args(["--", "sleep", &seconds]).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !recorded.is_ok_and(|status| status.success()) {
+            println!("no profile: perf is not there, or may not look at other processes");
+            return Ok(());
+        }
+        let mut report = Command::new("perf");
+        report.args(["report", "--stdio", "--no-children", "-g", "none", "--sort", "comm,dso,sym", "-i"]).arg(&data);
+        let output = report.stderr(Stdio::null()).output()?;
+        let text = String::from_utf8_lossy(&output.stdout);
+        for line in text.lines().filter(|line| !line.starts_with('#') && !line.trim().is_empty()).take(PROFILE_LINES) {
+            println!("{line}");
+        }
+        Ok(())
     }
 
     /// Returns the resident memory, in MB.
@@ -94,5 +117,6 @@ pub fn build(root: &Path, manifest: &str, package: &str, binary: &str) -> Result
         Some(target) => PathBuf::from(target),
         None => root.join(manifest).parent().map_or_else(|| root.to_path_buf(), Path::to_path_buf).join("target"),
     };
-    Ok(target.join("release").join(binary))
+    // It is started from other folders.
+    Ok(target.join("release").join(binary).canonicalize()?)
 }
