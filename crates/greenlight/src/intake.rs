@@ -19,7 +19,7 @@ use greenlight_core::intake::{Reception, receive};
 use greenlight_core::port::Store;
 use greenlight_github::delivery::{self, delivery};
 use greenlight_github::signature::{SIGNATURE_HEADER, SIGNATURE_HEADER_SHA1, Verifier};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SetOnce};
 
 use crate::server::clock;
 pub use pressure::Pressure;
@@ -98,13 +98,19 @@ impl Door {
     }
 }
 
+/// The place of the door: there from the first moment, though the store behind it is still being opened.
+pub type Entrance = SetOnce<Arc<Door>>;
+
 /// Returns the routes of the public listener.
-pub fn routes(door: Arc<Door>) -> Router {
-    Router::new().route("/webhooks/github", post(webhook)).route("/livez", get(async || "alive\n")).with_state(door)
+pub fn routes(entrance: Arc<Entrance>) -> Router {
+    Router::new().route("/webhooks/github", post(webhook)).route("/livez", get(async || "alive\n")).with_state(entrance)
 }
 
-async fn webhook(State(door): State<Arc<Door>>, request: Request) -> Response {
-    door.take(request).await
+async fn webhook(State(entrance): State<Arc<Entrance>>, request: Request) -> Response {
+    match entrance.get() {
+        Some(door) => door.take(request).await,
+        None => entrance.wait().await.take(request).await,
+    }
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {

@@ -26,6 +26,7 @@ pub mod hosted;
 pub mod disk;
 pub mod retention;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -40,10 +41,13 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::Config;
-use crate::intake::{self, Door};
+use crate::intake::{self, Door, Entrance};
 use crate::pages;
 use crate::rooms::Rooms;
 
+/// How long an address that is taken is tried again at start.
+const LISTEN_WAIT_MAX: Duration = Duration::from_secs(10);
+const LISTEN_WAIT: Duration = Duration::from_millis(50);
 /// How long the loops are given to end.
 const END_WITHIN: Duration = Duration::from_secs(15);
 
@@ -133,11 +137,17 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let public = listen(config.listen).await?;
     let private = listen(config.pages.listen).await?;
     let addresses = (config.listen, config.pages.listen);
-    let shared = share(config).await?;
     let (public_at, private_at) =
         (public.local_addr().unwrap_or(addresses.0), private.local_addr().unwrap_or(addresses.1));
-    serve(&shared, public, intake::routes(shared.door.clone()));
-    serve(&shared, private, pages::routes(shared.clone()));
+    let (stop, tasks, entrance) = (CancellationToken::new(), TaskTracker::new(), Arc::new(Entrance::new()));
+    tasks.spawn(serve(public, intake::routes(entrance.clone()), stop.clone()));
+    // Should the rest fail, the listener that answers already ends with this guard.
+    let guard = stop.clone().drop_guard();
+    let shared = share(config, stop.clone(), tasks).await?;
+    guard.disarm();
+    // Nobody else sets it.
+    let _ = entrance.set(shared.door.clone());
+    shared.tasks.spawn(serve(private, pages::routes(shared.clone()), stop));
     let spawn = |name: &'static str, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
         shared.tasks.spawn(async move {
             task.await;
@@ -166,7 +176,7 @@ impl Running {
     }
 }
 
-async fn share(config: Config) -> Result<Arc<Shared>, StartError> {
+async fn share(config: Config, stop: CancellationToken, tasks: TaskTracker) -> Result<Arc<Shared>, StartError> {
     let verifier = Verifier::new(&config.github.webhook_secrets).map_err(StartError::Secrets)?;
     let github = Arc::new(github::GitHub::new(&config).map_err(StartError::GitHub)?);
     let rooms = Rooms::new(config.rooms.clone()).map_err(StartError::Rooms)?;
@@ -192,27 +202,35 @@ async fn share(config: Config) -> Result<Arc<Shared>, StartError> {
         directory,
         rescan: Notify::new(),
         jobs_stopped: AtomicBool::new(false),
-        stop: CancellationToken::new(),
-        tasks: TaskTracker::new(),
+        stop,
+        tasks,
         config,
     }))
 }
 
+/// Listens at an address. One that is taken is tried again for a while: a server that was killed may have left a child behind
+/// that still holds its sockets, until that child begins its own program.
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+    let deadline = tokio::time::Instant::now() + LISTEN_WAIT_MAX;
+    loop {
+        match TcpListener::bind(address).await {
+            Ok(listener) => return Ok(listener),
+            Err(source) if source.kind() == ErrorKind::AddrInUse && tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(LISTEN_WAIT).await;
+            }
+            Err(source) => return Err(StartError::Listen { address, source }),
+        }
+    }
 }
 
-fn serve(shared: &Shared, listener: TcpListener, routes: axum::Router) {
-    let stop = shared.stop.clone().cancelled_owned();
-    shared.tasks.spawn(async move {
-        let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-            // Without it an answer in two parts waits for the other side's clock; where it is refused it is only slower.
-            let _ = stream.set_nodelay(true);
-        });
-        if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop).await {
-            tracing::error!("a listener ended: {error}");
-        }
+async fn serve(listener: TcpListener, routes: axum::Router, stop: CancellationToken) {
+    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
+        // Without it an answer in two parts waits for the other side's clock; where it is refused it is only slower.
+        let _ = stream.set_nodelay(true);
     });
+    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await {
+        tracing::error!("a listener ended: {error}");
+    }
 }
 
 fn tell_start(config: &Config, public: SocketAddr, pages: SocketAddr) {

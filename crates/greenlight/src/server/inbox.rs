@@ -58,7 +58,7 @@ async fn hand_over(shared: &Arc<Shared>, waiting: Waiting) -> Result<(), StoreEr
         Reading::Facts { repository, facts } => match shared.directory.of_delivery(shared, &repository) {
             Some(handle) => {
                 tracing::debug!(delivery.id = %delivery.id, "{} for {}: {} facts", delivery.event, repository.full_name, facts.len());
-                handle.deliver(facts, place, Disposition::Applied);
+                handle.deliver(facts, place, Disposition::Applied).await;
                 return Ok(());
             }
             None => {

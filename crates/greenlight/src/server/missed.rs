@@ -11,6 +11,8 @@ use super::{Shared, clock};
 
 /// How often.
 const LOOK_EVERY: Duration = Duration::from_secs(600);
+/// How soon, as long as no repository is known.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// How far back: GitHub keeps its log for three days.
 const BACK: Duration = Duration::from_secs(3 * 24 * 3600);
 
@@ -23,6 +25,9 @@ pub async fn run(shared: Arc<Shared>) {
         return;
     };
     let missed = MissedDeliveries::new(shared.github.client().clone(), &format!("{url}/webhooks/github"));
+    if !shared.github.is_app() {
+        first_repository(&shared).await;
+    }
     loop {
         let since = clock::now() - BACK;
         if shared.github.is_app() {
@@ -34,6 +39,13 @@ pub async fn run(shared: Arc<Shared>) {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = shared.stop.cancelled() => return,
         }
+    }
+}
+
+/// Waits until there is a repository to look for.
+async fn first_repository(shared: &Shared) {
+    while shared.directory.all().is_empty() && !shared.stop.is_cancelled() {
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 

@@ -83,6 +83,7 @@ impl Task {
                 wait = REOPEN_AFTER_MIN;
             }
             self.shared.standing.wait(&self.reference.full_name, why);
+            self.handle.stands_still(true);
             self.await_performs().await;
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -118,6 +119,7 @@ impl Task {
         self.pending.answer(stepped.replies);
         pool::cancel(&self.shared.pool, cell);
         self.shared.standing.clear(&self.reference.full_name);
+        self.handle.stands_still(false);
         self.reference = cell.repository().meta().repository.clone();
         self.handle.renamed(&self.reference);
         self.shared.feed.tell(self.reference.full_name.clone());

@@ -174,3 +174,34 @@ async fn a_delivery_outlives_the_server() {
     assert_eq!(answer(delivery(&server, "kept", "ping", PING)).await.1, "this delivery was here before\n");
     server.stop().await;
 }
+
+/// More deliveries for one repository than its loop has room for: each is taken in once, in order, and nothing is left waiting.
+#[tokio::test]
+async fn a_flood_is_taken_in() {
+    const COUNT: usize = 1500;
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "").await;
+    let body = |sha: &str| {
+        format!(
+            r#"{{"id":1,"sha":"{sha}","context":"other","state":"success","name":"octocat/Hello-World","branches":[],
+            "repository":{{"id":7,"name":"Hello-World","full_name":"octocat/Hello-World","default_branch":"main",
+            "pushed_at":"2026-01-01T00:00:00Z","owner":{{"id":1,"login":"octocat"}}}},"sender":{{"id":1,"login":"octocat","type":"User"}}}}"#
+        )
+    };
+    for chunk in (0..COUNT).collect::<Vec<_>>().chunks(50) {
+        let sent = chunk
+            .iter()
+            .map(|number| answer(delivery(&server, &format!("d{number}"), "status", &body(&format!("{number:040x}")))));
+        for (status, told) in futures_util::future::join_all(sent).await {
+            assert_eq!(status, 202, "{told}");
+        }
+    }
+    until("all were taken in", async || {
+        let counters = server.running.shared.store.history().counters().await.unwrap();
+        (counters.deliveries_waiting == 0).then_some(())
+    })
+    .await;
+    let seen = deliveries(&server).await;
+    assert!(seen.iter().all(|(_, state)| state == "applied"), "{seen:?}");
+    server.stop().await;
+}

@@ -8,10 +8,12 @@ use greenlight_core::effect::Reply;
 use greenlight_core::fact::{Click, Fact, RepositoryRef, Wish};
 use greenlight_core::port::Disposition;
 use greenlight_core::step::Cell;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
-/// Deliveries that wait in one mailbox. More of them stay in the store until these are through.
+/// Messages that wait in one mailbox before deliveries have to wait in the store.
 const DELIVERIES_MAX: usize = 512;
+/// How often a full mailbox is looked at though nobody said that there is room.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// How long an answer is awaited.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -55,6 +57,8 @@ struct Inner {
     sender: mpsc::UnboundedSender<Message>,
     waiting: AtomicUsize,
     overflowed: AtomicBool,
+    stands_still: AtomicBool,
+    took: Notify,
 }
 
 /// Returns a mailbox and its slot.
@@ -65,6 +69,8 @@ pub(super) fn open(reference: RepositoryRef) -> (Handle, mpsc::UnboundedReceiver
         sender,
         waiting: AtomicUsize::new(0),
         overflowed: AtomicBool::new(false),
+        stands_still: AtomicBool::new(false),
+        took: Notify::new(),
     };
     (Handle { inner: Arc::new(inner) }, receiver)
 }
@@ -75,12 +81,18 @@ impl Handle {
         self.inner.reference.lock().expect("nobody panics while holding a name").clone()
     }
 
-    /// Hands over a delivery. Where too many wait already it stays in the store, and is looked for again later.
-    pub fn deliver(&self, facts: Vec<Fact>, place: u64, disposition: Disposition) {
-        let is_full = self.inner.waiting.load(Ordering::Acquire) >= DELIVERIES_MAX;
+    /// Hands over a delivery, when there is room. Where the repository stands still it stays in the store, and is looked for
+    /// again when it goes on: one repository must not keep all others waiting.
+    pub async fn deliver(&self, facts: Vec<Fact>, place: u64, disposition: Disposition) {
+        let inner = &self.inner;
+        while inner.waiting.load(Ordering::Acquire) >= DELIVERIES_MAX && !inner.stands_still.load(Ordering::Acquire) {
+            // Woken or not, what counts is what is seen then.
+            let _ = tokio::time::timeout(LOOK_AGAIN, inner.took.notified()).await;
+        }
+        let is_full = inner.waiting.load(Ordering::Acquire) >= DELIVERIES_MAX;
         // One that had to stay makes all later ones stay, so that their order is kept.
-        if is_full || self.inner.overflowed.load(Ordering::Acquire) {
-            self.inner.overflowed.store(true, Ordering::Release);
+        if is_full || inner.overflowed.load(Ordering::Acquire) {
+            inner.overflowed.store(true, Ordering::Release);
         } else {
             self.send(Message::Delivered { facts, place, disposition });
         }
@@ -126,7 +138,13 @@ impl Handle {
     }
 
     pub(super) fn took(&self) {
-        self.inner.waiting.fetch_sub(1, Ordering::AcqRel);
+        if self.inner.waiting.fetch_sub(1, Ordering::AcqRel) == DELIVERIES_MAX {
+            self.inner.took.notify_one();
+        }
+    }
+
+    pub(super) fn stands_still(&self, stands_still: bool) {
+        self.inner.stands_still.store(stands_still, Ordering::Release);
     }
 
     pub(super) fn take_overflow(&self) -> bool {
