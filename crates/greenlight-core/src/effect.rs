@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-pub use greenlight_workflow::Value;
+pub use greenlight_workflow::{Object, Value};
 
 use crate::event::{
     BranchRules, Comment, CommitFiles, DeploymentSnapshot, DeploymentState, Permission, Review, TestMerge, User,

@@ -387,7 +387,14 @@ fn settle_pull(state: &mut Repository, number: PullNumber, now: Timestamp) {
             after_merge(state, &pull, commit, now);
         }
     }
-    command::settle_commands(state, number, now);
+    if pull.snapshot.standing == PullStanding::Open {
+        command::settle_commands(state, number, now);
+    } else if !pull.commands.is_empty()
+        && let Some(pull) = state.pulls.get_mut(&number)
+    {
+        // Nobody can be obeyed any more.
+        pull.commands.clear();
+    }
     let relevant = state.branches.get(&pull.snapshot.base_ref).is_some_and(|branch| {
         branch.merging.as_ref().is_some_and(|merging| merging.pull == number)
             || (branch.merging.is_none() && merge::readiness(state, &pull) == merge::Readiness::Ready)

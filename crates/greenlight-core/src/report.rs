@@ -54,6 +54,10 @@ pub(crate) fn set(state: &mut Repository, sha: Sha, context: &Context, wanted: S
             state.reports.insert(name, report);
         }
     }
+    if context.as_str() == AGGREGATE {
+        // What is wanted again may be what GitHub shows already; then nobody would hear of it.
+        touch_followers(state, sha);
+    }
     state.touch(Topic::Report(sha, context.clone()));
 }
 

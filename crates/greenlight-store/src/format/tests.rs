@@ -25,7 +25,7 @@ fn every_entity_comes_back_the_same() {
 #[test]
 fn a_number_that_is_none_comes_back_as_one() {
     let job = made::job("nan", greenlight_core::run::JobState::Waiting);
-    let job = greenlight_core::run::Job { matrix: greenlight_workflow::Value::from(f64::NAN), ..job };
+    let job = greenlight_core::run::Job { matrix: greenlight_core::effect::Value::from(f64::NAN), ..job };
     let run = made::run(1, 1, vec![job], greenlight_core::run::RunState::Active);
     let Entity::Run(back) = round_trip(&Entity::Run(run)).unwrap() else { panic!("it was a run") };
     assert!(back.jobs[0].matrix.as_number().unwrap().is_nan());

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use greenlight_workflow::Value;
+use greenlight_core::effect::Value;
 use serde_json::Value as Json;
 
 use super::{Encoder, FormatError, Stored, Texts, expected};

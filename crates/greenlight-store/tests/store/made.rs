@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use greenlight_core::config::{self, ConfigStanding};
 use greenlight_core::deployment::{Carrying, DeployWish, Deployment, Environment, Lock, WishState};
+use greenlight_core::effect::Value;
 use greenlight_core::effect::{Effect, MergeMethod};
 use greenlight_core::entity::{Entity, Meta, Person, Proof, Report};
 use greenlight_core::event::{
@@ -24,7 +25,6 @@ use greenlight_core::run::{
 };
 use greenlight_core::shown::{Link, ReportForm, ReportState, ShownDeployment, ShownReport};
 use greenlight_core::time::{Duration, Timestamp};
-use greenlight_workflow::Value;
 
 pub fn sha(digit: u8) -> Sha {
     Sha::from_bytes([digit; 20])
