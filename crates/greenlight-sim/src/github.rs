@@ -177,11 +177,14 @@ pub struct GitHub {
     pub room: u64,
     /// The time, by GitHub's clock.
     pub now: i64,
-    events: Vec<((&'static str, &'static str, usize), Arc<Event>)>,
+    events: Vec<(Told, Arc<Event>)>,
     last_id: u64,
     last_version: u16,
     no_payload: Arc<str>,
 }
+
+/// An event's name, its action, and who did it, by place.
+type Told = (&'static str, &'static str, usize);
 
 /// Our repository's id.
 pub const REPO: RepoId = RepoId(1);

@@ -41,8 +41,6 @@ pub fn must(holds: bool, invariant: &'static str, text: impl FnOnce() -> String)
 /// What the invariants remember of a life.
 #[derive(Debug, Default)]
 pub struct Checks {
-    /// How many steps were taken.
-    pub step: u64,
     /// What was decided, sent and accepted under each context.
     pub reports: reports::Reports,
     /// How jobs were leased and ended.
@@ -55,11 +53,11 @@ pub struct Checks {
 }
 
 impl Checks {
-    /// Is a full check due?
-    pub fn is_due(&mut self, every: u64) -> bool {
-        let due = self.step >= self.last_full + every;
+    /// Is a full check due at this step?
+    pub fn is_due(&mut self, step: u64, every: u64) -> bool {
+        let due = step >= self.last_full + every;
         if due {
-            self.last_full = self.step;
+            self.last_full = step;
         }
         due
     }

@@ -22,7 +22,7 @@ impl Rng {
     }
 
     /// Returns the next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn draw(&mut self) -> u64 {
         let [a, b, c, d] = &mut self.0;
         let result = b.wrapping_mul(5).rotate_left(7).wrapping_mul(9);
         let shifted = *b << 17;
@@ -38,18 +38,18 @@ impl Rng {
     /// Returns a number below `end`.
     pub fn below(&mut self, end: usize) -> usize {
         let end = u64::try_from(end.max(1)).expect("a usize fits");
-        usize::try_from(self.next() % end).expect("it is below a usize")
+        usize::try_from(self.draw() % end).expect("it is below a usize")
     }
 
     /// Returns a number from `low` up to and including `high`.
     pub fn between(&mut self, low: i64, high: i64) -> i64 {
         let span = u64::try_from(high - low).unwrap_or(0) + 1;
-        low + i64::try_from(self.next() % span).expect("it is within the span")
+        low + i64::try_from(self.draw() % span).expect("it is within the span")
     }
 
     /// Is it so, `per_mille` times out of a thousand?
     pub fn chance(&mut self, per_mille: u32) -> bool {
-        self.next() % 1000 < u64::from(per_mille)
+        self.draw() % 1000 < u64::from(per_mille)
     }
 
     /// Returns one of them.
@@ -69,7 +69,7 @@ mod tests {
     fn a_seed_is_a_seed() {
         let draw = |seed| {
             let mut rng = Rng::new(seed);
-            (0..50).map(|_| rng.next()).collect::<Vec<_>>()
+            (0..50).map(|_| rng.draw()).collect::<Vec<_>>()
         };
         assert_eq!(draw(7), draw(7));
         assert_ne!(draw(7), draw(8));

@@ -73,9 +73,9 @@ impl Inner {
         self.entities.get(key)
     }
 
-    /// Returns everything that is committed.
-    pub fn entities(&self) -> impl Iterator<Item = (&EntityKey, &Entity)> {
-        self.entities.iter()
+    /// Returns the first key that is not before this one.
+    pub fn after(&self, key: &EntityKey) -> Option<&EntityKey> {
+        self.entities.range(key..).next().map(|(key, _)| key)
     }
 
     /// Is the disk full?

@@ -25,12 +25,16 @@ struct Lane {
 
 /// All contexts of all commits.
 #[derive(Debug, Default)]
-pub struct Reports(BTreeMap<(Sha, Context), Lane>);
+pub struct Reports {
+    lanes: BTreeMap<(Sha, Context), Lane>,
+    /// How often a pull request got another base: what was tested counts or does not, without a new attempt.
+    pub retargets: u32,
+}
 
 /// A report was committed.
 pub fn decided(reports: &mut Reports, report: &Report) -> Checked {
     let place = (report.sha, report.context.clone());
-    let lane = reports.0.entry(place).or_default();
+    let lane = reports.lanes.entry(place).or_default();
     let (state, text) = (report.wanted.state, &report.wanted.description);
     match lane.decided.last() {
         Some((last, known, rank)) if *last == state && known == text && *rank == report.rank => return Ok(()),
@@ -57,7 +61,7 @@ pub fn decided(reports: &mut Reports, report: &Report) -> Checked {
 
 /// I6: After a terminal state of attempt n was accepted by GitHub, no non-terminal state of any attempt ≤ n is sent.
 pub fn i6_no_pending_after_the_end(reports: &mut Reports, sha: Sha, context: &Context, shown: &ShownReport) -> Checked {
-    let Some(lane) = reports.0.get(&(sha, context.clone())) else {
+    let Some(lane) = reports.lanes.get(&(sha, context.clone())) else {
         return must(false, "I5", || format!("{context} on {} was sent and never decided", sha.short()));
     };
     let (Some(ended), false) = (lane.ended, shown.state.is_final()) else { return Ok(()) };
@@ -73,7 +77,7 @@ pub fn i6_no_pending_after_the_end(reports: &mut Reports, sha: Sha, context: &Co
 
 /// A state was accepted by GitHub.
 pub fn accepted(reports: &mut Reports, sha: Sha, context: &Context, shown: &ShownReport) -> Checked {
-    let Some(lane) = reports.0.get_mut(&(sha, context.clone())) else {
+    let Some(lane) = reports.lanes.get_mut(&(sha, context.clone())) else {
         return must(false, "I5", || format!("{context} on {} was written and never decided", sha.short()));
     };
     i5_accepted_is_what_was_decided(lane, sha, context, shown)
@@ -81,13 +85,14 @@ pub fn accepted(reports: &mut Reports, sha: Sha, context: &Context, shown: &Show
 
 /// It is known that GitHub accepted a state. Writes whose answer was lost are not decided anew, only repeated.
 pub fn heard(reports: &mut Reports, sha: Sha, context: &Context, shown: &ShownReport) -> Checked {
-    let Some(lane) = reports.0.get_mut(&(sha, context.clone())) else { return Ok(()) };
+    let retargets = reports.retargets;
+    let Some(lane) = reports.lanes.get_mut(&(sha, context.clone())) else { return Ok(()) };
     let news = Some((shown.state, shown.description.clone()));
     if lane.known != news {
         lane.known = news;
         lane.writes += 1;
     }
-    i8_writes_are_few(lane, sha, context)
+    i8_writes_are_few(lane, retargets, sha, context)
 }
 
 /// I5: For one (SHA, context), the sequence of states accepted by GitHub, repeats dropped, is a subsequence of the sequence
@@ -117,8 +122,8 @@ fn i5_accepted_is_what_was_decided(lane: &mut Lane, sha: Sha, context: &Context,
 }
 
 /// I8: The number of decided writes to one (SHA, context) never exceeds 3 × attempts, nor 900.
-fn i8_writes_are_few(lane: &Lane, sha: Sha, context: &Context) -> Checked {
-    must(lane.writes <= 3 * lane.attempts && lane.writes <= 900, "I8", || {
+fn i8_writes_are_few(lane: &Lane, retargets: u32, sha: Sha, context: &Context) -> Checked {
+    must(lane.writes <= 3 * (lane.attempts + retargets) && lane.writes <= 900, "I8", || {
         let decided: Vec<_> =
             lane.decided.iter().map(|(state, text, rank)| format!("{state:?} ({text}) {rank}")).collect();
         format!(

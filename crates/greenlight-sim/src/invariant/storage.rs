@@ -46,8 +46,10 @@ pub fn i2_one_run_for_each_key(runs: &mut Runs, run: &Run, is_new: bool) -> Chec
     must(runs.0.insert(place), "I2", || format!("run {} is the second of its kind: {:?}", run.number, run.suite))
 }
 
+/// Is there an effect whose key begins so? How keys go on is the core's business.
 fn wants(inner: &Inner, key: String) -> bool {
-    inner.get(&EntityKey::Item(EffectKey::from(key))).is_some()
+    let first = EntityKey::Item(EffectKey::from(key.as_str()));
+    inner.after(&first).is_some_and(|found| matches!(found, EntityKey::Item(found) if found.as_str().starts_with(&key)))
 }
 
 /// I23: Each outbox row is written in the same transaction as the state change that caused it: a report's end.

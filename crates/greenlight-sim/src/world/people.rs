@@ -237,6 +237,7 @@ impl World {
         let Some(at) = self.some_open() else { return };
         let base = 1 - self.github.pulls[at].base;
         self.github.retarget(at, base, WRITERS[0]);
+        self.checks.reports.retargets += 1;
         self.trace.line(|| format!("#{} is against branch {base} now", at + 1));
     }
 

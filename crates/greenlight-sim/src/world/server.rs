@@ -86,7 +86,6 @@ impl World {
         let (death, trouble) = if had_facts { self.prepare_trouble() } else { (Death::None, Trouble::None) };
         let now = self.clock();
         let stepped = block_on(step(&self.store, &mut cell, input, now));
-        self.checks.step += 1;
         self.cell = Some(cell);
         self.after_commit()?;
         let Ok(stepped) = stepped else {
@@ -97,7 +96,7 @@ impl World {
         };
         self.store.trouble(Trouble::None);
         self.stuck = false;
-        if had_facts && self.checks.is_due(FULL_CHECK_EVERY) {
+        if had_facts && self.checks.is_due(self.coverage.steps, FULL_CHECK_EVERY) {
             whole::everything_holds(self)?;
         }
         let reply = if asks { stepped.replies.into_iter().next_back().flatten() } else { None };
