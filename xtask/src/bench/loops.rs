@@ -334,3 +334,42 @@ fn git(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
     let status = Command::new("git").args(arguments).stdin(Stdio::null()).status()?;
     if status.success() { Ok(()) } else { Err("git failed".into()) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_aggregate_of_this_commit_counts_and_only_when_it_was_accepted() {
+        let entry = json!({ "path": "/repos/acme/app/statuses/abc", "status": 201, "body": { "context": "greenlight", "state": "pending" } });
+        assert!(is_status(&entry, "abc", "pending"));
+        assert!(!is_status(&entry, "bc", "pending"), "the end of another commit's name");
+        assert!(!is_status(&entry, "abc", "success"));
+        for (field, value) in
+            [("status", json!(422)), ("body", json!({ "context": "greenlight / CI", "state": "pending" }))]
+        {
+            let mut other = entry.clone();
+            other[field] = value;
+            assert!(!is_status(&other, "abc", "pending"), "{other}");
+        }
+    }
+
+    #[test]
+    fn a_delivery_is_found_by_its_payload_among_its_own_kind() {
+        let push =
+            |event: &str, git_ref: &str| json!({ "kind": "delivery", "event": event, "payload": { "ref": git_ref } });
+        let entries = [push("create", "a"), push("push", "b"), push("push", "a")];
+        assert_eq!(delivery(&entries, |payload| payload["ref"] == "a"), Some(&entries[2]));
+        assert_eq!(delivery(&entries, |payload| payload["ref"] == "c"), None);
+    }
+
+    #[test]
+    fn shares_are_taken_of_the_sorted_figures() {
+        let figures: Vec<f64> = (1..=100).rev().map(f64::from).collect();
+        assert_eq!(
+            [share(&figures, 0.0), share(&figures, 0.5), share(&figures, 0.99), share(&figures, 1.0)],
+            [1.0, 51.0, 100.0, 100.0]
+        );
+        assert!(share(&[], 0.5).is_nan());
+    }
+}
