@@ -18,6 +18,7 @@ const SETTINGS = [
 ];
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"];
 const PAGE_TIMEOUT_MS = 20_000;
+const REST_TIMEOUT_MS = 2_000;
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const [folder, ...urls] = process.argv.slice(2);
@@ -31,9 +32,10 @@ const executablePath = process.env.CHROMIUM ?? "/usr/bin/chromium";
 const browser = await chromium.launch({ executablePath, args: ["--no-sandbox", "--disable-dev-shm-usage"] });
 let passed = 0;
 let failed = 0;
-for (const url of urls) {
+for (const [index, url] of urls.entries()) {
   for (const setting of SETTINGS) {
-    const faults = await look(url, setting);
+    const picture = `${String(index + 1).padStart(2, "0")}-${fileName(url)}-${setting.name}.png`;
+    const faults = await look(url, setting, join(folder, picture));
     faults.length === 0 ? (passed += 1) : (failed += 1);
     console.log(`${faults.length === 0 ? "ok    " : "FAILED"}  ${setting.name} ${url}`);
     for (const fault of faults) console.log(`        ${fault}`);
@@ -44,7 +46,7 @@ console.log(`test result: ${failed === 0 ? "ok" : "FAILED"}. ${passed} passed; $
 process.exit(failed === 0 ? 0 : 1);
 
 /** Returns what is wrong with one page in one setting. */
-async function look(url, { name, ...setting }) {
+async function look(url, { name: _, ...setting }, picture) {
   const context = await browser.newContext({ ...setting, reducedMotion: "reduce" });
   const page = await context.newPage();
   page.setDefaultTimeout(PAGE_TIMEOUT_MS);
@@ -57,11 +59,12 @@ async function look(url, { name, ...setting }) {
     if (!isOwn) faults.push(`asks another host: ${asked.host}`);
   });
   try {
-    // A page with a live log never comes to rest, so its content is what is waited for.
-    const answer = await page.goto(url, { waitUntil: "domcontentloaded" });
+    // A page with a live log goes on until the job has ended, so it is looked at while it still comes.
+    const answer = await page.goto(url, { waitUntil: "commit" });
     if (!answer.ok()) faults.push(`answers ${answer.status()}`);
     await page.locator("h1").first().waitFor();
-    await page.screenshot({ path: join(folder, `${fileName(url)}-${name}.png`), fullPage: true });
+    await page.waitForLoadState("load", { timeout: REST_TIMEOUT_MS }).catch(() => {});
+    await page.screenshot({ path: picture, fullPage: true });
     faults.push(...(setting.javaScriptEnabled ? await judge(page) : await readable(page)));
   } catch (error) {
     faults.push(error.message.split("\n")[0]);
