@@ -159,6 +159,7 @@ pub(crate) fn tree_read(state: &mut Repository, sha: Sha, outcome: &Outcome) {
             Outcome::Done(_) => continue,
         }
         state.touch(Topic::Wish(name.0, sha));
+        state.touch(Topic::Commit(sha));
     }
 }
 

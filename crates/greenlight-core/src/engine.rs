@@ -287,11 +287,11 @@ fn changed(state: &mut Repository, fact: &PullFact, now: Timestamp) {
     state.touch(Topic::Branch(old_base));
     if base_changed {
         state.touch(Topic::Branch(fact.pull.base_ref.clone()));
-        // What was tested against the earlier base is history, at every head.
-        let heads: Vec<_> = state.suites_of(fact.pull.number).map(|suite| suite.key.head_sha).collect();
-        for head in heads {
-            state.touch(Topic::Commit(head));
-        }
+    }
+    // What was tested of the earlier head, base or standing is history, at every commit.
+    let heads: Vec<_> = state.suites_of(fact.pull.number).map(|suite| suite.key.head_sha).collect();
+    for head in heads {
+        state.touch(Topic::Commit(head));
     }
 }
 
@@ -510,6 +510,7 @@ fn landed_read(state: &mut Repository, key: &EffectKey, outcome: &Outcome) {
     {
         *landed_tree = Some(files.tree);
         state.touch(Topic::Pull(number));
+        report::touch_followers(state, files.sha);
     }
 }
 

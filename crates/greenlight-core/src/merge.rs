@@ -13,7 +13,7 @@ use crate::id::{Context, EffectKey, PullNumber, RefName, Sha, UserId};
 use crate::item::Class;
 use crate::outbox::{Wanted, backoff, remove, want, withdraw};
 use crate::pull::{MergePhase, MergeStanding, Merging, Pull};
-use crate::report::{AGGREGATE, is_green_on_github, is_tested_green};
+use crate::report::{AGGREGATE, is_green_on_github, is_tested_green, touch_followers};
 use crate::repository::{Repository, Topic};
 use crate::room::tell;
 use crate::run::{Subject, Suite, SuiteKey, SuitePhase, Trust};
@@ -434,6 +434,7 @@ fn landed(
         &format!("{repository}#{number} ({title}) was merged into {} as {}", base_ref.short(), sha.short()),
     );
     state.touch(Topic::Pull(number));
+    touch_followers(state, sha);
     compare_trees(state, number);
 }
 

@@ -232,6 +232,9 @@ pub fn dispatch(state: &mut Repository, budget: &mut Budget, now: Timestamp) -> 
 
 fn is_awaiting(state: &Repository, item: &Item) -> bool {
     item.after_success.as_ref().is_some_and(|awaited| {
+        if state.showing.contains(awaited) {
+            return true;
+        }
         let accepted = state.reports.get(awaited).and_then(|report| report.accepted.as_ref());
         accepted.is_none_or(|shown| shown.state != ReportState::Success)
     })

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::effect::{Answer, Effect, Outcome, Refusal};
 use crate::entity::Report;
+use crate::event::PullStanding;
 use crate::id::{Context, EffectKey, Sha};
 use crate::item::Class;
 use crate::outbox::{Wanted, want, withdraw};
@@ -68,27 +69,40 @@ pub(crate) fn settle_report(state: &mut Repository, sha: Sha, context: &Context,
     let comparing = report.compare_at.is_some_and(|at| at <= now);
     let settled = report.accepted.as_ref() == Some(&report.wanted);
     let alarm = if report.given_up.is_some() { None } else { report.compare_at };
-    if report.given_up.is_some() || (settled && !comparing) || is_enough(report) {
-        take_back(state, sha, context);
+    let is_done = report.given_up.is_some() || (settled && !comparing) || is_enough(report);
+    if is_done && take_back(state, sha, context) {
         return state.set_alarm(topic, alarm);
     }
+    // What may have taken effect cannot be taken back: what is wanted now goes after it, in its place.
+    let Some(report) = state.reports.get(&(sha, context.clone())) else { return };
     let effect =
         Effect::Show { sha, context: context.clone(), report: report.wanted.clone(), check_run: report.check_run };
     let class = class_of(report);
     let key = key_of(sha, context);
     want(state, Wanted::now(key.clone(), class, effect));
-    state.showing.insert((sha, context.clone()));
+    if state.showing.insert((sha, context.clone())) && context.as_str() == AGGREGATE {
+        touch_followers(state, sha);
+    }
     if comparing && let Some(item) = state.outbox.get_mut(&key) {
         item.confirm = true;
     }
     state.set_alarm(topic, None);
 }
 
-fn take_back(state: &mut Repository, sha: Sha, context: &Context) {
+/// Takes back what was to be shown. Returns whether nothing is left that may still change what GitHub shows.
+fn take_back(state: &mut Repository, sha: Sha, context: &Context) -> bool {
     let name = (sha, context.clone());
-    if state.showing.contains(&name) && withdraw(state, &key_of(sha, context)) {
-        state.showing.remove(&name);
+    if !state.showing.contains(&name) {
+        return true;
     }
+    let gone = withdraw(state, &key_of(sha, context));
+    if gone {
+        state.showing.remove(&name);
+        if context.as_str() == AGGREGATE {
+            touch_followers(state, sha);
+        }
+    }
+    gone
 }
 
 /// Returns whether a further pending is not worth a write: the end must always have one left (I8).
@@ -215,9 +229,12 @@ fn aggregate(state: &Repository, sha: Sha) -> Option<(ShownReport, u64)> {
     let mut rank = 0;
     let mut worst: Option<Part> = None;
     let mut jobs = 0;
-    for suite in state.suites_at(sha).filter(|suite| counts(state, suite, wished)) {
+    let counted: Vec<&Suite> = state.suites_at(sha).filter(|suite| counts(state, suite, wished)).collect();
+    // Where all of it is history, history is what there is to show.
+    let any_current = counted.iter().any(|suite| is_current(state, suite));
+    for suite in counted {
         rank += u64::from(suite.turns);
-        if !is_current(state, suite) {
+        if any_current && !is_current(state, suite) {
             continue;
         }
         let part = part_of(state, suite);
@@ -260,12 +277,14 @@ fn counts(state: &Repository, suite: &Suite, wished: bool) -> bool {
     }
 }
 
-/// Is the suite about what its pull request is now? One against an earlier base is history.
+/// Is the suite about what its pull request is now? One of an earlier head or base, or of a closed one, is history.
 fn is_current(state: &Repository, suite: &Suite) -> bool {
-    match &suite.key.subject {
-        Subject::Pull(number, base) => state.pulls.get(number).is_none_or(|pull| pull.snapshot.base_ref == *base),
-        _ => true,
-    }
+    let Subject::Pull(number, base) = &suite.key.subject else { return true };
+    state.pulls.get(number).is_none_or(|pull| {
+        pull.snapshot.standing != PullStanding::Closed
+            && pull.snapshot.base_ref == *base
+            && pull.snapshot.head_sha == suite.key.head_sha
+    })
 }
 
 fn wished_branch(state: &Repository, sha: Sha) -> bool {
@@ -378,7 +397,9 @@ pub(crate) fn has_failed(state: &Repository, suite: &Suite) -> bool {
 /// Was the aggregate accepted by GitHub as a success, and is it one still?
 pub(crate) fn is_green_on_github(state: &Repository, sha: Sha) -> bool {
     state.reports.get(&(sha, aggregate_context())).is_some_and(|report| {
-        report.wanted.state == ReportState::Success
+        // One that is under way may change what GitHub shows.
+        !state.showing.contains(&(sha, aggregate_context()))
+            && report.wanted.state == ReportState::Success
             && report.accepted.as_ref().is_some_and(|shown| shown.state == ReportState::Success)
     })
 }
