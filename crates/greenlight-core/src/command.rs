@@ -16,11 +16,14 @@ use crate::pull::{MergeAsked, MergeStanding, PendingCommand, Pull};
 use crate::repository::{Repository, Topic};
 use crate::run::{SuitePhase, Trust};
 use crate::schedule;
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use crate::trust;
 
 /// How many comments of one pull request are remembered; older ones were taken in long ago.
 const SEEN_MAX: usize = 1000;
+
+/// How long to wait before a pull request is read again whose last read was older than a comment on it.
+const READ_AGAIN: Duration = Duration::from_secs(2);
 
 /// What somebody says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,15 +86,17 @@ pub(crate) fn commented(state: &mut Repository, comment: &Comment, now: Timestam
     state.touch(Topic::Pull(comment.pull));
 }
 
-/// The pull request was read after these comments were seen: their head is known.
-pub(crate) fn head_read(state: &mut Repository, number: PullNumber) {
+/// The pull request was read. A comment moves its `updated_at`, so a read that is older than the comment is stale, and tells
+/// nothing of the head that the comment is about.
+pub(crate) fn head_read(state: &mut Repository, number: PullNumber, updated_at: Timestamp) {
     let Some(pull) = state.pulls.get(&number) else { return };
-    if pull.commands.iter().all(|command| command.head_read) {
+    let is_told = |command: &PendingCommand| !command.head_read && updated_at >= command.comment.created_at;
+    if !pull.commands.iter().any(is_told) {
         return;
     }
     let Some(pull) = state.pulls.get_mut(&number) else { return };
     for command in &mut pull.commands {
-        command.head_read = true;
+        command.head_read |= updated_at >= command.comment.created_at;
     }
     state.touch(Topic::Pull(number));
 }
@@ -107,7 +112,8 @@ pub(crate) fn settle_commands(state: &mut Repository, number: PullNumber, now: T
         let Some(at) = ready else {
             let waiting = pull.commands.iter().any(|command| !command.head_read);
             if waiting {
-                want(state, Wanted::now(read_key(number), Class::Read, Effect::ReadPull(number)));
+                let wanted = Wanted::now(read_key(number), Class::Read, Effect::ReadPull(number));
+                want(state, wanted.not_before(now + READ_AGAIN));
             }
             return;
         };

@@ -105,6 +105,25 @@ pub(crate) fn settle_wish(state: &mut Repository, environment: &EnvironmentName,
     }
 }
 
+/// GitHub's deployments were read, and claimed by their wishes: what is still being made, though its commit is not proven any
+/// more, was never made.
+pub(crate) fn settle_unproven(state: &mut Repository) {
+    let creating = state.wishes.values().filter(|wish| matches!(wish.state, WishState::Creating { .. }));
+    let names: Vec<_> = creating.map(|wish| (wish.environment.clone(), wish.sha)).collect();
+    for name in names {
+        let Err(reason) = proof_of(state, &name) else { continue };
+        let key = create_key(&name.0, name.1);
+        if state.outbox.get(&key).is_some_and(|item| matches!(item.state, ItemState::InFlight { .. })) {
+            continue;
+        }
+        remove(state, &key);
+        if let Some(wish) = state.wishes.get_mut(&name) {
+            wish.state = WishState::Waiting { reason };
+        }
+        state.touch(Topic::Wish(name.0, name.1));
+    }
+}
+
 /// Learns a wish's tree from what is known, or has the commit read.
 fn learn_tree(state: &mut Repository, name: &(EnvironmentName, Sha)) -> bool {
     let Some(wish) = state.wishes.get(name) else { return false };

@@ -161,6 +161,7 @@ fn reconciled(state: &mut Repository, read: &Reconciled, now: Timestamp) {
     for snapshot in &read.deployments {
         deploy::seen(state, snapshot, None, now);
     }
+    deploy::settle_unproven(state);
     state.touch(Topic::Repository);
 }
 
@@ -742,7 +743,7 @@ fn pull_read(state: &mut Repository, number: PullNumber, outcome: &Outcome, now:
         _ => return,
     };
     take_in(state, read, now);
-    command::head_read(state, number);
+    command::head_read(state, number, read.fact.pull.updated_at);
     merge::after_read(state, read, now);
     state.touch(Topic::Pull(number));
 }

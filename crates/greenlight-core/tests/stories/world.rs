@@ -290,6 +290,9 @@ impl World {
     pub fn comment(&mut self, number: u64, by: u64, body: &str) {
         self.now = self.now + Duration::from_secs(2);
         let id = CommentId(u64::try_from(self.now.as_millis()).unwrap());
+        if let Some(pull) = self.pulls.get_mut(&number) {
+            pull.updated_at = self.now;
+        }
         let comment =
             Comment { id, pull: PullNumber(number), author: user(by), body: body.into(), created_at: self.now };
         self.step(Fact::Comment(comment));
