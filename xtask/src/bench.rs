@@ -24,7 +24,7 @@ Usage: cargo xtask bench WHAT [--rounds N] [--seconds N] [--hour | --minutes N] 
 
   intake    signed deliveries against the bare floor (bench/floors), 1, 16 and 64 clients, and beside jobs that fill all cores
   loop      from the webhook to the status and to the step, against `greenlight emulate`; with --hour the limits of github.com
-            instead, 30 pull requests of 20 jobs in an hour of the clock (--minutes: so many of it, at the same pace)
+            instead, 30 pull requests of 20 jobs in an hour of the clock (--minutes: in so many, which is harder)
   idle      memory of a server that has nothing to do, and its start
 
   --program   a greenlight that was built before, instead of the release build of this tree
@@ -37,7 +37,7 @@ pub struct Options {
     pub rounds: usize,
     /// How long each side runs each time.
     pub seconds: u64,
-    /// How much of github.com's hour is measured, instead of the rest.
+    /// In how many minutes github.com's hour is measured, instead of the rest.
     pub minutes: Option<u64>,
     /// A program that was built before.
     pub program: Option<PathBuf>,

@@ -1,7 +1,8 @@
-//! `bench loop --minutes N`: an hour of github.com, or a part of it, at the clock's own pace.
+//! `bench loop --hour`: what an hour of github.com asks for, thirty pull requests of twenty jobs each, at the clock's own pace.
 //!
-//! Thirty pull requests an hour of twenty jobs each would need more writes than github.com allows. What must not wait is the aggregate; what must not
-//! happen is an answer that refuses for a limit.
+//! That would need more writes than github.com allows. What must not wait is the aggregate; what must not happen is an answer
+//! that refuses for a limit. In fewer minutes (`--minutes`) the same comes faster, and less of the budget grows back: harder
+//! than the goal. A `pending` that was over before it could be sent is not late: what counts is the first aggregate in any state.
 
 use std::error::Error;
 use std::path::Path;
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 use super::site::{Profile, Site, at};
 use super::{clock_of, delivery, is_status, scratch, share};
 
-const PULLS_PER_HOUR: u64 = 30;
+const PULLS: u32 = 30;
 const JOBS: usize = 20;
 /// How late an aggregate may be, in milliseconds.
 const LATE_MAX: f64 = 10_000.0;
@@ -27,27 +28,26 @@ pub fn run(program: &Path, minutes: u64) -> Result<ExitCode, Box<dyn Error>> {
     let clock = folder.join("clock");
     let site = Site::start(program, Profile::GitHubCom, &json!({ ".github/workflows/ci.yml": workflow(&clock) }), "")?;
     let mark = site.mark()?;
-    let pulls = usize::try_from((PULLS_PER_HOUR * minutes / 60).max(1))?;
-    let heads = site.branches("pull", pulls)?;
+    let heads = site.branches("pull", usize::try_from(PULLS)?)?;
     let began = Instant::now();
     for (serial, (branch, _)) in (0_u32..).zip(&heads) {
-        let due = began + Duration::from_secs(3600) * serial / u32::try_from(PULLS_PER_HOUR)?;
+        let due = began + Duration::from_secs(minutes * 60) * serial / PULLS;
         sleep(due.saturating_duration_since(Instant::now()));
         site.post("/pulls", &json!({ "title": branch, "head": branch, "base": "main" }))?;
     }
     sleep(SETTLE);
     let entries = site.entries("events", mark)?;
-    let (mut pending, mut success) = (Vec::new(), Vec::new());
+    let (mut first, mut success) = (Vec::new(), Vec::new());
     for (branch, sha) in &heads {
         let sent = delivery(&entries, |payload| payload["pull_request"]["head"]["sha"] == sha.as_str());
         let shown =
             |state: &str| entries.iter().find(|entry| is_status(entry, sha, state)).map(|entry| at(entry, "at"));
         let ended = (0..JOBS).filter_map(|job| clock_of(&clock, &format!("{branch}/{job}"))).reduce(f64::max);
-        pending.push(late(shown("pending"), sent.map(|sent| at(sent, "started_at"))));
+        first.push(late(shown("pending").or(shown("success")), sent.map(|sent| at(sent, "started_at"))));
         success.push(late(shown("success"), ended));
     }
     let _ = std::fs::remove_dir_all(folder);
-    Ok(judge(minutes, &entries, &pending, &success))
+    Ok(judge(minutes, &entries, &first, &success))
 }
 
 /// A status that never came is later than any bound.
@@ -55,23 +55,23 @@ fn late(shown: Option<f64>, since: Option<f64>) -> f64 {
     shown.zip(since).map_or(f64::INFINITY, |(shown, since)| shown - since)
 }
 
-fn judge(minutes: u64, entries: &[Value], pending: &[f64], success: &[f64]) -> ExitCode {
+fn judge(minutes: u64, entries: &[Value], first: &[f64], success: &[f64]) -> ExitCode {
     let of_server = |entry: &&Value| entry["kind"] == "request" && entry["login"] == "greenlight-bot";
     let requests: Vec<&Value> = entries.iter().filter(of_server).collect();
     let writes = requests.iter().filter(|entry| entry["method"] != "GET").count();
     let refused = requests.iter().filter(|entry| entry["status"] == 403 || entry["status"] == 429).count();
-    let (first, last) = (share(pending, 1.0), share(success, 1.0));
+    let (first_max, success_max) = (share(first, 1.0), share(success, 1.0));
     println!(
         "{} pull requests of {JOBS} jobs in {minutes} minutes: {} requests, {writes} of them writes, {refused} refused for a limit",
-        pending.len(),
+        first.len(),
         requests.len()
     );
     println!(
-        "aggregates late: pending p50 {:.0} max {first:.0} ms, success p50 {:.0} max {last:.0} ms (at most {LATE_MAX})",
-        share(pending, 0.5),
+        "aggregates late: the first p50 {:.0} max {first_max:.0} ms, success p50 {:.0} max {success_max:.0} ms (at most {LATE_MAX})",
+        share(first, 0.5),
         share(success, 0.5)
     );
-    let met = refused == 0 && first <= LATE_MAX && last <= LATE_MAX;
+    let met = refused == 0 && first_max <= LATE_MAX && success_max <= LATE_MAX;
     println!("{}", if met { "all goals met" } else { "a goal was missed" });
     if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
