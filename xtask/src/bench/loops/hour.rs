@@ -17,6 +17,8 @@ use super::{clock_of, delivery, is_status, scratch, share};
 
 const PULLS: u32 = 30;
 const JOBS: usize = 20;
+/// How long a job takes: long enough that `pending` has to be shown.
+const JOB_SECONDS: u32 = 1;
 /// How late an aggregate may be, in milliseconds.
 const LATE_MAX: f64 = 10_000.0;
 /// How long the last pull request is given beyond its own share of the time.
@@ -80,6 +82,7 @@ fn workflow(clock: &Path) -> String {
     let numbers: Vec<String> = (0..JOBS).map(|job| job.to_string()).collect();
     format!(
         "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    strategy:\n      matrix:\n        part: [{}]\n    steps:\n\
+         \x20     - run: sleep {JOB_SECONDS}\n\
          \x20     - run: echo \"$GITHUB_HEAD_REF/${{{{ matrix.part }}}} $EPOCHREALTIME\" >>'{}'\n",
         numbers.join(", "),
         clock.display()
