@@ -1,7 +1,7 @@
 //! The pages: plain HTML that works without JavaScript, on a listener of their own that only this machine reaches.
 //!
 //! A page shows what the API says ([`crate::api::shape`]), nothing else. A button submits a wish, as a push submits facts.
-//! Everything is escaped; a page may load our one style sheet and our one module, and nothing besides (S16).
+//! Everything is escaped; a page may load our one style sheet, our one module and our icon, and nothing besides (S16).
 
 mod actions;
 mod events;
@@ -42,6 +42,7 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .route("/readyz", get(crate::api::readyz))
         .route("/version", get(crate::api::version))
         .route("/assets/greenlight.css", get(css))
+        .route("/assets/greenlight.svg", get(icon))
         .route("/assets/live.js", get(live))
         .merge(crate::api::routes())
         .fallback(async || Shown(Refusal::Missing("there is no such page".into())))
@@ -131,17 +132,17 @@ async fn pull(
 }
 
 async fn css() -> Response {
-    (
-        [(header::CONTENT_TYPE, "text/css; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")],
-        include_str!("../assets/greenlight.css"),
-    )
-        .into_response()
+    asset("text/css; charset=utf-8", include_str!("../assets/greenlight.css"))
+}
+
+async fn icon() -> Response {
+    asset("image/svg+xml", include_str!("../assets/greenlight.svg"))
 }
 
 async fn live() -> Response {
-    (
-        [(header::CONTENT_TYPE, "text/javascript; charset=utf-8"), (header::CACHE_CONTROL, "max-age=3600")],
-        include_str!("../assets/live.js"),
-    )
-        .into_response()
+    asset("text/javascript; charset=utf-8", include_str!("../assets/live.js"))
+}
+
+fn asset(content_type: &'static str, text: &'static str) -> Response {
+    ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "max-age=3600")], text).into_response()
 }

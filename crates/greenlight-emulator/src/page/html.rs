@@ -3,11 +3,13 @@
 const STYLE: &str = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1f2328;background:#fff}\
 a{color:#0550ae}h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem;border-bottom:1px solid #d0d7de}\
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.25rem .6rem .25rem 0;border-bottom:1px solid #eaeef2;vertical-align:top}\
-code{font:13px ui-monospace,monospace}pre{background:#f6f8fa;padding:.6rem;overflow:auto}\
+code{font:13px ui-monospace,monospace}pre{background:#f6f8fa;padding:.6rem;white-space:pre-wrap;overflow-wrap:anywhere}\
 .success{color:#1a7f37}.failure,.error{color:#b3261e}.pending,.queued,.in_progress{color:#7d4e00}\
 form{margin:.8rem 0;padding:.8rem;border:1px solid #d0d7de;border-radius:6px}label{display:block;margin:.3rem 0}\
-input,textarea,select{font:inherit;width:100%;max-width:32rem;display:block}button{font:inherit;margin-top:.5rem}\
-@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}a{color:#79c0ff}pre{background:#161b22}td,th,h2,form{border-color:#30363d}\
+input,textarea,select{font:inherit;width:100%;max-width:32rem;box-sizing:border-box;display:block}button{font:inherit;margin-top:.5rem}\
+@media(max-width:44rem){thead{position:absolute;clip-path:inset(50%)}table,tbody{display:block}\
+tr{display:flex;flex-wrap:wrap;gap:0 .8rem;padding:.4rem 0;border-bottom:1px solid #d0d7de}td{border:0;padding:0;min-width:0}td,p{overflow-wrap:anywhere}}\
+@media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}a{color:#79c0ff}pre{background:#161b22}td,th,tr,h2,form{border-color:#30363d}\
 .success{color:#56d364}.failure,.error{color:#ff8a80}.pending,.queued,.in_progress{color:#e3b341}}";
 
 /// Makes a text harmless in HTML.
@@ -58,7 +60,7 @@ pub fn page(title: &str, body: &str) -> String {
     let title = escape(title);
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\"><title>{title}</title>\
-         <style>{STYLE}</style></head><body><nav>{} · {}</nav><main><h1>{title}</h1>{body}</main></body></html>",
+         <link rel=\"icon\" href=\"data:,\"><style>{STYLE}</style></head><body><nav>{} · {}</nav><main><h1>{title}</h1>{body}</main></body></html>",
         link("/", "Emulated GitHub"),
         link("/_room", "The room")
     )

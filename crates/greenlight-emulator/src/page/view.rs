@@ -183,14 +183,16 @@ pub fn pull(render: &Render<'_>, repository: &Repository, pull: &Pull) -> String
         (_, Mergeability::Conflict { .. }) => "conflicts with its base".to_owned(),
         (_, Mergeability::Clean { .. }) => format!("can be merged ({})", render.mergeable_state(repository, pull)),
     };
+    let comments = if comments.is_empty() { "<p>Nobody has said anything yet.</p>".to_owned() } else { comments };
+    let said = pull.body.as_deref().filter(|body| !body.trim().is_empty());
+    let said = said.map(|body| format!("<pre>{}</pre>", escape(body))).unwrap_or_default();
     let forms = if pull.is_open() { conversation_forms(render, &name, pull) } else { String::new() };
     let body = format!(
-        "<p>{} wants to merge <code>{}</code> at {} into <code>{}</code>; {mergeable}.</p><pre>{}</pre><h2>Statuses and checks</h2>{}<h2>Reviews</h2>{}<h2>Conversation</h2>{comments}{forms}",
+        "<p>{} wants to merge <code>{}</code> at {} into <code>{}</code>; {mergeable}.</p>{said}<h2>Statuses and checks</h2>{}<h2>Reviews</h2>{}<h2>Conversation</h2>{comments}{forms}",
         escape(render.model.login(pull.author)),
         escape(&pull.head.branch),
         link(&format!("/{name}/commit/{}", pull.head.sha), short(&pull.head.sha)),
         escape(&pull.base.branch),
-        escape(pull.body.as_deref().unwrap_or_default()),
         contexts(repository, &pull.head.sha),
         table(&["By", "Verdict", "Commit", "Said"], &reviews, "Nobody has reviewed it yet."),
     );

@@ -16,8 +16,6 @@ use super::recorded::{Status, short};
 pub use finding::Verdict;
 use state::DeploymentState;
 pub use state::FinalState;
-#[cfg(test)]
-use state::PullState;
 
 /// What a deployment shows one after the other.
 const DEPLOYMENT_STATES: [&str; 3] = ["queued", "in_progress", "success"];

@@ -2,7 +2,9 @@
 
 use greenlight_core::deployment::{Carrying, DeployWish, Deployment, Environment, WishState};
 use greenlight_core::event::DeploymentState;
+use greenlight_core::id::RunNumber;
 use greenlight_core::repository::Repository;
+use greenlight_core::shown::Link;
 
 use super::Refusal;
 use crate::api::shape;
@@ -63,12 +65,18 @@ fn of(state: &Repository, deployment: &Deployment) -> shape::Deployment {
         state: state_of(deployment).to_owned(),
         sentence: sentence_of(state, deployment),
         creator: snapshot.creator.login.to_string(),
-        run: match &deployment.state {
-            Carrying::Started { run, .. } => run.map(|run| run.0),
-            _ => None,
-        },
+        run: run_of(deployment).map(|run| run.0),
         url: deployment.wanted.as_ref().and_then(|wanted| wanted.environment_url.as_ref()).map(ToString::to_string),
         seen_at: written(deployment.seen_at),
+    }
+}
+
+/// Returns the run that carries a deployment out, or did: then its log is what is shown.
+fn run_of(deployment: &Deployment) -> Option<RunNumber> {
+    match (&deployment.state, deployment.wanted.as_ref().and_then(|wanted| wanted.log.as_ref())) {
+        (Carrying::Started { run: Some(run), .. }, _) => Some(*run),
+        (_, Some(Link::Run(run) | Link::Job(run, _))) => Some(*run),
+        _ => None,
     }
 }
 

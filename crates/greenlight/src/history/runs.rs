@@ -1,12 +1,14 @@
 //! Runs, jobs, steps and deliveries, from the rows that were written beside the state.
 
+use std::collections::BTreeMap;
+
 use greenlight_core::fact::RepositoryRef;
-use greenlight_core::id::{AttemptId, PullNumber, RunNumber};
-use greenlight_core::run::{Conclusion, Trust};
+use greenlight_core::id::{AttemptId, PullNumber, RepoId, RunNumber};
+use greenlight_core::run::Conclusion;
 use greenlight_core::step::Cell;
 use greenlight_store::{DeliveryRow, DeliveryState, JobRow, RunQuery, RunRow, StepRow};
 
-use super::sentences::job_reason;
+use super::sentences::{job_reason, standing_of_run, waits_for_approval};
 use super::{Page, Refusal, name_of};
 use crate::api::shape;
 use crate::server::Shared;
@@ -30,7 +32,7 @@ pub async fn runs(shared: &Shared, repository: Option<&RepositoryRef>, page: &Pa
     let query = RunQuery { repo: repository.map(|repository| repository.id), head_sha: None, before, limit };
     let rows = shared.store.history().runs(&query).await?;
     let next = (rows.len() == limit).then(|| rows.last().map(|row| row.seq.to_string())).flatten();
-    Ok(shape::Runs { runs: rows.into_iter().map(|row| line(shared, row)).collect(), next })
+    Ok(shape::Runs { runs: lines(shared, rows).await, next })
 }
 
 /// Returns the runs of a pull request, the newest first.
@@ -40,7 +42,7 @@ pub async fn runs_of_pull(
     pull: u64,
 ) -> Result<Vec<shape::RunLine>, Refusal> {
     let rows = shared.store.history().pull_runs(repository.id, PullNumber(pull), PULL_RUNS_MAX).await?;
-    Ok(rows.into_iter().map(|row| line(shared, row)).collect())
+    Ok(lines(shared, rows).await)
 }
 
 /// Returns one run in its latest attempt, with the latest try of each job.
@@ -113,6 +115,33 @@ pub async fn delivery(shared: &Shared, id: &str) -> Result<shape::DeliveryWhole,
     Ok(shape::DeliveryWhole { delivery: delivery_line(detail.row), body })
 }
 
+/// Writes lines of runs; how those stand that are not over, only the live state knows. Without it the rows must do.
+async fn lines(shared: &Shared, rows: Vec<RunRow>) -> Vec<shape::RunLine> {
+    let mut open: BTreeMap<RepoId, Vec<RunNumber>> = BTreeMap::new();
+    for row in rows.iter().filter(|row| row.conclusion.is_none()) {
+        open.entry(row.repo).or_default().push(row.number);
+    }
+    let mut standings = BTreeMap::new();
+    for (repo, numbers) in open {
+        let Some(handle) = shared.directory.by_id(repo) else { continue };
+        let looked = handle.look(move |cell| {
+            let state = cell.repository();
+            let runs = numbers.iter().filter_map(|number| state.runs.get(number)).filter(|run| !run.is_over());
+            runs.map(|run| ((repo, run.number), standing_of_run(state, run))).collect::<Vec<_>>()
+        });
+        standings.extend(looked.await.unwrap_or_default());
+    }
+    let write = |row: RunRow| {
+        let standing = standings.remove(&(row.repo, row.number)).filter(|_| row.conclusion.is_none());
+        let mut line = line(shared, row);
+        if let Some((word, reason)) = standing {
+            (line.state, line.reason) = (word.to_owned(), reason);
+        }
+        line
+    };
+    rows.into_iter().map(write).collect()
+}
+
 fn line(shared: &Shared, row: RunRow) -> shape::RunLine {
     let conclusion = row.conclusion.map(word);
     shape::RunLine {
@@ -172,6 +201,7 @@ fn step(row: StepRow, first_lines: &[(u32, u64)]) -> shape::Step {
 
 /// What the live state adds to a run that is not over.
 struct Live {
+    standing: (&'static str, String),
     needs_approval: bool,
     concurrency: Option<String>,
     jobs: Vec<LiveJob>,
@@ -189,7 +219,6 @@ impl Live {
     fn of(cell: &Cell, number: RunNumber) -> Option<Self> {
         let state = cell.repository();
         let run = state.runs.get(&number)?;
-        let suite = state.suites.get(&run.suite);
         let jobs = run.jobs.iter().map(|job| LiveJob {
             key: job.key.to_string(),
             context: job.context.to_string(),
@@ -198,20 +227,22 @@ impl Live {
             environment_url: job.environment_url.as_ref().map(ToString::to_string),
         });
         Some(Self {
-            needs_approval: suite.is_some_and(|suite| suite.trust == Trust::Untrusted && !suite.may_run()),
+            standing: standing_of_run(state, run),
+            needs_approval: waits_for_approval(state, run),
             concurrency: run.concurrency.as_ref().map(|concurrency| concurrency.group.to_string()),
             jobs: jobs.collect(),
         })
     }
 
     fn add_to(self, run: &mut shape::Run) {
+        (run.line.state, run.line.reason) = (self.standing.0.to_owned(), self.standing.1);
         run.needs_approval = self.needs_approval;
         run.concurrency = self.concurrency;
         for live in self.jobs {
             if let Some(job) = run.jobs.iter_mut().find(|job| job.key == live.key) {
                 (job.context, job.labels, job.environment_url) = (live.context, live.labels, live.environment_url);
                 job.reason = match self.needs_approval && job.state != "success" {
-                    true => "waits for an approval".to_owned(),
+                    true => "waits for approval".to_owned(),
                     false => live.reason,
                 };
             }

@@ -4,7 +4,7 @@ use greenlight_core::event::PullStanding;
 use greenlight_core::id::{Context, DeploymentId, PullNumber, RunNumber};
 use greenlight_core::pull::{MergePhase, Pull};
 use greenlight_core::repository::Repository;
-use greenlight_core::run::{Job, JobState, Run};
+use greenlight_core::run::{Job, JobState, Run, Trust};
 
 use super::deployments::sentence_of;
 use super::{About, Refusal};
@@ -84,7 +84,8 @@ fn merging(state: &Repository, pull: &Pull) -> Vec<String> {
 
 fn of_run(state: &Repository, number: RunNumber) -> Option<shape::Why> {
     let run = state.runs.get(&number)?;
-    let mut sentences = vec![run.reason.to_string()];
+    let reason = if run.is_over() { run.reason.to_string() } else { standing_of_run(state, run).1 };
+    let mut sentences = vec![reason];
     sentences.extend(run.cancelled.iter().map(|why| format!("It is to stop: {why}.")));
     sentences.extend(run.jobs.iter().map(|job| format!("{}: {}", job.name, job_reason(run, job))));
     Some(shape::Why { about: format!("run {number} of {}", run.name), sentences })
@@ -95,6 +96,27 @@ fn of_deployment(state: &Repository, id: DeploymentId) -> Option<shape::Why> {
     let about =
         format!("deployment {id} of {} to {}", deployment.snapshot.sha.short(), deployment.snapshot.environment);
     Some(shape::Why { about, sentences: vec![sentence_of(state, deployment)] })
+}
+
+/// Returns the word for a run that is not over, and why it stands so.
+pub(super) fn standing_of_run(state: &Repository, run: &Run) -> (&'static str, String) {
+    if waits_for_approval(state, run) {
+        let short = run.suite.head_sha.short();
+        return ("waiting", format!("waits for approval: somebody with write permission comments /ok-to-test {short}"));
+    }
+    let with = |is_meant: fn(&JobState) -> bool| run.jobs.iter().find(|job| is_meant(&job.state));
+    let leased = with(|state| matches!(state, JobState::Leased(_))).map(|job| ("running", job));
+    let queued = || with(|state| matches!(state, JobState::Queued { .. })).map(|job| ("queued", job));
+    let waiting = || with(|state| matches!(state, JobState::Waiting)).map(|job| ("waiting", job));
+    match leased.or_else(queued).or_else(waiting) {
+        Some((word, job)) => (word, format!("{} {}", job.name, job_reason(run, job))),
+        None => ("running", run.reason.to_string()),
+    }
+}
+
+/// Answers whether a run is one that a person has to let run.
+pub(super) fn waits_for_approval(state: &Repository, run: &Run) -> bool {
+    state.suites.get(&run.suite).is_some_and(|suite| suite.trust == Trust::Untrusted && !suite.may_run())
 }
 
 /// Returns why a job stands as it does.

@@ -35,6 +35,18 @@ const LINES_AT_ONCE: usize = 5_000;
 /// How often a job whose log is quiet is looked at: one that never prints ends as well.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
+/// What a line begins with that the runner marked, the class it is shown with, and the words for it. The text has it as it is.
+const MARKS: &[(&str, &str, &str)] = &[
+    ("##[group]", " b", ""),
+    ("##[command]", " f4", ""),
+    ("##[error]", " f1", "Error: "),
+    ("##[warning]", " f3", "Warning: "),
+    ("##[notice]", " f4", "Notice: "),
+    ("##[debug]", " d", "Debug: "),
+];
+/// The line that ends a group; the page leaves it out.
+const GROUP_END: &str = "##[endgroup]";
+
 /// `/{owner}/{repo}/runs/{number}/jobs/{key}`, and with `.txt` behind it the log alone.
 pub async fn job(
     Path((owner, repo, number, key)): Path<(String, String, u64, String)>,
@@ -195,10 +207,12 @@ impl Writing {
                 self.heading(line.step, &mut html).await;
             }
             let number = line.number + 1;
-            let _ = write!(html, "<p id=\"L{number}\"><a href=\"#L{number}\">{number}</a><span class=\"t\">");
             let text = String::from_utf8_lossy(line.text);
+            let Some((class, label, text)) = marked(&text) else { continue };
+            let _ =
+                write!(html, "<p id=\"L{number}\"><a href=\"#L{number}\">{number}</a><span class=\"t{class}\">{label}");
             match text.char_indices().nth(LINE_LENGTH_MAX) {
-                None => self.style.line(&text, &mut html),
+                None => self.style.line(text, &mut html),
                 Some((end, _)) => {
                     self.style.line(&text[..end], &mut html);
                     html.push_str("<span class=\"gap\"> … (the text has the rest of this line)</span>");
@@ -241,5 +255,27 @@ impl Writing {
             html.push_str("</span></p>\n");
         }
         html + &self.foot
+    }
+}
+
+/// Returns the class, the words in front and the text of a line; nothing where the page leaves it out.
+fn marked(line: &str) -> Option<(&'static str, &'static str, &str)> {
+    if line.trim_end() == GROUP_END {
+        return None;
+    }
+    let mut marks = MARKS.iter().filter_map(|(mark, class, label)| Some((*class, *label, line.strip_prefix(mark)?)));
+    Some(marks.next().unwrap_or(("", "", line)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_runner_marked_is_shown_in_words() {
+        assert_eq!(marked("##[group]Run script/test"), Some((" b", "", "Run script/test")));
+        assert_eq!(marked("##[error]it broke"), Some((" f1", "Error: ", "it broke")));
+        assert_eq!(marked("##[endgroup]\n"), None);
+        assert_eq!(marked("a line"), Some(("", "", "a line")));
     }
 }

@@ -1,5 +1,6 @@
 //! The judge lets a good ending pass and finds every single thing that can be wrong with it.
 
+use super::state::PullState;
 use super::*;
 use crate::demo::recorded::DeploymentStatus;
 
