@@ -64,6 +64,10 @@ pub(crate) fn want(state: &mut Repository, wanted: Wanted) {
         item.class = wanted.class;
         item.effect = wanted.effect;
         item.after_success = wanted.after_success;
+        if let (0, ItemState::Ready { not_before }) = (item.tried, item.state) {
+            // What was held back for company goes at once when something urgent takes its place.
+            item.state = ItemState::Ready { not_before: not_before.min(wanted.not_before) };
+        }
         return;
     }
     let place = state.next_place();

@@ -20,6 +20,8 @@ use crate::time::{Duration, Timestamp};
 pub const AGGREGATE: &str = "greenlight";
 /// When an end is compared once more with what GitHub shows (R10).
 pub const COMPARE_AFTER: Duration = Duration::from_secs(600);
+/// How long a job's pending is held back, for what may follow at once (R11).
+pub const HOLD: Duration = Duration::from_millis(100);
 /// How often one context of one commit is written at most; GitHub takes 1,000 (R11).
 pub const WRITES_MAX: u32 = 900;
 
@@ -79,7 +81,10 @@ pub(crate) fn settle_report(state: &mut Repository, sha: Sha, context: &Context,
         Effect::Show { sha, context: context.clone(), report: report.wanted.clone(), check_run: report.check_run };
     let class = class_of(report);
     let key = key_of(sha, context);
-    want(state, Wanted::now(key.clone(), class, effect));
+    let wanted = Wanted::now(key.clone(), class, effect);
+    // A job waits, is taken and is often over within moments: one write in place of three.
+    let is_held = class == Class::Pending && context.as_str() != AGGREGATE;
+    want(state, if is_held { wanted.not_before(now + HOLD) } else { wanted });
     if state.showing.insert((sha, context.clone())) && context.as_str() == AGGREGATE {
         touch_followers(state, sha);
     }
