@@ -88,6 +88,8 @@ pub struct World {
     pub stuck: bool,
     /// When the server is woken next.
     pub wake_at: i64,
+    /// How often the server woke since something last happened.
+    pub idle_wakes: u32,
     /// The environment that a person frees in this step.
     pub unlocking: Option<&'static str>,
     /// The effects under way.
@@ -135,6 +137,7 @@ impl World {
             inbox: Vec::new(),
             stuck: false,
             wake_at: i64::MAX,
+            idle_wakes: 0,
             unlocking: None,
             flights: BTreeMap::new(),
             hooks: Vec::new(),
@@ -188,7 +191,7 @@ impl World {
     /// Returns what the server is set up to do.
     pub fn settings(&self) -> Settings {
         let own_user = self.odds.app.then(|| self.github.people[US].0.id);
-        Settings { app: self.odds.app, own_user }
+        Settings { app: self.odds.app, own_user, labels: None }
     }
 
     /// Lets something happen in `wait` milliseconds.

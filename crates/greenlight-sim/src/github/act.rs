@@ -188,10 +188,19 @@ impl GitHub {
         let pull = &mut self.pulls[at];
         let head = pull.head;
         pull.said.push(Said { comment: comment.clone(), head, by });
-        let lets_start = body.strip_prefix("/ok-to-test ").is_some_and(|sha| name(head).to_string().starts_with(sha))
-            || body.starts_with("/retest");
-        if may_push && lets_start {
-            pull.approved.push(head);
+        if !may_push {
+            return self.send("issue_comment", vec![Fact::Comment(comment)]);
+        }
+        match body.strip_prefix("/ok-to-test ") {
+            // It names a commit, whether or not that is the head any more.
+            Some(named) => {
+                let parent = self.objects.get(head).parents[0];
+                let seen = [Some(head), parent];
+                let named = seen.into_iter().flatten().find(|index| name(*index).to_string().starts_with(named));
+                self.pulls[at].approved.extend(named);
+            }
+            None if body.starts_with("/retest") => self.pulls[at].approved.push(head),
+            None => {}
         }
         self.send("issue_comment", vec![Fact::Comment(comment)]);
     }

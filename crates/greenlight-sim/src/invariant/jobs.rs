@@ -12,8 +12,10 @@ use crate::objects::Objects;
 use crate::world::World;
 
 /// How the jobs of one run attempt ended, as its runners told.
-#[derive(Clone, Copy, Debug, Default)]
-struct Ends {
+#[derive(Clone, Debug)]
+struct Tested {
+    subject: Subject,
+    attempt: u32,
     good: u32,
     bad: u32,
     open: u32,
@@ -29,20 +31,27 @@ pub struct Jobs {
     said: BTreeMap<Place, Conclusion>,
     last_token: u64,
     tokens: BTreeMap<(RunNumber, JobKey), Token>,
-    tested: BTreeMap<Sha, BTreeMap<RunNumber, (u32, Ends)>>,
+    tested: BTreeMap<Sha, BTreeMap<RunNumber, Tested>>,
     runs: BTreeMap<RunNumber, Sha>,
     /// Trees of which every job that ran succeeded.
     pub green_trees: BTreeSet<Sha>,
 }
 
 impl Jobs {
-    /// Was this commit tested, and did every job of the latest attempts that ran succeed?
-    pub fn is_green(&self, sha: Sha) -> bool {
+    /// Was this commit tested for this subject, and did every job of the latest attempts that ran succeed?
+    pub fn is_green(&self, sha: Sha, subject: &Subject) -> bool {
         let Some(runs) = self.tested.get(&sha) else { return false };
-        runs.values().all(|(_, ends)| ends.bad == 0 && ends.open == 0) && runs.values().any(|(_, ends)| ends.good > 0)
+        let mut good = 0;
+        for run in runs.values().filter(|run| run.subject == *subject) {
+            if run.bad > 0 || run.open > 0 {
+                return false;
+            }
+            good += run.good;
+        }
+        good > 0
     }
 
-    fn lease(&mut self, order: &JobOrder) {
+    fn lease(&mut self, order: &JobOrder, subject: Subject) {
         let attempt = &order.attempt;
         // A retest moves a run to another commit.
         if let Some(before) = self.runs.insert(attempt.run, order.checkout.sha)
@@ -51,11 +60,14 @@ impl Jobs {
         {
             runs.remove(&attempt.run);
         }
-        let entry = self.tested.entry(order.checkout.sha).or_default().entry(attempt.run).or_default();
-        if entry.0 != attempt.run_attempt {
-            *entry = (attempt.run_attempt, Ends::default());
+        let fresh = || Tested { subject, attempt: attempt.run_attempt, good: 0, bad: 0, open: 0 };
+        let runs = self.tested.entry(order.checkout.sha).or_default();
+        if runs.get(&attempt.run).is_none_or(|known| known.attempt != attempt.run_attempt) {
+            runs.insert(attempt.run, fresh());
         }
-        entry.1.open += u32::from(attempt.tried == 1);
+        if let Some(run) = runs.get_mut(&attempt.run) {
+            run.open += u32::from(attempt.tried == 1);
+        }
     }
 
     /// A runner is about to tell how its job ended.
@@ -66,14 +78,14 @@ impl Jobs {
     /// A job attempt is over. Returns its commit, where it was tested at all.
     fn end(&mut self, run: &Run, conclusion: Conclusion) -> Option<Sha> {
         let sha = *self.runs.get(&run.number)?;
-        let (known, ends) = self.tested.get_mut(&sha)?.get_mut(&run.number)?;
-        if *known != run.attempt || conclusion == Conclusion::Skipped {
+        let known = self.tested.get_mut(&sha)?.get_mut(&run.number)?;
+        if known.attempt != run.attempt || conclusion == Conclusion::Skipped {
             return None;
         }
-        ends.open = ends.open.saturating_sub(1);
+        known.open = known.open.saturating_sub(1);
         match conclusion {
-            Conclusion::Success => ends.good += 1,
-            _ => ends.bad += 1,
+            Conclusion::Success => known.good += 1,
+            _ => known.bad += 1,
         }
         Some(sha)
     }
@@ -86,8 +98,10 @@ pub fn leased(world: &mut World, runner: &RunnerId, order: &JobOrder) -> Checked
     i25_untrusted_is_approved(world, order)?;
     super::deploys::i22_never_twice(world, order)?;
     // What deploys a commit does not test it.
-    if !order.env.iter().any(|(name, _)| &**name == "DEPLOYMENT_ID") {
-        world.checks.jobs.lease(order);
+    let deploys = order.env.iter().any(|(name, _)| &**name == "DEPLOYMENT_ID");
+    let subject = world.run(order.attempt.run).map(|run| run.suite.subject.clone());
+    if let Some(subject) = subject.filter(|_| !deploys) {
+        world.checks.jobs.lease(order, subject);
     }
     Ok(())
 }
@@ -176,10 +190,9 @@ pub fn heard(
 
 /// A report was refused: its sender must have lost the lease.
 pub fn refused(world: &mut World, attempt: &AttemptId, token: Token, until: i64, clock: i64) -> Checked {
-    let over = world
-        .run(attempt.run)
-        .and_then(|run| run.job(&attempt.job))
-        .is_none_or(|job| job.lease().is_none_or(|lease| lease.token != token));
+    let run = world.run(attempt.run);
+    let job = run.as_ref().and_then(|run| run.job(&attempt.job));
+    let over = job.is_none_or(|job| job.lease().is_none_or(|lease| lease.token != token));
     must(over || until <= clock, "I10", || format!("{attempt} under {token} was refused although its lease holds"))
 }
 
@@ -208,7 +221,7 @@ pub fn i9_terminal_states_stay(jobs: &mut Jobs, run: &Run, objects: &Objects, co
         })?;
         jobs.ended.insert(place, *conclusion);
         if let Some(sha) = jobs.end(run, *conclusion)
-            && jobs.is_green(sha)
+            && jobs.is_green(sha, &run.suite.subject)
             && let Some(index) = objects.find(sha)
         {
             jobs.green_trees.insert(objects.tree(index));

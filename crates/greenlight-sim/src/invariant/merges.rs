@@ -5,6 +5,7 @@ use greenlight_core::effect::Effect;
 use greenlight_core::entity::{Entity, EntityKey};
 use greenlight_core::id::{PullNumber, Sha};
 use greenlight_core::pull::{Branch, MergePhase, MergeStanding, Pull};
+use greenlight_core::run::Subject;
 use greenlight_core::shown::ReportState;
 
 use super::{Checked, must};
@@ -50,7 +51,8 @@ fn i13_what_lands_was_tested(world: &World, number: PullNumber, head_sha: Sha) -
             format!("#{number} was merged; its head on {} (as last read) was never tested", read.base_tip.short())
         });
     };
-    must(world.checks.jobs.is_green(name(merge)), "I13", || {
+    let subject = Subject::Pull(number, world.github.branches[pull.base].name.clone());
+    must(world.checks.jobs.is_green(name(merge), &subject), "I13", || {
         format!(
             "#{number} was merged; the tests of {} on {} were not all green",
             head_sha.short(),

@@ -16,6 +16,9 @@ use crate::world::runner::LEASE;
 /// How much longer than its timeout an attempt may stay (I11), with the grace that the runner has to end it itself.
 const LATE_MAX: Duration = Duration::from_secs(30 + 60);
 
+/// How many lines of a difference are shown of each side.
+const LINES_MAX: usize = 12;
+
 /// Checks everything.
 pub fn everything_holds(world: &mut World) -> Checked {
     i11_nothing_stays(world)?;
@@ -74,13 +77,18 @@ fn decide_over_everything(world: &mut World) -> Checked {
     Ok(())
 }
 
-/// Returns the lines that only one of the two has, at most a few.
+/// Returns the lines at which the two differ, at most a few.
 fn difference(before: &str, after: &str) -> String {
-    let only = |these: &str, those: &str, sign: char| {
-        let lines = these.lines().filter(|line| !those.lines().any(|other| other == *line));
-        lines.take(8).map(|line| format!("\n  {sign} {}", line.trim())).collect::<String>()
+    let (old, new): (Vec<_>, Vec<_>) = (before.lines().collect(), after.lines().collect());
+    let alike = old.iter().zip(&new).take_while(|(one, other)| one == other).count();
+    let rest = old.len().min(new.len()) - alike;
+    let tail = old.iter().rev().zip(new.iter().rev()).take(rest).take_while(|(one, other)| one == other).count();
+    let part = |lines: &[&str], sign: char| {
+        let changed = &lines[alike..lines.len() - tail];
+        changed.iter().take(LINES_MAX).map(|line| format!("\n  {sign} {}", line.trim())).collect::<String>()
     };
-    only(before, after, '-') + &only(after, before, '+')
+    let context = old[..alike].iter().rev().take(2).rev().map(|line| format!("\n    {}", line.trim()));
+    context.collect::<String>() + &part(&old, '-') + &part(&new, '+')
 }
 
 fn is_same(inner: &Inner, key: &EntityKey, entity: Option<&Entity>) -> bool {

@@ -1,10 +1,12 @@
 //! The server's loop around the real core: step, answer, dispatch; crash, open again.
 
 use greenlight_core::effect::Reply;
+use greenlight_core::entity::{Entity, EntityKey};
 use greenlight_core::fact::Fact;
 use greenlight_core::id::RunNumber;
 use greenlight_core::port::Disposition;
 use greenlight_core::port::Store as _;
+use greenlight_core::run::Run;
 use greenlight_core::step::{Input, dispatch, open, step};
 use greenlight_core::time::Timestamp;
 
@@ -17,6 +19,8 @@ use crate::store::Trouble;
 
 /// How often everything is checked, in steps.
 pub const FULL_CHECK_EVERY: u64 = 50;
+/// How often the server may wake without anything happening in between.
+const IDLE_WAKES_MAX: u32 = 1000;
 /// How many deliveries one step takes at most.
 const DELIVERIES_MAX: usize = 8;
 
@@ -73,7 +77,14 @@ impl World {
     pub fn wakes(&mut self) -> Checked {
         let due = self.cell.as_ref().and_then(|cell| cell.wake_at()).is_some_and(|at| at <= self.clock());
         self.wake_at = i64::MAX;
-        if due { self.step(None).map(|_| ()) } else { self.set_wake() }
+        if !due {
+            return self.set_wake();
+        }
+        self.idle_wakes += 1;
+        invariant::must(self.idle_wakes < IDLE_WAKES_MAX, "quiet", || {
+            format!("the server woke {IDLE_WAKES_MAX} times and nothing happened: an alarm never stops ringing")
+        })?;
+        self.step(None).map(|_| ())
     }
 
     /// Takes one step with a fact, if there is one, and with the deliveries that wait. Returns the fact's answer.
@@ -83,6 +94,9 @@ impl World {
         let input = self.input(fact);
         self.coverage.steps += u64::try_from(input.facts.len()).expect("a usize fits");
         let had_facts = !input.facts.is_empty();
+        if had_facts {
+            self.idle_wakes = 0;
+        }
         let (death, trouble) = if had_facts { self.prepare_trouble() } else { (Death::None, Trouble::None) };
         let now = self.clock();
         let stepped = block_on(step(&self.store, &mut cell, input, now));
@@ -213,9 +227,12 @@ impl World {
         Ok(())
     }
 
-    /// Returns the run of this number, as the server has it now.
-    pub fn run(&self, number: RunNumber) -> Option<&greenlight_core::run::Run> {
-        self.cell.as_ref().and_then(|cell| cell.repository().runs.get(&number))
+    /// Returns the run of this number, as it was committed last: the server may be down.
+    pub fn run(&self, number: RunNumber) -> Option<Run> {
+        match self.store.inner().get(&EntityKey::Run(number)) {
+            Some(Entity::Run(run)) => Some(run.clone()),
+            _ => None,
+        }
     }
 
     /// Returns the server's time in milliseconds.
