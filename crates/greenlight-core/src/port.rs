@@ -29,7 +29,8 @@ pub struct NewDelivery {
     pub received_at: Timestamp,
     /// The raw body, as it was signed.
     pub body: Arc<[u8]>,
-    /// SHA-256 of event and body: the same id with another digest is quarantined (R9).
+    /// Tells event and body from any other: the same id with the same digest is the same delivery. With another digest it is
+    /// quarantined (R9), unless event and body are the same after all: the hook's secret was changed between the two.
     pub digest: [u8; 32],
 }
 

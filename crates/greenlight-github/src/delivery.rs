@@ -10,6 +10,8 @@ use greenlight_core::id::DeliveryId;
 use greenlight_core::port::NewDelivery;
 use greenlight_core::time::Timestamp;
 
+use crate::signature::Signed;
+
 /// Largest JSON body. GitHub makes none that is larger.
 pub const JSON_SIZE_MAX: usize = 25 * 1024 * 1024;
 /// Largest form: each byte of the JSON may take three.
@@ -65,9 +67,10 @@ pub fn size_max(content_type: Option<&str>) -> usize {
     }
 }
 
-/// Makes a delivery of a request. `header` looks a header up by its name, in any case.
+/// Makes a delivery of a request. `header` looks a header up by its name, in any case; `signed` is the proof for this body.
 pub fn delivery<'a>(
     header: impl Fn(&str) -> Option<&'a str>,
+    signed: &Signed,
     body: impl Into<Arc<[u8]>>,
     received_at: Timestamp,
 ) -> Result<NewDelivery, DeliveryError> {
@@ -86,7 +89,7 @@ pub fn delivery<'a>(
     }
     Ok(NewDelivery {
         id: DeliveryId::new(id),
-        digest: digest_of(event, &body),
+        digest: digest_of(event, signed),
         event: event.into(),
         hook: hook.map(Arc::from),
         form: form == Form::Urlencoded,
@@ -95,12 +98,12 @@ pub fn delivery<'a>(
     })
 }
 
-/// Returns SHA-256 of event and body: the same id with another digest is another delivery (R9).
-fn digest_of(event: &str, body: &[u8]) -> [u8; 32] {
+/// Returns what tells this delivery from another of its id (R9). The signature stands for the body, which is not hashed again.
+fn digest_of(event: &str, signed: &Signed) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(event.as_bytes());
     context.update(&[0]);
-    context.update(body);
+    context.update(signed.tag());
     context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
@@ -143,11 +146,19 @@ fn clipped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::secret::Secret;
+    use crate::signature::{Verifier, sign};
+
+    fn signed(body: &[u8]) -> Signed {
+        let secret = Secret::new("It's a Secret to Everybody").unwrap();
+        let signature = sign(&secret, body);
+        Verifier::new(&[secret]).unwrap().verify(body, Some(&signature), None).unwrap()
+    }
 
     fn check(headers: &[(&str, &str)], body: &[u8]) -> Result<NewDelivery, DeliveryError> {
         let find =
             |name: &str| headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value);
-        delivery(find, body, Timestamp::from_millis(7))
+        delivery(find, &signed(body), body, Timestamp::from_millis(7))
     }
 
     const EVENT_OK: (&str, &str) = ("x-github-event", "push");

@@ -12,7 +12,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use crate::dialect::RowsStatement;
-use crate::packed::{UNPACKED_MAX, pack, unpack};
+use crate::packed::{UNPACKED_MAX, pack, unpack, unpack_whole};
 
 /// Bodies larger than this are compressed on a thread of their own, so that small ones need not wait.
 const INLINE_PACK_MAX: usize = 1 << 20;
@@ -122,14 +122,14 @@ impl Intake {
 
 /// Says what became of the delivery that was to be written at this place.
 async fn judge(connection: &mut SqliteConnection, place: i64, delivery: &PackedDelivery) -> sqlx::Result<Stored> {
-    let there = sqlx::query("SELECT place, digest FROM delivery WHERE id = ?")
+    let there = sqlx::query("SELECT place, size, event, digest, body FROM delivery WHERE id = ?")
         .bind(delivery.id.clone())
         .fetch_one(&mut *connection)
         .await?;
-    if there.get::<i64, _>(0) == place {
+    if there.get::<i64, _>("place") == place {
         return Ok(Stored::New);
     }
-    if there.get::<&[u8], _>(1) == &*delivery.digest {
+    if is_same(&there, delivery) {
         return Ok(Stored::Repeat);
     }
     sqlx::query(
@@ -147,6 +147,22 @@ async fn judge(connection: &mut SqliteConnection, place: i64, delivery: &PackedD
     .execute(connection)
     .await?;
     Ok(Stored::Quarantined)
+}
+
+/// Is this the delivery that stands in the row? Under another secret the same one has another digest.
+fn is_same(row: &SqliteRow, delivery: &PackedDelivery) -> bool {
+    if row.get::<&[u8], _>("digest") == &*delivery.digest {
+        return true;
+    }
+    let body: &[u8] = row.get("body");
+    row.get::<i64, _>("size") == delivery.size
+        && row.get::<&str, _>("event") == &*delivery.event
+        && (body == &*delivery.body || is_same_unpacked(body, &delivery.body))
+}
+
+/// Another version of the compressor may have packed the same body differently.
+fn is_same_unpacked(one: &[u8], other: &[u8]) -> bool {
+    unpack_whole(one).ok().is_some_and(|one| unpack_whole(other).is_ok_and(|other| one == other))
 }
 
 /// What a delivery's disposition looks like in its row.

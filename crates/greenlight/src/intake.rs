@@ -70,14 +70,17 @@ impl Door {
             Err(refusal) => return refusal.into_response(),
         };
         let (sha256, sha1) = (text(&headers, SIGNATURE_HEADER), text(&headers, SIGNATURE_HEADER_SHA1));
-        if let Err(error) = self.verifier.verify(&body, sha256, sha1) {
-            self.refused.fetch_add(1, Ordering::Relaxed);
-            return said(StatusCode::UNAUTHORIZED, error);
-        }
+        let signed = match self.verifier.verify(&body, sha256, sha1) {
+            Ok(signed) => signed,
+            Err(error) => {
+                self.refused.fetch_add(1, Ordering::Relaxed);
+                return said(StatusCode::UNAUTHORIZED, error);
+            }
+        };
         if self.full.load(Ordering::Relaxed) {
             return unavailable("the disk is nearly full");
         }
-        match delivery(|name| text(&headers, name), body, clock::now()) {
+        match delivery(|name| text(&headers, name), &signed, body, clock::now()) {
             Err(error) => said(StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST), error),
             Ok(delivery) => self.answer(receive(&*self.store, &delivery).await),
         }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest;
 use greenlight_core::fact::Fact;
 use greenlight_core::id::RefName;
+use greenlight_core::port::NewDelivery;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -83,6 +85,15 @@ fn subject(payload: &Payload<'_>, about: About) -> Arc<str> {
     match things.find_map(|thing| thing.filter(|thing| !thing.id.is_null())) {
         Some(Thing { id, updated_at: Value::String(at) }) => format!("{id} {action} {at}").into(),
         Some(Thing { id, .. }) => format!("{id} {action}").into(),
-        None => format!("{} {action}", hex::encode(&payload.delivery().digest[..8])).into(),
+        None => format!("{} {action}", hex::encode(&content_of(payload.delivery())[..8])).into(),
     }
+}
+
+/// Returns SHA-256 of event and body. The delivery's own digest will not do: it differs from one hook's secret to another's.
+fn content_of(delivery: &NewDelivery) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(delivery.event.as_bytes());
+    context.update(&[0]);
+    context.update(&delivery.body);
+    context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
 }

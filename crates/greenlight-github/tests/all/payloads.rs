@@ -7,6 +7,8 @@ use greenlight_core::port::NewDelivery;
 use greenlight_core::time::Timestamp;
 use greenlight_github::delivery::delivery;
 use greenlight_github::payload::{Reading, read};
+use greenlight_github::secret::Secret;
+use greenlight_github::signature::{Verifier, sign};
 use serde_json::{Value, json};
 
 use super::description::testdata;
@@ -31,7 +33,10 @@ fn form_delivery(event: &str, payload: &str) -> NewDelivery {
         ("Content-Type", "application/x-www-form-urlencoded"),
     ];
     let find = |name: &str| headers.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
-    delivery(find, body.as_bytes(), Timestamp::EPOCH).unwrap()
+    let secret = Secret::new("It's a Secret to Everybody").unwrap();
+    let signature = sign(&secret, body.as_bytes());
+    let signed = Verifier::new(&[secret]).unwrap().verify(body.as_bytes(), Some(&signature), None).unwrap();
+    delivery(find, &signed, body.as_bytes(), Timestamp::EPOCH).unwrap()
 }
 
 /// Collected and made ones: event and payload.

@@ -19,6 +19,7 @@ async fn the_database_keeps_the_contract() {
 async fn contract(store: &dyn Store) {
     deliveries_are_kept_once(store).await;
     another_body_is_quarantined(store).await;
+    a_changed_secret_makes_no_other_delivery(store).await;
     deliveries_wait_in_order_until_they_are_settled(store).await;
     state_is_loaded_as_it_was_committed(store).await;
     every_standing_of_the_configuration_comes_back(store).await;
@@ -46,6 +47,14 @@ async fn another_body_is_quarantined(store: &dyn Store) {
     assert_eq!(store.receive(&other).await, Ok(Stored::Quarantined));
     assert_eq!(store.receive(&other).await, Ok(Stored::Quarantined));
     assert_eq!(waiting_ids(store).await, ["a"]);
+}
+
+async fn a_changed_secret_makes_no_other_delivery(store: &dyn Store) {
+    let mut again = store.waiting(0, 1).await.unwrap().remove(0).delivery;
+    again.digest[0] ^= 1;
+    assert_eq!(store.receive(&again).await, Ok(Stored::Repeat));
+    again.event = "push".into();
+    assert_eq!(store.receive(&again).await, Ok(Stored::Quarantined));
 }
 
 async fn deliveries_wait_in_order_until_they_are_settled(store: &dyn Store) {
