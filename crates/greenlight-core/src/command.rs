@@ -10,7 +10,7 @@ use crate::effect::Effect;
 use crate::event::{Comment, PullStanding};
 use crate::id::{PullNumber, Sha};
 use crate::item::Class;
-use crate::merge::{read_key, suite_key};
+use crate::merge::{Readiness, read_key, readiness, suite_key};
 use crate::outbox::{Wanted, want};
 use crate::pull::{MergeAsked, MergeStanding, PendingCommand, Pull};
 use crate::repository::{Repository, Topic};
@@ -55,7 +55,7 @@ pub fn parse(body: &str) -> Option<Command> {
                 Some(Command::OkToTest(sha.to_lowercase().into()))
             }
             ("ok-to-test", _) => Some(Command::Wrong(
-                "say which head you looked at: /ok-to-test SHA, with at least seven digits of it".into(),
+                "Say which head you looked at: /ok-to-test SHA, with at least seven digits of it.".into(),
             )),
             _ => None,
         }
@@ -207,7 +207,12 @@ fn merge(state: &mut Repository, pull: &Pull, comment: &Comment) -> Option<Strin
         known.merge = MergeStanding::None;
     }
     state.touch(Topic::Pull(pull.snapshot.number));
-    None
+    match state.pulls.get(&pull.snapshot.number).map(|pull| readiness(state, pull)) {
+        Some(Readiness::Quiet) => {
+            Some(format!("It is merged when `greenlight` is a success on {}.", pull.snapshot.head_sha.short()))
+        }
+        _ => None,
+    }
 }
 
 fn ok_to_test(state: &mut Repository, pull: &Pull, sha: &str, by: crate::id::UserId) -> Option<String> {

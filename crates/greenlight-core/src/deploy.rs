@@ -196,7 +196,11 @@ fn proof_of(state: &Repository, name: &(EnvironmentName, Sha)) -> Result<(), Arc
         };
     };
     let is_over = |number| state.runs.get(number).is_some_and(Run::is_over);
-    let failed = suite.planned().is_some() && suite.runs.iter().all(is_over) && report::has_failed(state, suite);
+    let failed = match &suite.phase {
+        SuitePhase::Reading { .. } => false,
+        SuitePhase::Stopped { .. } => true,
+        SuitePhase::Planned(_) => suite.runs.iter().all(is_over) && report::has_failed(state, suite),
+    };
     if proven && !failed {
         return Ok(());
     }
@@ -379,7 +383,10 @@ fn take_on(state: &mut Repository, id: DeploymentId, now: Timestamp) {
         }
         let deployment = state.deployments.get_mut(&id).expect("it was there a line ago");
         deployment.state = Carrying::Watched { reason };
+        let has_environments = state.config().is_some_and(|config| !config.environments.is_empty());
+        // Where `.greenlight.yml` names environments, what it does not name is not deployed; elsewhere workflows run as on GitHub.
         if let Some(event) = event
+            && !has_environments
             && !snapshot.state.is_some_and(DeploymentState::is_final)
             && snapshot.maker == DeploymentMaker::Anyone
         {

@@ -290,10 +290,7 @@ fn changed(state: &mut Repository, fact: &PullFact, now: Timestamp) {
         state.touch(Topic::Branch(fact.pull.base_ref.clone()));
     }
     // What was tested of the earlier head, base or standing is history, at every commit.
-    let heads: Vec<_> = state.suites_of(fact.pull.number).map(|suite| suite.key.head_sha).collect();
-    for head in heads {
-        state.touch(Topic::Commit(head));
-    }
+    state.touch_suites_of(fact.pull.number);
 }
 
 fn is_start(fact: &PullFact) -> bool {
@@ -479,7 +476,9 @@ fn stop_suite(state: &mut Repository, key: &SuiteKey, reason: &str, now: Timesta
                 schedule::cancel_run(state, number, reason, now);
             }
             // What ended before keeps its results; what was cut short begins anew if its head comes back.
-            if active {
+            let is_wrong =
+                state.suites.get(key).and_then(Suite::planned).is_some_and(|planned| planned.config_problem.is_some());
+            if active && !is_wrong {
                 plan::stop(state, key, Conclusion::Cancelled, &format!("cancelled: {reason}"));
             }
         }

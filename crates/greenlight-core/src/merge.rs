@@ -78,7 +78,7 @@ pub(crate) fn readiness(state: &Repository, pull: &Pull) -> Readiness {
         return Readiness::Quiet;
     }
     if suite.planned().is_some_and(|planned| planned.nothing.is_some()) {
-        return Readiness::blocked("no job ran for this commit, and only tested code is merged by itself");
+        return Readiness::blocked("no job ran for this pull request, and only tested code is merged by itself");
     }
     if !is_tested_green(state, suite) || !is_green_on_github(state, pull.snapshot.head_sha) {
         return Readiness::Quiet;
@@ -437,6 +437,7 @@ fn landed(
         &format!("{repository}#{number} ({title}) was merged into {} as {}", base_ref.short(), sha.short()),
     );
     state.touch(Topic::Pull(number));
+    state.touch_suites_of(number);
     touch_followers(state, sha);
     compare_trees(state, number);
 }

@@ -185,22 +185,53 @@ pub(crate) fn touch_followers(state: &mut Repository, sha: Sha) {
 }
 
 /// Returns what a job's context shows.
-pub(crate) fn of_job(state: &Repository, run: &Run, job: &Job, waits_for_approval: bool) -> ShownReport {
-    let (report, text): (ReportState, Arc<str>) = match &job.state {
-        JobState::Waiting if waits_for_approval => (ReportState::Pending, "waits for approval".into()),
-        JobState::Waiting if job.needs.is_empty() => (ReportState::Pending, "waits for its turn".into()),
-        JobState::Waiting => (ReportState::Pending, format!("waits for {}", job.needs.join(", ")).into()),
-        JobState::Queued { .. } => (ReportState::Pending, "waits for a runner".into()),
-        JobState::Leased(lease) => (ReportState::Running, format!("runs on {}", lease.runner).into()),
-        JobState::Completed { conclusion, reason, .. } => (state_of(*conclusion), reason.clone()),
+pub(crate) fn of_job(state: &Repository, run: &Run, job: &Job) -> ShownReport {
+    let report = match &job.state {
+        JobState::Waiting | JobState::Queued { .. } => ReportState::Pending,
+        JobState::Leased(_) => ReportState::Running,
+        JobState::Completed { conclusion, .. } => state_of(*conclusion),
     };
     ShownReport {
         state: report,
-        description: description(&text),
+        description: description(&job_sentence(state, run, job)),
         link: Some(Link::Job(run.number, job.key.clone())),
         summary: None,
         form: if state.settings.app { ReportForm::CheckRun } else { ReportForm::Status },
     }
+}
+
+/// Says in one sentence why a job stands as it does: the same on GitHub, on a page and in a log.
+pub fn job_sentence(state: &Repository, run: &Run, job: &Job) -> Arc<str> {
+    match &job.state {
+        JobState::Waiting if state.suites.get(&run.suite).is_some_and(|suite| !suite.may_run()) => {
+            "waits for approval".into()
+        }
+        JobState::Waiting => waits_for(run, job).into(),
+        JobState::Queued { .. } => no_runner(state, job).map_or_else(|| "waits for a runner".into(), Arc::from),
+        JobState::Leased(lease) => match &job.cancelled {
+            Some(why) => format!("is being stopped: {why}").into(),
+            None => format!("runs on {}", lease.runner).into(),
+        },
+        JobState::Completed { reason, .. } => reason.clone(),
+    }
+}
+
+/// Names the jobs that a job waits for, without those that are over.
+fn waits_for(run: &Run, job: &Job) -> String {
+    let is_open = |id: &&Arc<str>| run.jobs.iter().any(|other| other.job_id == **id && !other.is_over());
+    let open: Vec<&str> = job.needs.iter().filter(is_open).map(|id| &**id).collect();
+    match (open.is_empty(), &run.concurrency) {
+        (false, _) => format!("waits for {}", open.join(", ")),
+        (true, Some(concurrency)) => format!("waits for its turn in the concurrency group {}", concurrency.group),
+        (true, None) => "waits for its turn".to_owned(),
+    }
+}
+
+/// Returns why no runner will take a job: it asks for a label that none has.
+fn no_runner(state: &Repository, job: &Job) -> Option<String> {
+    let known = state.settings.labels.as_ref()?;
+    let missing = job.labels.iter().find(|label| !known.contains(label))?;
+    Some(format!("no runner has the label {missing}; it waits until one comes, or is cancelled"))
 }
 
 fn state_of(conclusion: Conclusion) -> ReportState {
@@ -349,13 +380,14 @@ fn part_of(state: &Repository, suite: &Suite) -> Part {
     match worst {
         Some((run, conclusion)) if !conclusion.is_green() => Part {
             state: state_of(conclusion),
-            text: format!("{}: {}", run.name, run.reason),
+            // What is wrong with a file names the file.
+            text: if run.problem.is_some() { run.reason.to_string() } else { format!("{}: {}", run.name, run.reason) },
             link: Some(Link::Run(run.number)),
             jobs: 0,
         },
         _ if active => Part {
             state: ReportState::Pending,
-            text: UNDER_WAY.into(),
+            text: stuck(state, &runs).unwrap_or_else(|| UNDER_WAY.into()),
             // A link alone is not worth a write: each job's own context has one.
             link: None,
             jobs: 0,
@@ -375,6 +407,15 @@ fn part_of(state: &Repository, suite: &Suite) -> Part {
             }
         }
     }
+}
+
+/// Returns the sentence of a job that waits for a runner that is not there.
+fn stuck(state: &Repository, runs: &[&Run]) -> Option<String> {
+    let mut jobs = runs.iter().flat_map(|run| run.jobs.iter().map(move |job| (run, job)));
+    jobs.find_map(|(run, job)| match job.state {
+        JobState::Queued { .. } => no_runner(state, job).map(|text| format!("{} / {}: {text}", run.name, job.name)),
+        _ => None,
+    })
 }
 
 /// Is every run of the suite's present attempt over and green, with at least one job that ran and succeeded?

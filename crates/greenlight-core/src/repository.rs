@@ -24,12 +24,14 @@ use crate::run::{Run, Subject, Suite, SuiteKey, SuitePhase};
 use crate::time::Timestamp;
 
 /// What a server is set up to do, for every repository alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Settings {
     /// Are we a GitHub App? Then jobs are shown as check runs.
     pub app: bool,
     /// Our App's bot: what it causes starts nothing, unless it follows from an effect of ours.
     pub own_user: Option<UserId>,
+    /// What the runners can do, lower case, where that is known: a job that asks for more is told so.
+    pub labels: Option<Arc<[Arc<str>]>>,
 }
 
 /// Something that a rule looks at as a whole.
@@ -319,6 +321,15 @@ impl Repository {
     fn index_suite(&mut self, key: &SuiteKey) {
         if let Subject::Pull(number, _) = &key.subject {
             self.by_pull.entry(*number).or_default().insert(key.clone());
+        }
+    }
+
+    /// Touches what was, and is being, tested of a pull request.
+    pub(crate) fn touch_suites_of(&mut self, number: PullNumber) {
+        let keys: Vec<_> = self.by_pull.get(&number).into_iter().flatten().cloned().collect();
+        for key in keys {
+            self.touch(Topic::Commit(key.head_sha));
+            self.touch(Topic::Suite(key));
         }
     }
 

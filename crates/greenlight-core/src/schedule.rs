@@ -594,24 +594,29 @@ fn shown(state: &mut Repository, number: RunNumber) {
     if !suite.runs.contains(&number) {
         return;
     }
-    let waits = !suite.may_run();
+    if suite.deployment().is_some() {
+        // A deployment shows its own state; a context beside it would keep people from deploying the commit elsewhere.
+        if let Some(id) = run.deployment {
+            state.touch(Topic::Deployment(id));
+        }
+        return;
+    }
     let sha = run.suite.head_sha;
     let rank = |job: &Job| (number.0 << 24) | (u64::from(run.attempt) << 8) | u64::from(job.tried.min(255));
     let reports: Vec<_> = run
         .jobs
         .iter()
         .filter(|job| job.expanded || job.is_over())
-        .map(|job| (job.context.clone(), report::of_job(state, run, job, waits), rank(job)))
+        .map(|job| (job.context.clone(), report::of_job(state, run, job), rank(job)))
         .collect();
-    let (over, deployment) = (run.jobs.is_empty() || run.is_over(), run.deployment);
+    let over = run.jobs.is_empty() || run.is_over();
+    // Whether a job waits for a runner that is not there is said of the commit as a whole, too.
+    let queued = run.jobs.iter().any(|job| matches!(job.state, JobState::Queued { .. }));
     for (context, shown, rank) in reports {
         report::set(state, sha, &context, shown, rank);
     }
-    if over {
+    if over || (queued && state.settings.labels.is_some()) {
         state.touch(Topic::Commit(sha));
-    }
-    if let Some(id) = deployment {
-        state.touch(Topic::Deployment(id));
     }
 }
 

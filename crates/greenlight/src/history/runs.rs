@@ -8,7 +8,7 @@ use greenlight_core::run::Conclusion;
 use greenlight_core::step::Cell;
 use greenlight_store::{DeliveryRow, DeliveryState, JobRow, RunQuery, RunRow, StepRow};
 
-use super::sentences::{job_reason, standing_of_run, waits_for_approval};
+use super::sentences::{standing_of_run, waits_for_approval};
 use super::{Page, Refusal, name_of};
 use crate::api::shape;
 use crate::server::Shared;
@@ -223,7 +223,7 @@ impl Live {
             key: job.key.to_string(),
             context: job.context.to_string(),
             labels: job.labels.iter().map(ToString::to_string).collect(),
-            reason: job_reason(run, job),
+            reason: greenlight_core::report::job_sentence(state, run, job).to_string(),
             environment_url: job.environment_url.as_ref().map(ToString::to_string),
         });
         Some(Self {

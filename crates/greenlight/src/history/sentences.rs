@@ -3,8 +3,9 @@
 use greenlight_core::event::PullStanding;
 use greenlight_core::id::{Context, DeploymentId, PullNumber, RunNumber};
 use greenlight_core::pull::{MergePhase, Pull};
+use greenlight_core::report::job_sentence;
 use greenlight_core::repository::Repository;
-use greenlight_core::run::{Job, JobState, Run, Trust};
+use greenlight_core::run::{JobState, Run, Trust};
 
 use super::deployments::sentence_of;
 use super::{About, Refusal};
@@ -87,7 +88,7 @@ fn of_run(state: &Repository, number: RunNumber) -> Option<shape::Why> {
     let reason = if run.is_over() { run.reason.to_string() } else { standing_of_run(state, run).1 };
     let mut sentences = vec![reason];
     sentences.extend(run.cancelled.iter().map(|why| format!("It is to stop: {why}.")));
-    sentences.extend(run.jobs.iter().map(|job| format!("{}: {}", job.name, job_reason(run, job))));
+    sentences.extend(run.jobs.iter().map(|job| format!("{}: {}", job.name, job_sentence(state, run, job))));
     Some(shape::Why { about: format!("run {number} of {}", run.name), sentences })
 }
 
@@ -109,7 +110,7 @@ pub(super) fn standing_of_run(state: &Repository, run: &Run) -> (&'static str, S
     let queued = || with(|state| matches!(state, JobState::Queued { .. })).map(|job| ("queued", job));
     let waiting = || with(|state| matches!(state, JobState::Waiting)).map(|job| ("waiting", job));
     match leased.or_else(queued).or_else(waiting) {
-        Some((word, job)) => (word, format!("{} {}", job.name, job_reason(run, job))),
+        Some((word, job)) => (word, format!("{} {}", job.name, job_sentence(state, run, job))),
         None => ("running", run.reason.to_string()),
     }
 }
@@ -117,28 +118,4 @@ pub(super) fn standing_of_run(state: &Repository, run: &Run) -> (&'static str, S
 /// Answers whether a run is one that a person has to let run.
 pub(super) fn waits_for_approval(state: &Repository, run: &Run) -> bool {
     state.suites.get(&run.suite).is_some_and(|suite| suite.trust == Trust::Untrusted && !suite.may_run())
-}
-
-/// Returns why a job stands as it does.
-pub(super) fn job_reason(run: &Run, job: &Job) -> String {
-    match &job.state {
-        JobState::Waiting => {
-            let open: Vec<&str> = job.needs.iter().map(|need| &**need).filter(|need| !is_over(run, need)).collect();
-            match (open.is_empty(), &run.concurrency) {
-                (false, _) => format!("waits for {}", open.join(", ")),
-                (true, Some(concurrency)) => format!("waits for the concurrency group {}", concurrency.group),
-                (true, None) => "waits to be started".to_owned(),
-            }
-        }
-        JobState::Queued { .. } => format!("waits for a free runner with {}", job.labels.join(", ")),
-        JobState::Leased(lease) => match &job.cancelled {
-            Some(why) => format!("is being stopped: {why}"),
-            None => format!("runs on {}", lease.runner),
-        },
-        JobState::Completed { reason, .. } => reason.to_string(),
-    }
-}
-
-fn is_over(run: &Run, job_id: &str) -> bool {
-    run.jobs.iter().filter(|job| &*job.job_id == job_id).all(Job::is_over)
 }

@@ -96,7 +96,7 @@ impl Task {
     /// Loads the state and steps it until the server ends, or until the store fails.
     async fn step_until_stopped(&mut self) -> Result<(), StoreError> {
         let store = self.shared.store.clone();
-        let mut cell = step::open(&*store, self.reference.clone(), self.settings, clock::now()).await?;
+        let mut cell = step::open(&*store, self.reference.clone(), self.settings.clone(), clock::now()).await?;
         let mut is_first = true;
         loop {
             if is_first || !self.pending.is_empty() || cell.wake_at().is_some_and(|at| at <= clock::now()) {
