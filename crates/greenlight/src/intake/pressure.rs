@@ -26,16 +26,25 @@ impl Pressure {
 
     /// Waits while there is a crowd, but not for long.
     pub async fn give_way(&self) {
-        if self.standing.load(Ordering::Relaxed) < CROWD_MIN {
+        if !self.is_crowded() {
             return;
         }
         // Whether it eased or time ran out, the turn has come.
         let _ = tokio::time::timeout(GIVE_WAY_MAX, async {
-            while self.standing.load(Ordering::Relaxed) >= CROWD_MIN {
-                self.eased.notified().await;
+            loop {
+                // Waiting begins before the look, so that what eases in between is not missed.
+                let eased = self.eased.notified();
+                if !self.is_crowded() {
+                    return;
+                }
+                eased.await;
             }
         })
         .await;
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.standing.load(Ordering::Relaxed) >= CROWD_MIN
     }
 }
 

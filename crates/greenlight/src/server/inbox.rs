@@ -27,10 +27,10 @@ const STREAM_PAUSE: Duration = Duration::from_millis(10);
 
 /// Runs until the server ends.
 pub async fn run(shared: Arc<Shared>) {
-    let (mut after, mut pace, mut watched) = (0, Pace::new(), None);
+    let (mut after, mut pace, mut watched) = (0, Pace::new(Instant::now()), None);
     loop {
         match look(&shared, &mut after).await {
-            Ok(count) => pace.looked_at(count),
+            Ok(count) => pace.looked_at(count, Instant::now()),
             Err(error) => {
                 shared.standing.wait("store", error.to_string());
                 watched = None;
@@ -46,7 +46,7 @@ pub async fn run(shared: Arc<Shared>) {
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = shared.stop.cancelled() => return,
         }
-        if let Some(pause) = pace.pause() {
+        if let Some(pause) = pace.pause(Instant::now()) {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = shared.stop.cancelled() => return,
@@ -62,25 +62,29 @@ struct Pace {
 }
 
 impl Pace {
-    fn new() -> Self {
-        Self { since: Instant::now(), count: 0 }
+    fn new(now: Instant) -> Self {
+        Self { since: now, count: 0 }
     }
 
-    fn looked_at(&mut self, count: usize) {
-        if self.since.elapsed() > STREAM_PAUSE * 2 {
-            *self = Self::new();
+    fn looked_at(&mut self, count: usize, now: Instant) {
+        if self.has_dried_up(now) {
+            *self = Self::new(now);
         }
         self.count = self.count.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
     }
 
     /// Returns how long to wait before the next look, in a stream.
-    fn pause(&mut self) -> Option<Duration> {
-        if self.count <= AT_ONCE_MAX || self.since.elapsed() > STREAM_PAUSE * 2 {
+    fn pause(&mut self, now: Instant) -> Option<Duration> {
+        if self.count <= AT_ONCE_MAX || self.has_dried_up(now) {
             return None;
         }
-        // Whatever comes during the pause is looked at after it; a stream that dries up finds the next one at once again.
-        *self = Self { since: Instant::now(), count: AT_ONCE_MAX };
+        // Whatever comes during the pause is looked at after it; whoever comes after a stream is looked at at once again.
+        *self = Self { since: now, count: AT_ONCE_MAX };
         Some(STREAM_PAUSE)
+    }
+
+    fn has_dried_up(&self, now: Instant) -> bool {
+        now.duration_since(self.since) > STREAM_PAUSE * 2
     }
 }
 
@@ -153,5 +157,39 @@ fn judge(shared: &Shared, oldest: Option<Timestamp>) {
             shared.standing.wait(DELIVERIES, "the oldest delivery has waited for more than a minute to be looked at")
         }
         None => shared.standing.clear(DELIVERIES),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lone_deliveries_are_looked_at_at_once() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(now);
+        for _ in 0..100 {
+            pace.looked_at(2, now);
+            assert_eq!(pace.pause(now), None);
+            now += STREAM_PAUSE * 2 + Duration::from_millis(1);
+        }
+    }
+
+    #[test]
+    fn a_stream_is_looked_at_in_batches_until_it_dries_up() {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(now);
+        for number in 1..=AT_ONCE_MAX {
+            pace.looked_at(1, now);
+            assert_eq!(pace.pause(now), None, "{number}");
+        }
+        for _ in 0..10 {
+            pace.looked_at(1, now);
+            assert_eq!(pace.pause(now), Some(STREAM_PAUSE));
+            now += STREAM_PAUSE;
+        }
+        now += STREAM_PAUSE * 2;
+        pace.looked_at(1, now);
+        assert_eq!(pace.pause(now), None);
     }
 }
