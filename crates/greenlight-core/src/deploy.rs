@@ -22,6 +22,8 @@ use crate::run::{Conclusion, Job, JobState, Run, Subject, Suite, SuiteKey, Suite
 use crate::shown::{Link, ShownDeployment, description};
 use crate::time::{Duration, Timestamp};
 
+/// How long after it was seen a deployment may still be taken on because `.greenlight.yml` names its environment by then.
+const OVERTAKEN_MAX: Duration = Duration::from_secs(600);
 /// How long to wait before a deployment that GitHub refused for its contexts is asked for again.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
 
@@ -349,14 +351,36 @@ pub(crate) fn settle_deployment(state: &mut Repository, id: DeploymentId, now: T
     match deployment.state.clone() {
         Carrying::Waiting => take_on(state, id, now),
         Carrying::Started { token, .. } => follow(state, id, token, now),
+        Carrying::Watched { .. } if is_overtaken(state, id, now) => take_on(state, id, now),
         Carrying::Watched { .. } | Carrying::Done => {}
     }
     settle_shown(state, id);
 }
 
+/// Was a deployment looked at before the `.greenlight.yml` that it is about was read? The push and the deployment are two
+/// webhooks, and nobody says in which order they come.
+fn is_overtaken(state: &Repository, id: DeploymentId, now: Timestamp) -> bool {
+    state.deployments.get(&id).is_some_and(|deployment| {
+        deployment.wanted.is_none()
+            && deployment.snapshot.state.is_none()
+            && now.since(deployment.seen_at) < OVERTAKEN_MAX
+            && rule_of(state, &deployment.snapshot.environment).is_some()
+            && !state.suites.contains(&suite_key(&deployment.snapshot))
+    })
+}
+
+/// Is the `.greenlight.yml` that is known the one of the default branch's tip?
+fn is_config_current(state: &Repository) -> bool {
+    let tip = state.branches.get(&state.default_branch()).map(|branch| branch.tip);
+    match &state.meta().config {
+        ConfigStanding::Read { sha, config: Ok(_), .. } => tip.is_none_or(|tip| tip == *sha),
+        _ => false,
+    }
+}
+
 /// Decides whether a deployment is ours to carry out; if so it waits for its environment.
 fn take_on(state: &mut Repository, id: DeploymentId, now: Timestamp) {
-    if !matches!(state.meta().config, ConfigStanding::Read { config: Ok(_), .. }) {
+    if !is_config_current(state) {
         return;
     }
     let Some(deployment) = state.deployments.get(&id) else { return };
@@ -395,10 +419,17 @@ fn take_on(state: &mut Repository, id: DeploymentId, now: Timestamp) {
         return;
     }
     let before = ahead(state, id);
-    let text = match before {
-        Some(other) => format!("waits for deployment {other}, which holds {}", snapshot.environment),
-        None => "it is about to begin".to_owned(),
+    let kept = state.environments.get(&snapshot.environment).and_then(|environment| environment.lock.as_ref());
+    let text = match (before, kept.and_then(|lock| lock.kept.as_ref())) {
+        (_, Some(kept)) => format!("waits: {} is locked by {kept}", snapshot.environment),
+        (Some(other), None) => format!("waits for deployment {other}, which holds {}", snapshot.environment),
+        (None, None) => "it is about to begin".to_owned(),
     };
+    if let Some(deployment) = state.deployments.get_mut(&id)
+        && matches!(deployment.state, Carrying::Watched { .. })
+    {
+        deployment.state = Carrying::Waiting;
+    }
     show(state, id, DeploymentState::Queued, &text, None, None);
     state.touch(Topic::Environment(snapshot.environment.clone()));
 }
@@ -703,6 +734,11 @@ fn keep_lock(state: &mut Repository, id: DeploymentId, token: Token, why: &str) 
     let Some(environment) = state.environments.get_mut(&name) else { return };
     if let Some(lock) = environment.lock.as_mut().filter(|lock| lock.deployment == id && lock.token == token) {
         lock.kept = Some(format!("deployment {id}: {why}; a person must look and unlock {name}").into());
+    }
+    // Those that wait are told for whom.
+    let waiting: Vec<_> = waiting_in(state, &name).collect();
+    for other in waiting {
+        state.touch(Topic::Deployment(other));
     }
 }
 

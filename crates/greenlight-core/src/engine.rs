@@ -115,7 +115,7 @@ fn reconcile(state: &mut Repository, now: Timestamp) {
     want(state, Wanted::now("reconcile", Class::Read, Effect::Reconcile { known_open, since: now - DEPLOYMENTS_BACK }));
 }
 
-fn config_read(state: &mut Repository, files: &CommitFiles) {
+fn config_read(state: &mut Repository, files: &CommitFiles, now: Timestamp) {
     let name = state.default_branch();
     if state.branches.get(&name).is_some_and(|branch| branch.tip != files.sha) {
         return;
@@ -135,9 +135,34 @@ fn config_read(state: &mut Repository, files: &CommitFiles) {
         (ConfigStanding::Read { config: one, .. }, ConfigStanding::Read { config: other, .. }) => one == other,
         _ => false,
     };
+    let mended = matches!(&standing, ConfigStanding::Read { config: Ok(_), .. });
     state.meta_mut().config = standing;
+    // Deployments wait while the file is being read, whether it says something else or not.
+    let waiting: Vec<_> =
+        state.deployments.values().filter(|known| known.is_unsettled()).map(|known| known.snapshot.id).collect();
+    for id in waiting {
+        state.touch(Topic::Deployment(id));
+    }
     if !same {
+        if mended {
+            test_again(state, now);
+        }
         state.touch_all();
+    }
+}
+
+/// The default branch's `.greenlight.yml` is right again: a pull request that failed for bringing the wrong one is tested again.
+fn test_again(state: &mut Repository, now: Timestamp) {
+    let failed = state.suites.values().filter(|suite| {
+        let is_open = suite
+            .pull()
+            .and_then(|number| state.pulls.get(&number))
+            .is_some_and(|pull| pull.snapshot.standing == PullStanding::Open && merge::suite_key(pull) == suite.key);
+        is_open && suite.planned().is_some_and(|planned| planned.config_problem.is_some())
+    });
+    let keys: Vec<_> = failed.map(|suite| suite.key.clone()).collect();
+    for key in keys {
+        schedule::begin_attempt(state, &key, now);
     }
 }
 
@@ -714,7 +739,7 @@ fn commit_read(state: &mut Repository, key: &EffectKey, sha: Sha, outcome: &Outc
     let text = key.as_str();
     if text.starts_with("config:") {
         match outcome {
-            Outcome::Done(Answer::Commit(files)) => config_read(state, files),
+            Outcome::Done(Answer::Commit(files)) => config_read(state, files, now),
             Outcome::Refused(refusal) => {
                 state.note("config", format!("{} cannot be read: {}", sha.short(), refusal.reason()))
             }

@@ -184,7 +184,7 @@ async fn share(config: Config, stop: CancellationToken, tasks: TaskTracker) -> R
     let logs = pool::open_logs(&config)?;
     let standing = Arc::new(standing::Standing::default());
     let git = Arc::new(mirrors::Git::new(config.data.join("mirrors"), github.clone(), standing.clone()));
-    let hands = Arc::new(outbox::Hands::new(git.clone(), github.clone(), rooms));
+    let hands = Arc::new(outbox::Hands::new(git.clone(), github.clone(), rooms, standing.clone()));
     let directory = directory::Directory::new(config.github.repositories.clone(), github.clone(), hands);
     let door: Arc<dyn Store> = store.clone();
     let boot: Arc<str> = uuid::Uuid::new_v4().to_string().into();

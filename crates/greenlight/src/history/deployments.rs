@@ -1,5 +1,6 @@
 //! Environments as they stand: what is live, who holds them, what waits and why.
 
+use greenlight_core::config::ConfigStanding;
 use greenlight_core::deployment::{Carrying, DeployWish, Deployment, Environment, WishState};
 use greenlight_core::event::DeploymentState;
 use greenlight_core::id::RunNumber;
@@ -103,6 +104,9 @@ pub(super) fn sentence_of(state: &Repository, deployment: &Deployment) -> String
     match &deployment.state {
         Carrying::Watched { reason } => reason.to_string(),
         Carrying::Waiting => described.unwrap_or_else(|| {
+            if let ConfigStanding::Read { config: Err(problem), .. } = &state.meta().config {
+                return format!("nothing is deployed: {problem}");
+            }
             let lock = state
                 .environments
                 .get(&deployment.snapshot.environment)

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use greenlight_core::effect::{Dispatch, Outcome, Target};
+use greenlight_core::effect::{Dispatch, Effect, Outcome, Target};
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::outbox::Budget;
 use greenlight_core::port;
@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use super::clock;
 use super::github::{GitHub, Profile};
 use super::mirrors::Git;
+use super::standing::Standing;
 use crate::rooms::Rooms;
 
 /// Git processes of ours at once: a fetch is mostly waiting, a merge mostly the disk.
@@ -24,6 +25,7 @@ pub struct Hands {
     git: Arc<Git>,
     github: Arc<GitHub>,
     rooms: Rooms,
+    standing: Arc<Standing>,
     git_slots: Semaphore,
     room_slots: Semaphore,
     budgets: Mutex<BTreeMap<String, Budget>>,
@@ -31,9 +33,9 @@ pub struct Hands {
 
 impl Hands {
     /// Puts the hands together.
-    pub fn new(git: Arc<Git>, github: Arc<GitHub>, rooms: Rooms) -> Self {
+    pub fn new(git: Arc<Git>, github: Arc<GitHub>, rooms: Rooms, standing: Arc<Standing>) -> Self {
         let (git_slots, room_slots) = (Semaphore::new(GIT_MAX), Semaphore::new(ROOMS_MAX));
-        Self { git, github, rooms, git_slots, room_slots, budgets: Mutex::default() }
+        Self { git, github, rooms, standing, git_slots, room_slots, budgets: Mutex::default() }
     }
 
     /// Uses what the token of this repository may still write.
@@ -53,11 +55,30 @@ impl Hands {
                 let _slot = self.git_slots.acquire().await;
                 self.git.perform(repository, dispatch).await
             }
-            Target::GitHubRead | Target::GitHubWrite => self.github.perform(repository, dispatch).await,
+            Target::GitHubRead | Target::GitHubWrite => {
+                let outcome = self.github.perform(repository, dispatch).await;
+                self.watch_github(repository, dispatch, &outcome);
+                outcome
+            }
             Target::Room => {
                 let _slot = self.room_slots.acquire().await;
                 port::Hands::perform(&self.rooms, repository, dispatch).await
             }
+        }
+    }
+
+    /// Keeps it known whether GitHub answers. A first failure is no outage; a merge or a deployment may wait for other reasons.
+    fn watch_github(&self, repository: &RepositoryRef, dispatch: &Dispatch, outcome: &Outcome) {
+        let what = format!("GitHub ({})", repository.full_name);
+        match outcome {
+            Outcome::Done(_) => self.standing.clear(&what),
+            Outcome::Refused(_) => {}
+            Outcome::Later { .. } | Outcome::Unknown { .. }
+                if matches!(dispatch.effect, Effect::Merge { .. } | Effect::CreateDeployment { .. }) => {}
+            Outcome::Later { reason, .. } | Outcome::Unknown { reason } if dispatch.tried > 1 => {
+                self.standing.wait(&what, reason.clone());
+            }
+            Outcome::Later { .. } | Outcome::Unknown { .. } => {}
         }
     }
 }
