@@ -68,6 +68,8 @@ pub struct Said {
 /// What was last read of a pull request by us.
 #[derive(Clone, Copy, Debug)]
 pub struct LastRead {
+    /// The base, by place.
+    pub base: usize,
     /// The base's tip.
     pub base_tip: Sha,
     /// When the answer was taken in.

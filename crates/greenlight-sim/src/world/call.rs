@@ -192,7 +192,9 @@ impl World {
         let outcome = flight.outcome.expect("it took effect before it was answered");
         match &outcome {
             Outcome::Done(Answer::Pull(read)) => {
-                let last_read = LastRead { base_tip: read.base_tip, at: self.now };
+                let base = &read.fact.pull.base_ref;
+                let base = self.github.branches.iter().position(|branch| branch.name == *base).unwrap_or_default();
+                let last_read = LastRead { base, base_tip: read.base_tip, at: self.now };
                 if let Some(pull) = self.github.pull_mut(read.fact.pull.number) {
                     pull.last_read = Some(last_read);
                 }
