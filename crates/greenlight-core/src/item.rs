@@ -57,6 +57,8 @@ pub enum Class {
     Deployment,
     /// A merge.
     Merge,
+    /// An aggregate that is pending: the first that anybody sees.
+    AggregatePending,
     /// The end of a job.
     JobEnd,
     /// Anything pending.

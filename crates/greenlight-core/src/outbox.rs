@@ -197,9 +197,10 @@ fn kept_back(class: Class) -> f64 {
     match class {
         Class::Read | Class::AggregateEnd => 0.0,
         Class::Deployment | Class::Merge => 0.1,
-        Class::JobEnd => 0.3,
-        Class::Comment => 0.4,
-        Class::Pending => 0.5,
+        Class::AggregatePending => 0.2,
+        Class::JobEnd => 0.4,
+        Class::Comment => 0.5,
+        Class::Pending => 0.6,
     }
 }
 

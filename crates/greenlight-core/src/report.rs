@@ -83,7 +83,7 @@ pub(crate) fn settle_report(state: &mut Repository, sha: Sha, context: &Context,
     let key = key_of(sha, context);
     let wanted = Wanted::now(key.clone(), class, effect);
     // A job waits, is taken and is often over within moments: one write in place of three.
-    let is_held = class == Class::Pending && context.as_str() != AGGREGATE;
+    let is_held = class == Class::Pending;
     want(state, if is_held { wanted.not_before(now + HOLD) } else { wanted });
     if state.showing.insert((sha, context.clone())) && context.as_str() == AGGREGATE {
         touch_followers(state, sha);
@@ -126,7 +126,8 @@ fn class_of(report: &Report) -> Class {
     match (report.wanted.state.is_final(), report.context.as_str() == AGGREGATE) {
         (true, true) => Class::AggregateEnd,
         (true, false) => Class::JobEnd,
-        (false, _) => Class::Pending,
+        (false, true) => Class::AggregatePending,
+        (false, false) => Class::Pending,
     }
 }
 

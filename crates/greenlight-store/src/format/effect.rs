@@ -11,6 +11,7 @@ word! { Class {
     AggregateEnd = "aggregate_end",
     Deployment = "deployment",
     Merge = "merge",
+    AggregatePending = "aggregate_pending",
     JobEnd = "job_end",
     Pending = "pending",
     Comment = "comment",

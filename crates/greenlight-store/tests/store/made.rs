@@ -503,6 +503,7 @@ fn items() -> Vec<Item> {
         Class::AggregateEnd,
         Class::Deployment,
         Class::Merge,
+        Class::AggregatePending,
         Class::JobEnd,
         Class::Pending,
         Class::Comment,
