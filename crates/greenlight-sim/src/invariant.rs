@@ -116,7 +116,13 @@ pub fn sent(world: &mut World, dispatch: &Dispatch) -> Checked {
         Effect::Show { sha, context, report, .. } => {
             reports::i6_no_pending_after_the_end(&mut world.checks.reports, *sha, context, report)
         }
-        Effect::Merge { pull, head_sha, .. } => merges::i15_sent_for_an_approved_head(world, *pull, *head_sha),
+        Effect::Merge { pull, head_sha, .. } => {
+            // A try that confirms may find it done, and what it left behind.
+            if !dispatch.confirm {
+                merges::i13_sent_while_green(world, *pull, *head_sha)?;
+            }
+            merges::i15_sent_for_an_approved_head(world, *pull, *head_sha)
+        }
         _ => Ok(()),
     }
 }

@@ -75,6 +75,10 @@ impl World {
 
     /// The server looks again because it wanted to be woken.
     pub fn wakes(&mut self) -> Checked {
+        if self.now < self.wake_at {
+            // An earlier wish, which another took the place of.
+            return Ok(());
+        }
         let due = self.cell.as_ref().and_then(|cell| cell.wake_at()).is_some_and(|at| at <= self.clock());
         self.wake_at = i64::MAX;
         if !due {
