@@ -137,17 +137,21 @@ fn config_read(state: &mut Repository, files: &CommitFiles, now: Timestamp) {
     };
     let mended = matches!(&standing, ConfigStanding::Read { config: Ok(_), .. });
     state.meta_mut().config = standing;
-    // Deployments wait while the file is being read, whether it says something else or not.
-    let waiting: Vec<_> =
-        state.deployments.values().filter(|known| known.is_unsettled()).map(|known| known.snapshot.id).collect();
-    for id in waiting {
-        state.touch(Topic::Deployment(id));
-    }
+    touch_deployments(state);
     if !same {
         if mended {
             test_again(state, now);
         }
         state.touch_all();
+    }
+}
+
+/// Deployments wait while the file is being read, whether it says something else afterwards or not.
+fn touch_deployments(state: &mut Repository) {
+    let open = state.deployments.values().filter(|known| known.is_unsettled());
+    let waiting: Vec<_> = open.map(|known| known.snapshot.id).collect();
+    for id in waiting {
+        state.touch(Topic::Deployment(id));
     }
 }
 
@@ -665,6 +669,7 @@ fn move_branch(state: &mut Repository, push: &PushFact, now: Timestamp) {
     state.touch(Topic::Branch(push.git_ref.clone()));
     if push.git_ref == state.default_branch() {
         state.touch(Topic::Repository);
+        touch_deployments(state);
     }
 }
 

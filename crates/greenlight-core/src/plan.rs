@@ -8,7 +8,7 @@ use greenlight_workflow::{
 
 use crate::config::{self, ConfigStanding};
 use crate::effect::{Answer, Effect, Outcome, Refusal};
-use crate::event::{CommitFiles, PullStanding};
+use crate::event::CommitFiles;
 use crate::id::{Context, EffectKey, JobKey, RefName, RunNumber, Sha};
 use crate::item::Class;
 use crate::outbox::{Wanted, want};
@@ -53,7 +53,7 @@ pub(crate) fn settle_reading(state: &mut Repository, key: &SuiteKey) {
     }
     let sha = key.head_sha;
     let effect = match &key.subject {
-        Subject::Pull(number, _) | Subject::PullAction(number, _, _) if is_open(state, suite) => {
+        Subject::Pull(number, _) | Subject::PullAction(number, _, _) if is_on_merge(suite) => {
             let base_ref = base_ref_of(state, suite).unwrap_or_else(|| state.default_branch());
             Effect::PrepareMerge { pull: *number, head_sha: sha, base_ref }
         }
@@ -63,11 +63,9 @@ pub(crate) fn settle_reading(state: &mut Repository, key: &SuiteKey) {
     want(state, wanted);
 }
 
-fn is_open(state: &Repository, suite: &Suite) -> bool {
-    suite
-        .pull()
-        .and_then(|number| state.pulls.get(&number))
-        .is_some_and(|pull| pull.snapshot.standing == PullStanding::Open)
+/// Does the suite run on the test merge? Told by its ref alone: what is read for it must not change while it is being read.
+fn is_on_merge(suite: &Suite) -> bool {
+    suite.git_ref.as_str().starts_with("refs/pull/")
 }
 
 fn base_ref_of(state: &Repository, suite: &Suite) -> Option<RefName> {

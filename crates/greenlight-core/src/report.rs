@@ -36,6 +36,12 @@ pub(crate) fn set(state: &mut Repository, sha: Sha, context: &Context, wanted: S
     match state.reports.get(&name) {
         Some(report) if report.rank > rank => return,
         Some(report) if report.rank == rank && report.wanted.state.is_final() && !wanted.state.is_final() => return,
+        // An end is told once in an attempt: another text alone is not worth one of its writes.
+        Some(report)
+            if report.rank == rank && report.wanted.state.is_final() && report.wanted.state == wanted.state =>
+        {
+            return;
+        }
         Some(report) if report.rank == rank && report.wanted == wanted => return,
         Some(_) => {
             let report = state.reports.get_mut(&name).expect("it was there a line ago");

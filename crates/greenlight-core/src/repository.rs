@@ -300,6 +300,18 @@ impl Repository {
         agenda.extend(self.environments.map.keys().map(|name| Topic::Environment(name.clone())));
         let open = self.deployments.map.values().filter(|deployment| deployment.is_unsettled());
         agenda.extend(open.map(|deployment| Topic::Deployment(deployment.snapshot.id)));
+        // What was under way may be older than what is wanted, though GitHub shows that already.
+        for item in self.outbox.map.values() {
+            match &item.effect {
+                Effect::Show { sha, context, .. } => agenda.insert(Topic::Report(*sha, context.clone())),
+                Effect::ShowDeployment { id, .. } => agenda.insert(Topic::Deployment(*id)),
+                Effect::Comment { pull, .. } => agenda.insert(Topic::Pull(*pull)),
+                Effect::CreateDeployment { sha, environment, .. } => {
+                    agenda.insert(Topic::Wish(environment.clone(), *sha))
+                }
+                _ => false,
+            };
+        }
     }
 
     /// Puts a suite in.
