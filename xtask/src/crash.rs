@@ -41,9 +41,10 @@ A story that goes wrong keeps its folder. Exit codes: 0 all passed · 1 one did 
 const TRIES_MAX: usize = 4;
 /// After how many points it is said how far it came.
 const TOLD_EVERY: usize = 20;
-/// The first port, and how many each of the stories side by side has to itself.
+/// The first port, how many each of the stories side by side has to itself, and how many of these it uses.
 const PORT_FIRST: u16 = 21_000;
 const PORTS_EACH: u16 = 8;
+const PORTS_USED: u16 = 3;
 
 struct Options {
     points: usize,
@@ -100,7 +101,7 @@ fn parse(arguments: &[String]) -> Option<Options> {
 fn crash(root: &Path, options: &Options) -> Result<bool, Box<dyn Error>> {
     let began = Instant::now();
     let theatre = open(root, options.program.as_deref())?;
-    let ports = ports(options.jobs)?;
+    let (ports, _held) = ports(options.jobs)?;
     let points = match &options.chosen[..] {
         [] => {
             let length = measure(&theatre, &ports)?;
@@ -152,12 +153,17 @@ fn compile(source: &Path, library: &Path) -> Result<(), Box<dyn Error>> {
     if status.success() { Ok(()) } else { Err("the library that kills at a sync does not compile".into()) }
 }
 
-/// Returns the first of three free ports for each of the stories side by side.
-fn ports(jobs: usize) -> Result<Vec<u16>, Box<dyn Error>> {
-    let is_free = |first: &u16| (*first..first + 3).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
-    let free: Vec<u16> =
-        (PORT_FIRST..u16::MAX / 2).step_by(usize::from(PORTS_EACH)).filter(is_free).take(jobs).collect();
-    if free.len() == jobs { Ok(free) } else { Err("there are not enough free ports".into()) }
+/// Returns the first of its ports for each of the stories side by side, and what keeps another run of this tool from taking the
+/// same: the port behind those that a story uses is held until the end.
+fn ports(jobs: usize) -> Result<(Vec<u16>, Vec<TcpListener>), Box<dyn Error>> {
+    let take = |first: u16| -> Option<(u16, TcpListener)> {
+        let held = TcpListener::bind(("127.0.0.1", first + PORTS_USED)).ok()?;
+        let is_free = (first..first + PORTS_USED).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok());
+        is_free.then_some((first, held))
+    };
+    let all = (PORT_FIRST..u16::MAX / 2).step_by(usize::from(PORTS_EACH));
+    let (ports, held): (Vec<_>, Vec<_>) = all.filter_map(take).take(jobs).unzip();
+    if ports.len() == jobs { Ok((ports, held)) } else { Err("there are not enough free ports".into()) }
 }
 
 /// Plays stories that nobody disturbs, as many side by side as later: their length is what points are spread over.
@@ -278,5 +284,13 @@ mod tests {
         assert!(!sync("1").success(), "it strikes");
         assert!(sync("1").success(), "it strikes once");
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn two_runs_side_by_side_have_ports_of_their_own() {
+        let (first, held) = ports(2).unwrap();
+        let (second, _) = ports(2).unwrap();
+        assert!(first.iter().all(|port| !second.contains(port)), "{first:?} {second:?}");
+        drop(held);
     }
 }
