@@ -8,6 +8,7 @@ use greenlight_core::effect::JobOrder;
 use greenlight_core::run::Conclusion;
 use greenlight_workflow::{Context, Contexts, Object, StatusCheck, Value};
 
+use crate::host::Given;
 use crate::variables::architecture;
 use crate::workspace::Workspace;
 
@@ -103,7 +104,7 @@ pub(crate) struct JobContexts {
 }
 
 impl JobContexts {
-    pub(crate) fn new(order: &JobOrder, workspace: &Workspace, runner_name: &str) -> Self {
+    pub(crate) fn new(order: &JobOrder, given: &Given, workspace: &Workspace, runner_name: &str) -> Self {
         let path = |path: &PathBuf| Value::string(path.display().to_string());
         let mut github: Vec<(Arc<str>, Value)> = Vec::new();
         if let Some(given) = order.github.as_object() {
@@ -125,8 +126,8 @@ impl JobContexts {
             .with("matrix", order.matrix.clone())
             .with("strategy", order.strategy.clone())
             .with("needs", order.needs.clone())
-            .with("vars", no_values())
-            .with("secrets", no_values());
+            .with("vars", if given.vars.is_null() { no_values() } else { given.vars.clone() })
+            .with("secrets", secrets(order, given));
         Self { base, github }
     }
 
@@ -160,6 +161,14 @@ impl JobContexts {
             .with_status(status);
         Seen(contexts)
     }
+}
+
+/// Returns the `secrets` context: nothing for a run that is not trusted (S1).
+fn secrets(order: &JobOrder, given: &Given) -> Value {
+    if !order.trusted {
+        return no_values();
+    }
+    Value::object(given.secrets.iter().map(|(name, value)| (name.clone(), Value::String(value.clone()))))
 }
 
 fn set(entries: &mut Vec<(Arc<str>, Value)>, name: &str, value: Value) {

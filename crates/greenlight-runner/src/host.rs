@@ -9,6 +9,7 @@ use greenlight_core::id::Sha;
 use greenlight_core::port::Reply;
 use greenlight_core::run::Conclusion;
 use greenlight_core::time::Timestamp;
+use greenlight_workflow::Value;
 
 /// The place that a job runs in: it has the repository, keeps the log, and knows the time.
 pub trait JobHost: Send + Sync {
@@ -24,6 +25,11 @@ pub trait JobHost: Send + Sync {
     /// Returns the time.
     fn now(&self) -> Timestamp;
 
+    /// Returns what is known about the job that no workflow file may hold: its secrets, the variables of its repository.
+    fn given(&self) -> Given {
+        Given::default()
+    }
+
     /// Takes in an error, a warning or a notice; the line is in the log as well.
     fn annotate<'a>(&'a self, annotation: Annotation) -> Reply<'a, ()> {
         let _ = annotation;
@@ -34,6 +40,24 @@ pub trait JobHost: Send + Sync {
     fn summarize<'a>(&'a self, step: u32, markdown: String) -> Reply<'a, ()> {
         let _ = (step, markdown);
         Box::pin(async {})
+    }
+}
+
+/// What a job is given beside its workflow.
+#[derive(Clone, Default)]
+pub struct Given {
+    /// Secrets by name: masked wherever they appear. A run that is not trusted gets none, whatever stands here.
+    pub secrets: Vec<(Arc<str>, Arc<str>)>,
+    /// The `vars` context; null for none.
+    pub vars: Value,
+    /// Variables of the environment below those of the workflow.
+    pub env: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// Secrets are counted, never shown.
+impl std::fmt::Debug for Given {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Given({} secrets)", self.secrets.len())
     }
 }
 

@@ -37,6 +37,8 @@ pub mod mask;
 mod tests;
 
 pub use agent::{Pool, PoolOptions, Server};
-pub use host::{Annotation, AnnotationLevel, CheckedOut, CheckoutRequest, JobHost, LogBlock, StepState, StepUpdate};
+pub use host::{
+    Annotation, AnnotationLevel, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepState, StepUpdate,
+};
 pub use job::{Cleanup, Ended, RunnerOptions, run_job};
 pub use stop::Stop;

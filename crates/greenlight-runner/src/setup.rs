@@ -35,8 +35,14 @@ pub(crate) async fn prepare(
     let workspace = Workspace::create(&options.work_dir, &order.repository).map_err(no_room)?;
     *root = Some(workspace.root.clone());
     std::fs::write(&workspace.event, order.github.get("event").to_json()).map_err(no_room)?;
-    let contexts = JobContexts::new(&order, &workspace, &options.name);
-    let env = environment(&order, &workflow, &job, &contexts)?;
+    let given = log.host.given();
+    for (_, secret) in &given.secrets {
+        log.masks().add(secret);
+    }
+    let contexts = JobContexts::new(&order, &given, &workspace, &options.name);
+    let mut env: BTreeMap<String, String> =
+        given.env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
+    env.extend(environment(&order, &workflow, &job, &contexts)?);
     log.write(0, header(&order, options).as_bytes()).await;
     Ok(JobRun {
         inherited: variables::inherited(&workspace),
