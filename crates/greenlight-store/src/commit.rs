@@ -10,7 +10,7 @@ use greenlight_core::port::{Audit, Commit};
 use greenlight_core::time::Timestamp;
 use sqlx::SqliteConnection;
 
-use crate::delivery::Settled;
+use crate::delivery::{Settled, Settler};
 use crate::dialect::{ROWS_MAX, RowsStatement};
 use crate::format::{FORMAT, encode, kind_and_key};
 use crate::packed::{Digest, pack};
@@ -106,6 +106,7 @@ pub struct Committer {
     entities: RowsStatement,
     audit: RowsStatement,
     projector: Projector,
+    settler: Settler,
     /// Texts that are stored for certain, as long as none is swept away.
     known: HashSet<Digest>,
     /// Texts that the open transaction stored: known only once it is committed.
@@ -123,9 +124,15 @@ impl Committer {
             ),
             audit: RowsStatement::new("INSERT INTO audit (repo, at, about, text)", "(?,?,?,?)", ""),
             projector: Projector::new(),
+            settler: Settler::new(),
             known: HashSet::new(),
             fresh: Vec::new(),
         }
+    }
+
+    /// Writes what became of these deliveries.
+    pub async fn settle(&mut self, connection: &mut SqliteConnection, settled: &[&Settled]) -> sqlx::Result<()> {
+        self.settler.write(connection, settled).await
     }
 
     /// The open transaction is committed: what it stored is stored.
@@ -162,9 +169,7 @@ impl Committer {
         for projected in &rows.projected {
             self.projector.write(connection, rows.repo, projected).await?;
         }
-        for settled in &rows.settled {
-            settled.write(connection).await?;
-        }
+        self.settle(connection, &rows.settled.iter().collect::<Vec<_>>()).await?;
         self.write_audit(connection, rows).await?;
         Ok(Committed::Yes)
     }

@@ -11,7 +11,7 @@ use greenlight_core::time::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
-use crate::dialect::RowsStatement;
+use crate::dialect::{RowsStatement, rows_at_once};
 use crate::packed::{UNPACKED_MAX, pack, unpack, unpack_whole};
 
 /// Bodies larger than this are compressed on a thread of their own, so that small ones need not wait.
@@ -184,17 +184,37 @@ impl Settled {
         };
         Self { place: place.cast_signed(), state, reason, repo, at: at.as_millis() }
     }
+}
 
-    /// Writes it.
-    pub async fn write(&self, connection: &mut SqliteConnection) -> sqlx::Result<()> {
-        sqlx::query("UPDATE delivery SET state = ?, reason = ?, repo = ?, settled_at = ? WHERE place = ?")
-            .bind(self.state)
-            .bind(self.reason.clone())
-            .bind(self.repo)
-            .bind(self.at)
-            .bind(self.place)
-            .execute(connection)
-            .await?;
+/// The statement by which dispositions are written.
+pub struct Settler {
+    update: RowsStatement,
+}
+
+impl Settler {
+    /// Makes it.
+    pub fn new() -> Self {
+        Self {
+            update: RowsStatement::new(
+                "UPDATE delivery SET state = told.column2, reason = told.column3, repo = told.column4,
+                        settled_at = told.column5 FROM (",
+                "(?,?,?,?,?)",
+                ") AS told WHERE delivery.place = told.column1",
+            ),
+        }
+    }
+
+    /// Writes all of these.
+    pub async fn write(&mut self, connection: &mut SqliteConnection, mut settled: &[&Settled]) -> sqlx::Result<()> {
+        while !settled.is_empty() {
+            let (now, later) = settled.split_at(rows_at_once(settled.len()));
+            let mut update = sqlx::query(self.update.of(now.len()));
+            for one in now {
+                update = update.bind(one.place).bind(one.state).bind(one.reason.clone()).bind(one.repo).bind(one.at);
+            }
+            update.execute(&mut *connection).await?;
+            settled = later;
+        }
         Ok(())
     }
 }

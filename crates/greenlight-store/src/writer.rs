@@ -304,6 +304,7 @@ impl Writer {
         sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
         let mut written = Vec::with_capacity(orders.len());
         let mut weight = 0;
+        let mut settled = Vec::new();
         for order in orders {
             written.push(match &order.write {
                 Write::Commit(rows) => {
@@ -313,9 +314,10 @@ impl Writer {
                         Committed::Conflict => Written::Conflict,
                     }
                 }
-                Write::Settle(settled) => {
+                Write::Settle(one) => {
                     weight += 4096;
-                    settled.write(connection).await.map(|()| Written::Yes)?
+                    settled.push(one);
+                    Written::Yes
                 }
                 Write::Steps(rows) => {
                     weight += 1024;
@@ -337,6 +339,7 @@ impl Writer {
                 }
             });
         }
+        self.committer.settle(connection, &settled).await?;
         sqlx::query("COMMIT").execute(&mut *connection).await?;
         self.committer.keep();
         self.meter.wrote(weight);

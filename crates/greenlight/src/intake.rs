@@ -36,6 +36,8 @@ pub struct Door {
     pub pressure: Pressure,
     /// A delivery was stored.
     pub arrived: Notify,
+    /// How many were stored since the start.
+    pub stored: AtomicU64,
     /// Deliveries whose signature did not fit.
     pub refused: AtomicU64,
     full: std::sync::atomic::AtomicBool,
@@ -50,6 +52,7 @@ impl Door {
             bodies: body::Bodies::default(),
             pressure: Pressure::default(),
             arrived: Notify::new(),
+            stored: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             full: false.into(),
         }
@@ -89,6 +92,7 @@ impl Door {
     fn answer(&self, reception: Reception) -> Response {
         match reception {
             Reception::Accepted => {
+                self.stored.fetch_add(1, Ordering::Relaxed);
                 self.arrived.notify_one();
                 said(StatusCode::ACCEPTED, "accepted")
             }

@@ -1,6 +1,7 @@
 //! Looks at what was stored: every delivery becomes facts for its repository, or is put aside with a sentence.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
@@ -19,34 +20,47 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const WAIT_MAX: Duration = Duration::from_secs(60);
 /// What is waited for while deliveries are not looked at.
 const DELIVERIES: &str = "deliveries";
-/// Deliveries that are looked at as they come, each for itself.
-const AT_ONCE_MAX: u32 = 8;
-/// In a stream of more than [`AT_ONCE_MAX`] in this time, so much is left to gather before the next look: thinking about one
-/// must not cost the next one its place at the writer.
-const STREAM_PAUSE: Duration = Duration::from_millis(10);
+/// More deliveries than this in a [`STREAM_WINDOW`] are a stream. GitHub itself sends the deliveries of one event within
+/// that time, and those are looked at as they come.
+const STREAM_MIN: u64 = 8;
+const STREAM_WINDOW: Duration = Duration::from_millis(20);
+/// In a stream the pause after a look is this many times as long as the look was: the door keeps the larger share of the
+/// machine, and what has gathered is looked at when the stream ends.
+const PAUSE_PER_LOOK: u32 = 6;
+/// Shortest and longest pause: what comes in between gathers for one commit, and looking goes on under any stream.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+const PAUSE_MAX: Duration = Duration::from_millis(250);
 
 /// Runs until the server ends.
 pub async fn run(shared: Arc<Shared>) {
     let (mut after, mut pace, mut watched) = (0, Pace::new(Instant::now()), None);
     loop {
-        match look(&shared, &mut after).await {
-            Ok(count) => pace.looked_at(count, Instant::now()),
+        let begun = Instant::now();
+        let more = match look(&shared, &mut after).await {
+            Ok(more) => more,
             Err(error) => {
                 shared.standing.wait("store", error.to_string());
                 watched = None;
+                false
             }
+        };
+        let took = begun.elapsed();
+        if shared.stop.is_cancelled() {
+            return;
         }
         if watched.is_none_or(|at: Instant| at.elapsed() >= LOOK_EVERY) {
             watch(&shared).await;
             watched = Some(Instant::now());
         }
-        tokio::select! {
-            () = shared.door.arrived.notified() => {}
-            () = shared.rescan.notified() => after = 0,
-            () = tokio::time::sleep(LOOK_EVERY) => {}
-            () = shared.stop.cancelled() => return,
+        if !more {
+            tokio::select! {
+                () = shared.door.arrived.notified() => {}
+                () = shared.rescan.notified() => after = 0,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = shared.stop.cancelled() => return,
+            }
         }
-        if let Some(pause) = pace.pause(Instant::now()) {
+        if let Some(pause) = pace.pause(shared.door.stored.load(Ordering::Relaxed), took, Instant::now()) {
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = shared.stop.cancelled() => return,
@@ -55,52 +69,41 @@ pub async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// Tells a lone delivery, which is looked at when it comes, from a stream, which is looked at in batches.
+/// Tells lone deliveries, which are looked at when they come, from a stream, which is looked at in batches.
 struct Pace {
     since: Instant,
-    count: u32,
+    stored: u64,
+    is_stream: bool,
 }
 
 impl Pace {
     fn new(now: Instant) -> Self {
-        Self { since: now, count: 0 }
+        Self { since: now, stored: 0, is_stream: false }
     }
 
-    fn looked_at(&mut self, count: usize, now: Instant) {
-        if self.has_dried_up(now) {
-            *self = Self::new(now);
+    /// Returns how long to wait in a stream before the next look; `stored` were stored since the start, the last look took
+    /// `took`.
+    fn pause(&mut self, stored: u64, took: Duration, now: Instant) -> Option<Duration> {
+        let (count, window) = (stored - self.stored, now.duration_since(self.since));
+        if window >= STREAM_WINDOW {
+            let most = STREAM_MIN as f64 * window.div_duration_f64(STREAM_WINDOW);
+            *self = Self { since: now, stored, is_stream: count as f64 > most };
+        } else if count > STREAM_MIN {
+            self.is_stream = true;
         }
-        self.count = self.count.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
-    }
-
-    /// Returns how long to wait before the next look, in a stream.
-    fn pause(&mut self, now: Instant) -> Option<Duration> {
-        if self.count <= AT_ONCE_MAX || self.has_dried_up(now) {
-            return None;
-        }
-        // Whatever comes during the pause is looked at after it; whoever comes after a stream is looked at at once again.
-        *self = Self { since: now, count: AT_ONCE_MAX };
-        Some(STREAM_PAUSE)
-    }
-
-    fn has_dried_up(&self, now: Instant) -> bool {
-        now.duration_since(self.since) > STREAM_PAUSE * 2
+        self.is_stream.then(|| (took * PAUSE_PER_LOOK).clamp(PAUSE_MIN, PAUSE_MAX))
     }
 }
 
-/// Hands over everything that waits after this place, and returns how many deliveries that were.
-async fn look(shared: &Arc<Shared>, after: &mut u64) -> Result<usize, StoreError> {
-    let mut count = 0;
-    while !shared.stop.is_cancelled() {
-        let waiting = shared.store.waiting(*after, BATCH_MAX).await?;
-        let Some(last) = waiting.last().map(|last| last.place) else { break };
-        count += waiting.len();
-        let settled = hand_over_all(shared, waiting).await;
-        // The dispositions gather and become one commit. What is lost with a crash, or fails, is only read again.
-        try_join_all(settled.into_iter().map(|(place, disposition)| shared.store.dispose(place, disposition))).await?;
-        *after = last;
-    }
-    Ok(count)
+/// Hands over the next batch after this place, and says whether there may be more.
+async fn look(shared: &Arc<Shared>, after: &mut u64) -> Result<bool, StoreError> {
+    let waiting = shared.store.waiting(*after, BATCH_MAX).await?;
+    let Some(last) = waiting.last().map(|last| last.place) else { return Ok(false) };
+    let settled = hand_over_all(shared, waiting).await;
+    // The dispositions gather and become one commit. What is lost with a crash, or fails, is only read again.
+    try_join_all(settled.into_iter().map(|(place, disposition)| shared.store.dispose(place, disposition))).await?;
+    *after = last;
+    Ok(true)
 }
 
 /// Hands over these deliveries, and returns what is to be written about those that are no repository's.
@@ -110,7 +113,6 @@ async fn hand_over_all(shared: &Arc<Shared>, waiting: Vec<Waiting>) -> Vec<(u64,
         if shared.stop.is_cancelled() {
             break;
         }
-        shared.door.pressure.give_way().await;
         let place = one.place;
         settled.extend(hand_over(shared, one).await.map(|disposition| (place, disposition)));
     }
@@ -168,28 +170,36 @@ mod tests {
     fn lone_deliveries_are_looked_at_at_once() {
         let mut now = Instant::now();
         let mut pace = Pace::new(now);
-        for _ in 0..100 {
-            pace.looked_at(2, now);
-            assert_eq!(pace.pause(now), None);
-            now += STREAM_PAUSE * 2 + Duration::from_millis(1);
+        for number in 0..100 {
+            assert_eq!(pace.pause(number * 4, Duration::from_millis(2), now), None);
+            now += STREAM_WINDOW;
         }
     }
 
     #[test]
-    fn a_stream_is_looked_at_in_batches_until_it_dries_up() {
+    fn what_waited_is_looked_at_without_a_pause_when_nothing_comes() {
         let mut now = Instant::now();
         let mut pace = Pace::new(now);
-        for number in 1..=AT_ONCE_MAX {
-            pace.looked_at(1, now);
-            assert_eq!(pace.pause(now), None, "{number}");
+        for _ in 0..100 {
+            assert_eq!(pace.pause(0, Duration::from_millis(5), now), None);
+            now += Duration::from_millis(5);
         }
-        for _ in 0..10 {
-            pace.looked_at(1, now);
-            assert_eq!(pace.pause(now), Some(STREAM_PAUSE));
-            now += STREAM_PAUSE;
+    }
+
+    #[test]
+    fn in_a_stream_looking_gets_its_share_of_the_time_until_it_dries_up() {
+        let (look, mut now, mut stored) = (Duration::from_millis(5), Instant::now(), 0);
+        let mut pace = Pace::new(now);
+        for _ in 0..20 {
+            now += look;
+            stored += 40;
+            let pause = pace.pause(stored, look, now).expect("it is a stream");
+            assert_eq!(pause, look * PAUSE_PER_LOOK);
+            now += pause;
+            stored += 240;
         }
-        now += STREAM_PAUSE * 2;
-        pace.looked_at(1, now);
-        assert_eq!(pace.pause(now), None);
+        assert_eq!(pace.pause(stored, Duration::from_secs(9), now), Some(PAUSE_MAX));
+        now += PAUSE_MAX;
+        assert_eq!(pace.pause(stored, look, now), None);
     }
 }
