@@ -52,6 +52,9 @@ pub struct Given {
     pub vars: Value,
     /// Variables of the environment below those of the workflow.
     pub env: Vec<(Arc<str>, Arc<str>)>,
+    /// Variables that actions get above all others, and that no run step sees: the tokens and addresses of our services
+    /// (`ACTIONS_RUNTIME_TOKEN`, …). What is named `…_TOKEN` is masked.
+    pub action_env: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// Secrets are counted, never shown.

@@ -39,6 +39,9 @@ pub(crate) async fn prepare(
     for (_, secret) in &given.secrets {
         log.masks().add(secret);
     }
+    for (_, token) in given.action_env.iter().filter(|(name, _)| name.ends_with("_TOKEN")) {
+        log.masks().add(token);
+    }
     let contexts = JobContexts::new(&order, &given, &workspace, &options.name);
     let mut env: BTreeMap<String, String> =
         given.env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
