@@ -2,9 +2,11 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{GetOptions, GetRange, MultipartUpload, ObjectStore, ObjectStoreExt as _, PutPayload};
@@ -45,6 +47,9 @@ pub enum BlobError {
         source: Box<object_store::Error>,
     },
 }
+
+/// A blob, piece by piece.
+pub type BlobStream = Pin<Box<dyn Stream<Item = Result<Bytes, BlobError>> + Send>>;
 
 /// Large things under a key.
 #[derive(Clone, Debug)]
@@ -104,6 +109,34 @@ impl Blobs {
         let size = found.meta.size;
         let bytes = found.bytes().await.map_err(|source| failed(key, "read", source))?;
         Ok(Some((bytes, size)))
+    }
+
+    /// Returns a blob piece by piece, however large it is, or nothing where there is none.
+    pub async fn stream(&self, key: &str, range: Option<Range<u64>>) -> Result<Option<BlobStream>, BlobError> {
+        let options = GetOptions { range: range.map(GetRange::Bounded), ..GetOptions::default() };
+        match self.store.get_opts(&parse(key)?, options).await {
+            Ok(found) => {
+                let key = key.to_owned();
+                Ok(Some(found.into_stream().map_err(move |source| failed(&key, "read", source)).boxed()))
+            }
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(failed(key, "read", source)),
+        }
+    }
+
+    /// Returns how large a blob is, or nothing where there is none.
+    pub async fn size(&self, key: &str) -> Result<Option<u64>, BlobError> {
+        match self.store.head(&parse(key)?).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(failed(key, "read", source)),
+        }
+    }
+
+    /// Returns the keys below a folder of keys.
+    pub async fn list(&self, folder: &str) -> Result<Vec<String>, BlobError> {
+        let found = self.store.list(Some(&parse(folder)?)).map_ok(|found| found.location.to_string());
+        found.try_collect().await.map_err(|source| failed(folder, "listed", source))
     }
 
     /// Removes a blob; one that is not there is no error.
@@ -176,6 +209,11 @@ mod tests {
         assert_eq!(blobs.range("a/b", 2..5).await.unwrap().unwrap(), &b"234"[..]);
         assert_eq!(blobs.tail("a/b", 3).await.unwrap().unwrap(), (Bytes::from_static(b"789"), 10));
         assert_eq!(blobs.tail("a/b", 99).await.unwrap().unwrap().0.len(), 10);
+        assert_eq!(blobs.size("a/b").await.unwrap(), Some(10));
+        assert_eq!(blobs.list("a").await.unwrap(), ["a/b"]);
+        let pieces: Vec<Bytes> = blobs.stream("a/b", Some(1..4)).await.unwrap().unwrap().try_collect().await.unwrap();
+        assert_eq!(pieces.concat(), b"123");
+        assert!(blobs.stream("a/c", None).await.unwrap().is_none());
         blobs.delete("a/b").await.unwrap();
         blobs.delete("a/b").await.unwrap();
         assert_eq!(blobs.get("a/b").await.unwrap(), None);

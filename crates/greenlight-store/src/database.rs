@@ -273,7 +273,7 @@ impl Store for Database {
         Box::pin(async move {
             match self.write(Write::Commit(CommitRows::of(commit))).await? {
                 Written::Conflict => Err(StoreError::Conflict),
-                Written::Yes | Written::Swept(_) => Ok(()),
+                Written::Yes | Written::Swept(_) | Written::Number(_) => Ok(()),
             }
         })
     }

@@ -20,6 +20,7 @@ mod checkpoint;
 mod database;
 mod load;
 mod step;
+mod object;
 mod sweep;
 
 mod history;
@@ -27,12 +28,13 @@ mod history;
 mod blob;
 mod log;
 
-pub use blob::{BlobError, BlobUpload, Blobs};
+pub use blob::{BlobError, BlobStream, BlobUpload, Blobs};
 pub use database::{Database, OpenError, OpenOptions};
 pub use history::{
     AuditLine, Counters, DeliveryDetail, DeliveryRow, DeliveryState, DeploymentRow, EnvironmentRow, History, JobRow,
     RunDetail, RunQuery, RunRow, StepRow, WishRow,
 };
 pub use log::{Follower, LOG_BYTES_MAX, LogBlock, LogError, LogLine, LogPage, LogShape, Logs};
+pub use object::{NewObject, OBJECTS_MAX, ObjectKind, ObjectName, ObjectRow, ObjectState};
 pub use step::{StepRecord, StepState};
 pub use sweep::{Retention, SWEEP_BATCH, Swept};

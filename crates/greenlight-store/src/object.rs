@@ -168,7 +168,8 @@ impl Database {
 
     /// Returns the one of this name.
     pub async fn object_named(&self, at: &ObjectName) -> Result<Option<ObjectRow>, StoreError> {
-        let rest = "WHERE kind = ? AND repo = ? AND run = ? AND scope = ? AND version = ? AND name = ? AND run_attempt = ?";
+        let rest =
+            "WHERE kind = ? AND repo = ? AND run = ? AND scope = ? AND version = ? AND name = ? AND run_attempt = ?";
         self.one(rest, |query| {
             query
                 .bind(at.kind.as_str())
@@ -225,9 +226,7 @@ impl Database {
             .map_err(|error| store_error("counting what jobs left", &error))?;
         Ok(rows
             .iter()
-            .map(|row| {
-                (RepoId(row.get::<i64, _>("repo").cast_unsigned()), row.get::<i64, _>("bytes").cast_unsigned())
-            })
+            .map(|row| (RepoId(row.get::<i64, _>("repo").cast_unsigned()), row.get::<i64, _>("bytes").cast_unsigned()))
             .collect())
     }
 
@@ -244,7 +243,11 @@ impl Database {
         }
     }
 
-    async fn one(&self, rest: &str, bind: impl FnOnce(Query<'_>) -> Query<'_>) -> Result<Option<ObjectRow>, StoreError> {
+    async fn one(
+        &self,
+        rest: &str,
+        bind: impl FnOnce(Query<'_>) -> Query<'_>,
+    ) -> Result<Option<ObjectRow>, StoreError> {
         self.many(rest, bind).await.map(|rows| rows.into_iter().next())
     }
 
@@ -265,19 +268,17 @@ type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArgume
 pub async fn write(connection: &mut SqliteConnection, write: &ObjectWrite) -> sqlx::Result<i64> {
     let changed = match write {
         ObjectWrite::Begin(new) => return begin(connection, new).await,
-        ObjectWrite::Written { id, media_type, parts, size, digest } => {
-            sqlx::query(
-                "UPDATE object SET state = 'written', media_type = coalesce(?, media_type), parts = ?, size = ?, digest = ?
+        ObjectWrite::Written { id, media_type, parts, size, digest } => sqlx::query(
+            "UPDATE object SET state = 'written', media_type = coalesce(?, media_type), parts = ?, size = ?, digest = ?
                  WHERE id = ? AND state = 'open'",
-            )
-            .bind(media_type.clone())
-            .bind(parts.clone())
-            .bind(size.cast_signed())
-            .bind(digest.clone())
-            .bind(*id)
-            .execute(connection)
-            .await?
-        }
+        )
+        .bind(media_type.clone())
+        .bind(parts.clone())
+        .bind(size.cast_signed())
+        .bind(digest.clone())
+        .bind(*id)
+        .execute(connection)
+        .await?,
         ObjectWrite::Whole { id, expires_at } => {
             sqlx::query("UPDATE object SET state = 'whole', expires_at = ? WHERE id = ? AND state = 'written'")
                 .bind(expires_at.as_millis())

@@ -79,7 +79,7 @@ impl Database {
     async fn sweep_rows(&self, rows: SweepRows) -> Result<u64, StoreError> {
         match self.write(Write::Sweep(rows)).await? {
             Written::Swept(count) => Ok(count),
-            Written::Yes | Written::Conflict => Ok(0),
+            Written::Yes | Written::Conflict | Written::Number(_) => Ok(0),
         }
     }
 

@@ -24,6 +24,7 @@ use crate::delivery::{Intake, PackedDelivery, Settled};
 use crate::dialect::{
     ROWS_MAX, Tuning, Use, connect, connect_options, is_constraint, keeps_connection, rows_at_once, store_error,
 };
+use crate::object::{self, ObjectWrite};
 use crate::step::{StepRows, Stepper};
 use crate::sweep::{SweepRows, sweep_rows};
 
@@ -50,6 +51,8 @@ pub enum Write {
     Settle(Settled),
     /// Steps of a job attempt.
     Steps(StepRows),
+    /// An artifact or a cache.
+    Object(ObjectWrite),
     /// What is too old.
     Sweep(SweepRows),
     /// Nothing but a sign that it can be written: milliseconds since 1970.
@@ -65,6 +68,8 @@ pub enum Written {
     Conflict,
     /// So many rows were swept away.
     Swept(u64),
+    /// A new row's number, or how many rows changed.
+    Number(i64),
 }
 
 struct Delivery {
@@ -322,6 +327,10 @@ impl Writer {
                 Write::Steps(rows) => {
                     weight += 1024;
                     self.stepper.write(connection, rows).await.map(|()| Written::Yes)?
+                }
+                Write::Object(object) => {
+                    weight += 1024;
+                    object::write(connection, object).await.map(Written::Number)?
                 }
                 Write::Probe(at) => {
                     weight += 4096;

@@ -6,6 +6,7 @@ mod history;
 mod logs;
 mod made;
 mod migration;
+mod objects;
 mod sweep;
 mod throughput;
 

@@ -12,12 +12,19 @@ use crate::{commit, database, delivery, made};
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Rows as a server of that version wrote them, for the tables that each migration found.
-const ROWS: [&str; 1] = ["
+const ROWS: [&str; 2] = [
+    "
     INSERT INTO delivery (place, state, form, received_at, size, id, event, digest, body)
         VALUES (1, 0, 0, 5, 2, 'a', 'push', zeroblob(32), x'28b52ffd20021100007b7d');
     INSERT INTO repository (repo, version, full_name, default_branch) VALUES (7, 3, 'octocat/Hello-World', 'main');
     INSERT INTO audit (repo, at, about, text) VALUES (7, 5, 'run 1', 'it began');
-"];
+",
+    "
+    INSERT INTO object (kind, repo, run, run_attempt, scope, name, version, owner, media_type, state, parts, size, digest,
+                        created_at, used_at, expires_at)
+        VALUES ('artifact', 7, 1, 1, '', 'site', '', 'job', 'application/zip', 'whole', '[[\"objects/1/whole\", 2]]', 2, 'ab', 5, 5, 9);
+",
+];
 
 #[tokio::test]
 async fn every_step_of_the_way_keeps_the_rows() {
@@ -89,6 +96,9 @@ async fn pages_find_their_rows_by_an_index() {
         "SELECT * FROM deployment WHERE repo = 1 AND environment = 'x' ORDER BY id DESC LIMIT 9",
         "SELECT * FROM entity WHERE repo = 1",
         "SELECT * FROM step WHERE repo = 1 AND run = 1 AND attempt = 1 ORDER BY job, tried, place",
+        "SELECT * FROM object WHERE kind = 'cache' AND repo = 1 AND run = 0 AND scope = 'a' AND version = 'b' AND name = 'c' AND run_attempt = 0",
+        "SELECT * FROM object WHERE kind = 'cache' AND repo = 1 AND state = 'whole' ORDER BY used_at LIMIT 9",
+        "SELECT * FROM object WHERE expires_at <= 9 ORDER BY expires_at LIMIT 9",
     ] {
         let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")))
             .fetch_all(&mut reader)

@@ -48,7 +48,8 @@ async fn a_name_exists_once_and_only_goes_forward() {
 #[tokio::test]
 async fn the_newest_cache_of_a_prefix_is_found_in_its_scope() {
     let (_directory, database) = database().await;
-    for (scope, key, at) in [("a", "deps-2", 1), ("a", "deps-1", 2), ("a", "dep", 3), ("b", "deps-9", 9), ("a", "x", 9)] {
+    for (scope, key, at) in [("a", "deps-2", 1), ("a", "deps-1", 2), ("a", "dep", 3), ("b", "deps-9", 9), ("a", "x", 9)]
+    {
         let id = database.begin_object(cache(scope, key, at)).await.unwrap().unwrap();
         database.object_written(id, None, &[("p".into(), 10)], "d").await.unwrap();
         database.object_whole(id, Timestamp::from_millis(at + 1000)).await.unwrap();
