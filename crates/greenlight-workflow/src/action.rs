@@ -98,7 +98,7 @@ const NODE_VERSIONS: [u32; 4] = [12, 16, 20, 24];
 
 /// Reads an action's manifest: everything that is wrong with it, and the manifest if there is no error.
 pub fn parse_action(path: &str, text: &str) -> ParsedAction {
-    let (node, mut findings) = yaml::read(text, &yaml::Limits::default());
+    let yaml::Reading { node, mut findings, .. } = yaml::read(text, &yaml::Limits::default());
     let manifest = node.and_then(|node| {
         let tree = reader::read(schema::action(), "action", &node, &mut findings);
         let manifest = manifest(path, &tree, &mut findings);

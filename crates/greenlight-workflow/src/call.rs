@@ -11,6 +11,7 @@ use crate::template::Template;
 use crate::trigger::{EventTrigger, InputKind};
 use crate::value::{Value, fold_case};
 use crate::workflow::{CallRef, CallSecrets, JOBS_MAX, Job, JobKind, Workflow, parse_workflow};
+use crate::yaml::BYTES_MAX;
 
 /// How many called workflows one run may have.
 pub const CALLED_WORKFLOWS_MAX: usize = 50;
@@ -44,12 +45,19 @@ pub struct CallRules {
     pub depth_max: usize,
     /// How many jobs all of them may have together.
     pub jobs_max: usize,
+    /// What all of them may come to in memory, as GitHub counts it.
+    pub bytes_max: usize,
 }
 
 impl Default for CallRules {
     /// Returns GitHub's rules: four levels with the first one, 256 jobs, and no limit to permissions.
     fn default() -> CallRules {
-        CallRules { default_permissions: Permissions::write_all(), depth_max: 3, jobs_max: JOBS_MAX }
+        CallRules {
+            default_permissions: Permissions::write_all(),
+            depth_max: 3,
+            jobs_max: JOBS_MAX,
+            bytes_max: BYTES_MAX,
+        }
     }
 }
 
@@ -100,7 +108,7 @@ pub fn resolve_calls(
     rules: &CallRules,
     source: &dyn Fn(&str, &CallRef) -> Option<CalledFile>,
 ) -> Calls {
-    let mut resolver = Resolver { rules, source, findings: Vec::new(), jobs: 0, files: 0 };
+    let mut resolver = Resolver { rules, source, findings: Vec::new(), jobs: 0, files: 0, bytes: workflow.bytes };
     let called = resolver.calls(workflow, &rules.default_permissions, 0);
     if resolver.jobs > rules.jobs_max {
         let message = format!("The workflow may not contain more than {} jobs", rules.jobs_max);
@@ -115,6 +123,7 @@ struct Resolver<'a> {
     findings: Vec<FileFinding>,
     jobs: usize,
     files: usize,
+    bytes: usize,
 }
 
 /// One call, as its caller wrote it.
@@ -163,6 +172,12 @@ impl Resolver<'_> {
             self.report(&file.path, finding);
         }
         let workflow = parsed.workflow?;
+        self.bytes = self.bytes.saturating_add(workflow.bytes);
+        if self.bytes > self.rules.bytes_max {
+            let message = format!("Error from called workflow {}: Maximum object size exceeded", call.reference);
+            self.report(&caller.path, Finding::error("called-too-large", call.uses, message));
+            return None;
+        }
         let Some(declared) = workflow.on.event("workflow_call") else {
             let message = "workflow_call key is not defined in the referenced workflow.";
             self.report(

@@ -19,10 +19,12 @@ use crate::{reader, schema, yaml};
 
 /// Reads a workflow file.
 pub(crate) fn workflow(path: &str, text: &str, limits: &yaml::Limits) -> Parsed {
-    let (node, mut findings) = yaml::read(text, limits);
+    let path_bytes = yaml::text_bytes(path);
+    let limits = yaml::Limits { bytes: limits.bytes.saturating_sub(path_bytes), ..*limits };
+    let yaml::Reading { node, mut findings, bytes } = yaml::read(text, &limits);
     let workflow = node.and_then(|node| {
         let tree = reader::read(schema::workflow(), "workflow", &node, &mut findings);
-        let document = document(path, tree, &mut findings);
+        let document = Document { bytes: path_bytes + bytes, ..document(path, tree, &mut findings) };
         (!findings.iter().any(Finding::is_error)).then(|| Workflow::new(document))
     });
     put_in_order(&mut findings);
@@ -34,6 +36,7 @@ fn document(path: &str, tree: Tree, findings: &mut Vec<Finding>) -> Document {
     Document {
         path: path.into(),
         name: text(&tree, "name").filter(|name| !name.is_empty()),
+        description: text(&tree, "description"),
         run_name: template(&tree, "run-name"),
         on: tree.get("on").map(|on| trigger::triggers(on, findings)).unwrap_or_default(),
         permissions: tree.get("permissions").map(permissions),
@@ -42,6 +45,7 @@ fn document(path: &str, tree: Tree, findings: &mut Vec<Finding>) -> Document {
         concurrency: tree.get("concurrency").map(requirement::concurrency),
         jobs,
         tree,
+        bytes: 0,
     }
 }
 

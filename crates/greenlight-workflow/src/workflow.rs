@@ -54,6 +54,8 @@ pub struct Document {
     pub path: Arc<str>,
     /// Its `name:`.
     pub name: Option<String>,
+    /// Its `description:`.
+    pub description: Option<String>,
     /// Its `run-name:`.
     pub run_name: Option<Template>,
     /// When it runs.
@@ -70,6 +72,8 @@ pub struct Document {
     pub jobs: Vec<Job>,
     /// The whole file as the grammar understood it, for those who show it.
     pub tree: Tree,
+    /// What the file comes to in memory, as GitHub counts it.
+    pub bytes: usize,
 }
 
 impl Workflow {

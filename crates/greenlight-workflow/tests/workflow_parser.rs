@@ -17,6 +17,8 @@ use case::Case;
 
 /// The cases that the suite had when it was copied; fewer means that files are missing.
 const CASES: usize = 183;
+/// One case in so many may be listed as unmet.
+const UNMET_SHARE: usize = 50;
 
 #[test]
 fn all_cases_agree_but_those_listed() {
@@ -40,6 +42,7 @@ fn all_cases_agree_but_those_listed() {
             writeln!(report, "{name}: is listed as unmet, but there is no such case").unwrap();
         }
     }
+    assert!(unmet.len() * UNMET_SHARE <= CASES, "too many cases are listed as unmet");
     assert!(report.is_empty(), "{report}");
 }
 

@@ -103,6 +103,7 @@ impl Case {
         Limits {
             size: number("max-file-size").unwrap_or(default.size),
             depth: number("max-depth").unwrap_or(default.depth),
+            bytes: number("max-result-size").unwrap_or(default.bytes),
             ..default
         }
     }
@@ -117,6 +118,7 @@ impl Case {
             },
             depth_max: number("max-nested-reusable-workflows-depth").unwrap_or(default.depth_max),
             jobs_max: number("max-job-limit").unwrap_or(default.jobs_max),
+            bytes_max: number("max-result-size").unwrap_or(default.bytes_max),
         }
     }
 
@@ -130,7 +132,8 @@ impl Case {
         let span = finding.span;
         let text = match finding.code {
             "too-many-jobs" | "calls-too-deep" => return message,
-            "yaml-tag" | "file-too-large" | "too-deep" => format!("{path}: {message}"),
+            "called-too-large" => format!("In {path} (Line: {}, Col: {}): {message}", span.line, span.column),
+            "yaml-tag" | "file-too-large" | "too-deep" | "too-large" => format!("{path}: {message}"),
             _ => format!("{path} (Line: {}, Col: {}): {message}", span.line, span.column),
         };
         if text.chars().count() <= MESSAGE_LENGTH_MAX {

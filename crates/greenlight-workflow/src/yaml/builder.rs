@@ -1,0 +1,359 @@
+//! The parser's events to a tree, one node after the other, within the bounds of a file.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
+
+use super::{DEPTH_MAX, Limits, Node, NodeKind, Reading, Style, VALUE_BYTES, scalar, start, text_bytes};
+use crate::finding::{Finding, Span};
+use crate::value::{Value, fold_case};
+
+/// Puts a tree together from the parser's events.
+pub(super) struct Builder<'a> {
+    text: &'a str,
+    limits: &'a Limits,
+    /// Where lines start, once a block scalar asks for it.
+    lines: Vec<&'a str>,
+    open: Vec<Open>,
+    anchors: BTreeMap<usize, Anchored>,
+    so_far: Size,
+    anchored: usize,
+    aliases: usize,
+    findings: Vec<Finding>,
+}
+
+/// How much there is of something.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    nodes: usize,
+    bytes: usize,
+}
+
+/// What an anchor names: nothing yet while its node is open.
+enum Anchored {
+    Open,
+    Done { node: Node, size: Size },
+}
+
+/// A collection whose end has not come.
+struct Open {
+    span: Span,
+    anchor: usize,
+    before: Size,
+    items: Items,
+}
+
+enum Items {
+    Sequence(Vec<Node>),
+    Mapping { entries: Vec<(Node, Node)>, key: Key, seen: BTreeSet<Box<str>> },
+}
+
+/// The key whose value comes next.
+enum Key {
+    /// The next node is a key.
+    Awaited,
+    /// The next node is this one's value.
+    Named(Node),
+    /// The key was refused, and the next node goes with it.
+    Refused,
+}
+
+impl<'a> Builder<'a> {
+    /// Returns a builder for a text.
+    pub fn new(text: &'a str, limits: &'a Limits) -> Builder<'a> {
+        Builder {
+            text,
+            limits,
+            lines: Vec::new(),
+            open: Vec::new(),
+            anchors: BTreeMap::new(),
+            so_far: Size::default(),
+            anchored: 0,
+            aliases: 0,
+            findings: Vec::new(),
+        }
+    }
+
+    /// Reads the whole text.
+    pub fn run(mut self) -> Reading {
+        let node = self.root().unwrap_or_else(|finding| {
+            self.findings.push(finding);
+            None
+        });
+        Reading { node, findings: self.findings, bytes: self.so_far.bytes }
+    }
+
+    fn root(&mut self) -> Result<Option<Node>, Finding> {
+        let mut parser = Parser::new_from_str(self.text);
+        let mut root = None;
+        let mut documents = 0;
+        while let Some(next) = parser.next_event() {
+            let (event, span) = next.map_err(|error| syntax_error(&error))?;
+            let span = Span {
+                line: span.start.line() as u32,
+                column: span.start.col() as u32 + 1,
+                end_line: span.end.line() as u32,
+                end_column: span.end.col() as u32 + 1,
+            };
+            if matches!(event, Event::DocumentStart(_)) {
+                documents += 1;
+                if documents > 1 {
+                    return Err(Finding::error(
+                        "several-documents",
+                        span,
+                        "Only one YAML document is expected in a file",
+                    )
+                    .with_help("remove the '---' line, or move what follows to a file of its own"));
+                }
+            }
+            if let Some(node) = self.event(event, span)? {
+                root = Some(node);
+            }
+        }
+        match root {
+            Some(root) => Ok(Some(root)),
+            None => Err(Finding::error("empty-file", start(), "The file is empty")),
+        }
+    }
+
+    /// Takes in one event; returns the root once it is complete.
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<Option<Node>, Finding> {
+        match event {
+            Event::Alias(anchor) => self.alias(anchor, span),
+            Event::Scalar(text, style, anchor, tag) => {
+                let span = self.scalar_span(span, &text, style);
+                let text = self.without_added_line_end(&text, style);
+                let kind = scalar::resolve(text, style, tag.as_deref(), span)?;
+                let node = Node { span, kind };
+                let size = Size { nodes: 1, bytes: bytes(&node) };
+                self.count(size, span)?;
+                if anchor > 0 {
+                    self.anchors.insert(anchor, Anchored::Done { node: node.clone(), size });
+                }
+                Ok(self.complete(node))
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.open(span, anchor, tag.as_deref(), "seq", Items::Sequence(Vec::new()))
+            }
+            Event::MappingStart(anchor, tag) => {
+                let items = Items::Mapping { entries: Vec::new(), key: Key::Awaited, seen: BTreeSet::new() };
+                self.open(span, anchor, tag.as_deref(), "map", items)
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(span),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
+                Ok(None)
+            }
+        }
+    }
+
+    fn open(
+        &mut self,
+        span: Span,
+        anchor: usize,
+        tag: Option<&Tag>,
+        kind: &str,
+        items: Items,
+    ) -> Result<Option<Node>, Finding> {
+        scalar::check_collection_tag(tag, kind, span)?;
+        if self.open.len() >= self.depth_max() {
+            return Err(self.too_deep(span));
+        }
+        let before = self.so_far;
+        self.count(Size { nodes: 1, bytes: VALUE_BYTES }, span)?;
+        if anchor > 0 {
+            self.anchors.insert(anchor, Anchored::Open);
+        }
+        self.open.push(Open { span, anchor, before, items });
+        Ok(None)
+    }
+
+    fn close(&mut self, end: Span) -> Result<Option<Node>, Finding> {
+        let open = self.open.pop().expect("the parser ends only what it started");
+        let span = Span { end_line: end.end_line, end_column: end.end_column, ..open.span };
+        let kind = match open.items {
+            Items::Sequence(items) => NodeKind::Sequence(items),
+            Items::Mapping { entries, .. } => NodeKind::Mapping(entries),
+        };
+        let node = Node { span, kind };
+        if open.anchor > 0 {
+            let size =
+                Size { nodes: self.so_far.nodes - open.before.nodes, bytes: self.so_far.bytes - open.before.bytes };
+            // What an anchor names is kept a second time; anchors around anchors must not multiply it.
+            self.anchored = self.anchored.saturating_add(size.nodes);
+            if self.anchored > self.limits.nodes {
+                return Err(self.too_many_nodes(span));
+            }
+            self.anchors.insert(open.anchor, Anchored::Done { node: node.clone(), size });
+        }
+        Ok(self.complete(node))
+    }
+
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<Option<Node>, Finding> {
+        self.aliases += 1;
+        if self.aliases > self.limits.aliases {
+            let message = format!("More than {} aliases in one file", self.limits.aliases);
+            return Err(Finding::error("too-many-aliases", span, message));
+        }
+        let Some(Anchored::Done { node, size }) = self.anchors.get(&anchor) else {
+            let message = "The alias stands inside the node that it refers to";
+            self.findings.push(Finding::error("alias-cycle", span, message).with_help("write out what is meant here"));
+            self.leave_out();
+            return Ok(None);
+        };
+        if self.open.len() + depth(node) > self.depth_max() {
+            return Err(self.too_deep(span));
+        }
+        let (node, size) = (node.clone(), *size);
+        self.count(size, span)?;
+        Ok(self.complete(node))
+    }
+
+    /// Puts a finished node where it belongs; returns it where it is the root.
+    fn complete(&mut self, node: Node) -> Option<Node> {
+        let Some(parent) = self.open.last_mut() else { return Some(node) };
+        let (entries, key, seen) = match &mut parent.items {
+            Items::Sequence(items) => {
+                items.push(node);
+                return None;
+            }
+            Items::Mapping { entries, key, seen } => (entries, key, seen),
+        };
+        match std::mem::replace(key, Key::Awaited) {
+            Key::Awaited => match checked_key(node) {
+                Ok(name) => *key = Key::Named(name),
+                Err(finding) => {
+                    self.findings.push(finding);
+                    *key = Key::Refused;
+                }
+            },
+            Key::Named(name) => {
+                let text = name.as_str().expect("keys are checked when they come");
+                if text.starts_with("${{") || seen.insert(fold_case(text).into()) {
+                    entries.push((name, node));
+                } else {
+                    let help = "names that differ only in case or quotes are the same name; remove one of them";
+                    let finding = Finding::error("duplicate-key", name.span, format!("'{text}' is already defined"));
+                    self.findings.push(finding.with_help(help));
+                }
+            }
+            Key::Refused => {}
+        }
+        None
+    }
+
+    /// Goes on as if the node that would come here had come; a key or value goes with it.
+    fn leave_out(&mut self) {
+        let Some(Open { items: Items::Mapping { key, .. }, .. }) = self.open.last_mut() else { return };
+        *key = match key {
+            Key::Awaited => Key::Refused,
+            Key::Named(_) | Key::Refused => Key::Awaited,
+        };
+    }
+
+    fn count(&mut self, size: Size, span: Span) -> Result<(), Finding> {
+        self.so_far.nodes = self.so_far.nodes.saturating_add(size.nodes);
+        self.so_far.bytes = self.so_far.bytes.saturating_add(size.bytes);
+        if self.so_far.nodes > self.limits.nodes {
+            return Err(self.too_many_nodes(span));
+        }
+        if self.so_far.bytes > self.limits.bytes {
+            return Err(Finding::error("too-large", span, "Maximum object size exceeded")
+                .with_help("make the file smaller; what an alias stands for counts each time"));
+        }
+        Ok(())
+    }
+
+    fn depth_max(&self) -> usize {
+        self.limits.depth.min(DEPTH_MAX)
+    }
+
+    fn too_deep(&self, span: Span) -> Finding {
+        Finding::error("too-deep", span, "Maximum object depth exceeded")
+            .with_help(format!("a file may nest {} levels deep", self.depth_max()))
+    }
+
+    fn too_many_nodes(&self, span: Span) -> Finding {
+        Finding::error("too-many-nodes", span, "Maximum object size exceeded")
+            .with_help(format!("a file may have {} values, those that aliases repeat included", self.limits.nodes))
+    }
+
+    /// Returns where a scalar starts for people: a block at its `|` or `>`, one that is left out behind the colon.
+    fn scalar_span(&mut self, span: Span, text: &str, style: ScalarStyle) -> Span {
+        match style {
+            ScalarStyle::Literal | ScalarStyle::Folded => self.block_header(span).unwrap_or(span),
+            ScalarStyle::Plain if text.is_empty() => {
+                Span { column: span.column + 1, end_column: span.column + 1, ..span }
+            }
+            _ => span,
+        }
+    }
+
+    /// A block that ends with the file has a line end only if the file has one; the scanner always gives it one.
+    fn without_added_line_end<'t>(&self, text: &'t str, style: ScalarStyle) -> &'t str {
+        let is_block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+        match text.strip_suffix('\n') {
+            Some(body) if is_block && ends_file(self.text, body) => body,
+            _ => text,
+        }
+    }
+
+    fn block_header(&mut self, span: Span) -> Option<Span> {
+        if self.lines.is_empty() {
+            self.lines = self.text.lines().collect();
+        }
+        let content = (span.line as usize).saturating_sub(1).min(self.lines.len());
+        let line = (0..content).rev().find(|at| !self.lines[*at].trim().is_empty())?;
+        let header = self.lines[line];
+        let at = header.rmatch_indices(['|', '>']).map(|(at, _)| at).find(|at| is_header(&header[at + 1..]))?;
+        Some(Span { line: line as u32 + 1, column: header[..at].chars().count() as u32 + 1, ..span })
+    }
+}
+
+fn checked_key(node: Node) -> Result<Node, Finding> {
+    match &node.kind {
+        NodeKind::Scalar { text, style: Style::Plain, .. } if &**text == "<<" => {
+            Err(Finding::error("merge-key", node.span, "Merge keys ('<<') are not supported")
+                .with_help("write the keys out, or give the whole mapping by an alias"))
+        }
+        NodeKind::Scalar { .. } => Ok(node),
+        _ => Err(Finding::error("key-not-scalar", node.span, "A key must be a single value, not a list or a mapping")),
+    }
+}
+
+/// Says whether a file ends, without a line end, with the last line of a block.
+fn ends_file(text: &str, body: &str) -> bool {
+    let last = body.rsplit('\n').next().unwrap_or(body);
+    !text.ends_with('\n') && !last.is_empty() && text.ends_with(last)
+}
+
+/// Says whether this is what may follow the `|` or `>` of a block scalar.
+fn is_header(rest: &str) -> bool {
+    let rest = rest.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '+' || letter == '-');
+    rest.trim().is_empty() || (rest.starts_with([' ', '\t']) && rest.trim_start().starts_with('#'))
+}
+
+/// Returns what GitHub counts for a scalar.
+fn bytes(node: &Node) -> usize {
+    match node.as_value() {
+        Some(Value::String(text)) => VALUE_BYTES + text_bytes(text),
+        _ => VALUE_BYTES,
+    }
+}
+
+fn depth(node: &Node) -> usize {
+    match &node.kind {
+        NodeKind::Scalar { .. } => 0,
+        NodeKind::Sequence(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        NodeKind::Mapping(entries) => 1 + entries.iter().map(|(_, value)| depth(value)).max().unwrap_or(0),
+    }
+}
+
+fn syntax_error(error: &saphyr_parser::ScanError) -> Finding {
+    let mark = error.marker();
+    let (line, column) = (mark.line() as u32, mark.col() as u32 + 1);
+    let span = Span { line, column, end_line: line, end_column: column + 1 };
+    if error.info().contains("recursion limit") {
+        return Finding::error("too-deep", span, "Maximum object depth exceeded");
+    }
+    Finding::error("yaml-syntax", span, format!("The YAML cannot be read: {}", error.info()))
+}
