@@ -129,7 +129,7 @@ fn carry_out(state: &mut Repository, number: PullNumber, comment: &Comment, now:
     if !trust::may_push(state, by.id) {
         return reply(state, comment, &format!("@{}, only people with write permission can say that here.", by.login));
     }
-    let Some(pull) = state.pulls.get(&number).cloned() else { return };
+    let Some(pull) = state.pulls.get_shared(&number) else { return };
     if pull.snapshot.standing != PullStanding::Open {
         return reply(state, comment, "The pull request is closed.");
     }

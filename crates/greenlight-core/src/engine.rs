@@ -16,7 +16,7 @@ use crate::item::Class;
 use crate::outbox::{Wanted, want};
 use crate::pull::{Branch, MergeStanding, Note, Pull};
 use crate::repository::{Repository, Topic};
-use crate::run::{Conclusion, Subject, Suite, SuiteKey, SuitePhase, Trust};
+use crate::run::{Conclusion, Run, Subject, Suite, SuiteKey, SuitePhase, Trust};
 use crate::time::{Duration, Timestamp};
 use crate::{command, deploy, forget, merge, outbox, plan, report, schedule, trust};
 
@@ -402,7 +402,7 @@ fn new_suite(
 
 /// Settles a pull request: its suite, its commands, its merge, what follows a merge, and its note.
 fn settle_pull(state: &mut Repository, number: PullNumber, now: Timestamp) {
-    let Some(pull) = state.pulls.get(&number).cloned() else { return };
+    let Some(pull) = state.pulls.get_shared(&number) else { return };
     if pull.reread {
         want(state, Wanted::now(merge::read_key(number), Class::Read, Effect::ReadPull(number)));
     }
@@ -473,8 +473,11 @@ fn ensure_branch(state: &mut Repository, name: &RefName, tip: Sha) {
 
 /// Stops the suites of a pull request that are not `but`.
 fn stop_suites(state: &mut Repository, number: PullNumber, but: Option<&SuiteKey>, reason: &str, now: Timestamp) {
-    let stale: Vec<_> =
-        state.suites_of(number).filter(|suite| Some(&suite.key) != but).map(|suite| suite.key.clone()).collect();
+    let stale: Vec<_> = state
+        .suites_of(number)
+        .filter(|suite| !is_over(state, suite) && Some(&suite.key) != but)
+        .map(|suite| suite.key.clone())
+        .collect();
     for key in stale {
         stop_suite(state, &key, reason, now);
     }
@@ -482,10 +485,22 @@ fn stop_suites(state: &mut Repository, number: PullNumber, but: Option<&SuiteKey
 
 /// What nobody let start before the merge never will.
 fn stop_untrusted(state: &mut Repository, number: PullNumber, now: Timestamp) {
-    let waiting: Vec<_> =
-        state.suites_of(number).filter(|suite| !suite.may_run()).map(|suite| suite.key.clone()).collect();
+    let waiting: Vec<_> = state
+        .suites_of(number)
+        .filter(|suite| !suite.may_run() && !is_over(state, suite))
+        .map(|suite| suite.key.clone())
+        .collect();
     for key in waiting {
         stop_suite(state, &key, "the pull request was merged without it", now);
+    }
+}
+
+/// Is there nothing of a suite left that could be stopped?
+fn is_over(state: &Repository, suite: &Suite) -> bool {
+    match suite.phase {
+        SuitePhase::Reading { .. } => false,
+        SuitePhase::Planned(_) => suite.runs.iter().all(|number| state.runs.get(number).is_none_or(Run::is_over)),
+        SuitePhase::Stopped { .. } => true,
     }
 }
 

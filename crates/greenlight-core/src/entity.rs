@@ -45,35 +45,35 @@ pub enum EntityKey {
     Item(EffectKey),
 }
 
-/// One piece of a repository's state.
+/// One piece of a repository's state. It is shared with the state that it is a piece of, not copied out of it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Entity {
     /// See [`EntityKey::Meta`].
     Meta(Meta),
     /// See [`EntityKey::Person`].
-    Person(Person),
+    Person(Arc<Person>),
     /// See [`EntityKey::Branch`].
-    Branch(Branch),
+    Branch(Arc<Branch>),
     /// See [`EntityKey::Pull`].
-    Pull(Pull),
+    Pull(Arc<Pull>),
     /// See [`EntityKey::Suite`].
-    Suite(Suite),
+    Suite(Arc<Suite>),
     /// See [`EntityKey::Run`].
-    Run(Run),
+    Run(Arc<Run>),
     /// See [`EntityKey::Report`].
-    Report(Report),
+    Report(Arc<Report>),
     /// See [`EntityKey::Verdict`].
     Verdict(Sha, Context, Verdicts),
     /// See [`EntityKey::Proof`].
     Proof(Proof),
     /// See [`EntityKey::Environment`].
-    Environment(Environment),
+    Environment(Arc<Environment>),
     /// See [`EntityKey::Wish`].
-    Wish(DeployWish),
+    Wish(Arc<DeployWish>),
     /// See [`EntityKey::Deployment`].
-    Deployment(Deployment),
+    Deployment(Arc<Deployment>),
     /// See [`EntityKey::Item`].
-    Item(Item),
+    Item(Arc<Item>),
 }
 
 /// What is known of the repository as a whole.

@@ -100,7 +100,7 @@ pub(crate) fn withdraw(state: &mut Repository, key: &EffectKey) -> bool {
 }
 
 /// Removes an effect that came to its end.
-pub(crate) fn remove(state: &mut Repository, key: &EffectKey) -> Option<Item> {
+pub(crate) fn remove(state: &mut Repository, key: &EffectKey) -> Option<Arc<Item>> {
     let item = state.outbox.remove(key)?;
     if let Some(lane) = state.lanes.get_mut(&item.lane) {
         lane.remove(&item.place);
@@ -112,7 +112,7 @@ pub(crate) fn remove(state: &mut Repository, key: &EffectKey) -> Option<Item> {
 }
 
 /// Takes in what became of a try. An end removes the item; anything else sets it back for another try.
-pub(crate) fn settle(state: &mut Repository, key: &EffectKey, outcome: &Outcome, now: Timestamp) -> Option<Item> {
+pub(crate) fn settle(state: &mut Repository, key: &EffectKey, outcome: &Outcome, now: Timestamp) -> Option<Arc<Item>> {
     let (not_before, reason, unknown) = match outcome {
         Outcome::Done(_) | Outcome::Refused(_) => return remove(state, key),
         Outcome::Later { not_before, reason } => (*not_before, reason, false),
@@ -124,7 +124,7 @@ pub(crate) fn settle(state: &mut Repository, key: &EffectKey, outcome: &Outcome,
     item.trouble = Some(reason.clone());
     let wait = backoff(key, item.tried);
     item.state = ItemState::Ready { not_before: (now + wait).max(not_before.unwrap_or(now)) };
-    Some(item.clone())
+    state.outbox.get_shared(key)
 }
 
 /// Returns the wait before the next try: doubling, with a jitter that follows from key and try, so that it needs no chance.

@@ -116,7 +116,7 @@ pub(crate) fn stop(state: &mut Repository, key: &SuiteKey, conclusion: Conclusio
 }
 
 fn planned(state: &mut Repository, key: &SuiteKey, files: &CommitFiles, base_sha: Option<Sha>, now: Timestamp) {
-    let Some(suite) = state.suites.get(key).cloned() else { return };
+    let Some(suite) = state.suites.get_shared(key) else { return };
     let base = base_ref_of(state, &suite);
     let (chosen, nothing) = choose(state, &suite, base.as_ref(), files);
     if nothing.is_some() && matches!(key.subject, Subject::PullAction(..) | Subject::Other(_)) {

@@ -61,10 +61,63 @@ pub enum Topic {
     Deployment(DeploymentId),
 }
 
-/// A map that knows which of its entries were changed since the last commit.
+/// Topics that are to be settled: a set for each kind, and the kinds in the order in which they are settled.
+#[derive(Clone, Debug, Default)]
+struct Agenda {
+    repository: bool,
+    people: BTreeSet<UserId>,
+    pulls: BTreeSet<PullNumber>,
+    suites: BTreeSet<SuiteKey>,
+    runs: BTreeSet<RunNumber>,
+    commits: BTreeSet<Sha>,
+    reports: BTreeSet<(Sha, Context)>,
+    branches: BTreeSet<RefName>,
+    wishes: BTreeSet<(EnvironmentName, Sha)>,
+    environments: BTreeSet<EnvironmentName>,
+    deployments: BTreeSet<DeploymentId>,
+}
+
+impl Agenda {
+    /// Puts a topic in. Returns whether it was not there.
+    fn insert(&mut self, topic: Topic) -> bool {
+        match topic {
+            Topic::Repository => !std::mem::replace(&mut self.repository, true),
+            Topic::Person(id) => self.people.insert(id),
+            Topic::Pull(number) => self.pulls.insert(number),
+            Topic::Suite(key) => self.suites.insert(key),
+            Topic::Run(number) => self.runs.insert(number),
+            Topic::Commit(sha) => self.commits.insert(sha),
+            Topic::Report(sha, context) => self.reports.insert((sha, context)),
+            Topic::Branch(name) => self.branches.insert(name),
+            Topic::Wish(environment, sha) => self.wishes.insert((environment, sha)),
+            Topic::Environment(name) => self.environments.insert(name),
+            Topic::Deployment(id) => self.deployments.insert(id),
+        }
+    }
+
+    /// Takes the next topic: the first of the first kind of which there is one.
+    fn next(&mut self) -> Option<Topic> {
+        if std::mem::take(&mut self.repository) {
+            return Some(Topic::Repository);
+        }
+        None.or_else(|| self.people.pop_first().map(Topic::Person))
+            .or_else(|| self.pulls.pop_first().map(Topic::Pull))
+            .or_else(|| self.suites.pop_first().map(Topic::Suite))
+            .or_else(|| self.runs.pop_first().map(Topic::Run))
+            .or_else(|| self.commits.pop_first().map(Topic::Commit))
+            .or_else(|| self.reports.pop_first().map(|(sha, context)| Topic::Report(sha, context)))
+            .or_else(|| self.branches.pop_first().map(Topic::Branch))
+            .or_else(|| self.wishes.pop_first().map(|(environment, sha)| Topic::Wish(environment, sha)))
+            .or_else(|| self.environments.pop_first().map(Topic::Environment))
+            .or_else(|| self.deployments.pop_first().map(Topic::Deployment))
+    }
+}
+
+/// A map that knows which of its entries were changed since the last commit. What was committed is shared with whoever
+/// keeps it, and copied only when it is changed again.
 #[derive(Clone, Debug)]
 pub struct Tracked<K, V> {
-    map: BTreeMap<K, V>,
+    map: BTreeMap<K, Arc<V>>,
     changed: BTreeSet<K>,
 }
 
@@ -74,14 +127,23 @@ impl<K: Ord + Clone, V> Default for Tracked<K, V> {
     }
 }
 
-impl<K: Ord + Clone, V> Tracked<K, V> {
+impl<K: Ord + Clone, V: Clone> Tracked<K, V> {
     /// Returns the entry.
     pub fn get<Q>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
         Q: Ord + ?Sized,
     {
-        self.map.get(key)
+        self.map.get(key).map(|value| &**value)
+    }
+
+    /// Returns the entry, to be kept beside the state.
+    pub fn get_shared<Q>(&self, key: &Q) -> Option<Arc<V>>
+    where
+        K: Borrow<Q>,
+        Q: Ord + ?Sized,
+    {
+        self.map.get(key).cloned()
     }
 
     /// Returns the entry to be changed; it counts as changed.
@@ -90,22 +152,22 @@ impl<K: Ord + Clone, V> Tracked<K, V> {
         if !self.changed.contains(key) {
             self.changed.insert(key.clone());
         }
-        Some(value)
+        Some(Arc::make_mut(value))
     }
 
     /// Returns the entry to be changed in memory only: what is not stored need not be.
     pub(crate) fn get_quiet(&mut self, key: &K) -> Option<&mut V> {
-        self.map.get_mut(key)
+        self.map.get_mut(key).map(Arc::make_mut)
     }
 
     /// Puts an entry in.
     pub fn insert(&mut self, key: K, value: V) {
         self.changed.insert(key.clone());
-        self.map.insert(key, value);
+        self.map.insert(key, Arc::new(value));
     }
 
     /// Takes an entry out.
-    pub fn remove(&mut self, key: &K) -> Option<V> {
+    pub fn remove(&mut self, key: &K) -> Option<Arc<V>> {
         let value = self.map.remove(key)?;
         self.changed.insert(key.clone());
         Some(value)
@@ -122,17 +184,17 @@ impl<K: Ord + Clone, V> Tracked<K, V> {
 
     /// Returns all entries in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
-        self.map.iter()
+        self.map.iter().map(|(key, value)| (key, &**value))
     }
 
     /// Returns all values in order of their keys.
     pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
-        self.map.values()
+        self.map.values().map(|value| &**value)
     }
 
     /// Returns the entries of a range of keys.
     pub fn range<R: std::ops::RangeBounds<K>>(&self, range: R) -> impl DoubleEndedIterator<Item = (&K, &V)> {
-        self.map.range(range)
+        self.map.range(range).map(|(key, value)| (key, &**value))
     }
 
     /// Returns how many there are.
@@ -145,7 +207,7 @@ impl<K: Ord + Clone, V> Tracked<K, V> {
         self.map.is_empty()
     }
 
-    fn load(&mut self, key: K, value: V) {
+    fn load(&mut self, key: K, value: Arc<V>) {
         self.map.insert(key, value);
     }
 }
@@ -189,7 +251,7 @@ pub struct Repository {
     pub(crate) groups: BTreeMap<Arc<str>, BTreeSet<RunNumber>>,
     /// Runs that are not over: an index.
     pub(crate) active: BTreeSet<RunNumber>,
-    agenda: BTreeSet<Topic>,
+    agenda: Agenda,
     alarms: BTreeMap<Topic, Timestamp>,
     due: BTreeSet<(Timestamp, Topic)>,
     audit: Vec<Audit>,
@@ -240,7 +302,7 @@ impl Repository {
             queued: BTreeMap::new(),
             groups: BTreeMap::new(),
             active: BTreeSet::new(),
-            agenda: BTreeSet::from([Topic::Repository]),
+            agenda: Agenda { repository: true, ..Agenda::default() },
             alarms: BTreeMap::new(),
             due: BTreeSet::new(),
             audit: Vec::new(),
@@ -267,48 +329,32 @@ impl Repository {
     /// Touches what is not over, so that alarms and indices are there again. What is over was settled when it was stored.
     fn touch_open(&mut self) {
         let agenda = &mut self.agenda;
-        agenda.insert(Topic::Repository);
-        agenda.extend(
-            self.people
-                .map
-                .values()
-                .filter(|person| person.asked_at.is_some())
-                .map(|person| Topic::Person(person.user.id)),
-        );
-        agenda.extend(
-            self.pulls.map.values().filter(|pull| pull.is_unsettled()).map(|pull| Topic::Pull(pull.snapshot.number)),
-        );
+        agenda.repository = true;
+        let asked = self.people.map.iter().filter(|(_, person)| person.asked_at.is_some());
+        agenda.people.extend(asked.map(|(id, _)| *id));
+        agenda.pulls.extend(self.pulls.map.iter().filter(|(_, pull)| pull.is_unsettled()).map(|(number, _)| *number));
         for suite in self.suites.map.values() {
             let is_active = |number| self.runs.map.get(number).is_some_and(|run| !run.is_over());
             if matches!(suite.phase, SuitePhase::Reading { .. }) || suite.runs.iter().any(is_active) {
-                agenda.insert(Topic::Suite(suite.key.clone()));
-                agenda.insert(Topic::Commit(suite.key.head_sha));
+                agenda.suites.insert(suite.key.clone());
+                agenda.commits.insert(suite.key.head_sha);
             }
         }
-        agenda.extend(self.runs.map.values().filter(|run| !run.is_over()).map(|run| Topic::Run(run.number)));
-        for report in self.reports.map.values().filter(|report| report.is_unsettled()) {
-            agenda.insert(Topic::Report(report.sha, report.context.clone()));
-        }
-        agenda.extend(self.branches.map.keys().map(|name| Topic::Branch(name.clone())));
-        agenda.extend(
-            self.wishes
-                .map
-                .values()
-                .filter(|wish| wish.is_open())
-                .map(|wish| Topic::Wish(wish.environment.clone(), wish.sha)),
-        );
-        agenda.extend(self.environments.map.keys().map(|name| Topic::Environment(name.clone())));
-        let open = self.deployments.map.values().filter(|deployment| deployment.is_unsettled());
-        agenda.extend(open.map(|deployment| Topic::Deployment(deployment.snapshot.id)));
+        agenda.runs.extend(self.runs.map.iter().filter(|(_, run)| !run.is_over()).map(|(number, _)| *number));
+        let unsettled = self.reports.map.iter().filter(|(_, report)| report.is_unsettled());
+        agenda.reports.extend(unsettled.map(|(name, _)| name.clone()));
+        agenda.branches.extend(self.branches.map.keys().cloned());
+        agenda.wishes.extend(self.wishes.map.iter().filter(|(_, wish)| wish.is_open()).map(|(name, _)| name.clone()));
+        agenda.environments.extend(self.environments.map.keys().cloned());
+        let open = self.deployments.map.iter().filter(|(_, deployment)| deployment.is_unsettled());
+        agenda.deployments.extend(open.map(|(id, _)| *id));
         // What was under way may be older than what is wanted, though GitHub shows that already.
         for item in self.outbox.map.values() {
             match &item.effect {
-                Effect::Show { sha, context, .. } => agenda.insert(Topic::Report(*sha, context.clone())),
-                Effect::ShowDeployment { id, .. } => agenda.insert(Topic::Deployment(*id)),
-                Effect::Comment { pull, .. } => agenda.insert(Topic::Pull(*pull)),
-                Effect::CreateDeployment { sha, environment, .. } => {
-                    agenda.insert(Topic::Wish(environment.clone(), *sha))
-                }
+                Effect::Show { sha, context, .. } => agenda.reports.insert((*sha, context.clone())),
+                Effect::ShowDeployment { id, .. } => agenda.deployments.insert(*id),
+                Effect::Comment { pull, .. } => agenda.pulls.insert(*pull),
+                Effect::CreateDeployment { sha, environment, .. } => agenda.wishes.insert((environment.clone(), *sha)),
                 _ => false,
             };
         }
@@ -321,7 +367,7 @@ impl Repository {
     }
 
     /// Takes a suite out.
-    pub(crate) fn remove_suite(&mut self, key: &SuiteKey) -> Option<Suite> {
+    pub(crate) fn remove_suite(&mut self, key: &SuiteKey) -> Option<Arc<Suite>> {
         if let Subject::Pull(number, _) = &key.subject
             && let Some(keys) = self.by_pull.get_mut(number)
         {
@@ -362,12 +408,13 @@ impl Repository {
             }
             Entity::Run(run) => self.runs.load(run.number, run),
             Entity::Report(report) => self.reports.load((report.sha, report.context.clone()), report),
-            Entity::Verdict(sha, context, verdict) => self.verdicts.load((sha, context), verdict),
-            Entity::Proof(proof) => self.proofs.load(proof.tree, proof),
+            Entity::Verdict(sha, context, verdict) => self.verdicts.load((sha, context), Arc::new(verdict)),
+            Entity::Proof(proof) => self.proofs.load(proof.tree, Arc::new(proof)),
             Entity::Environment(environment) => self.environments.load(environment.name.clone(), environment),
             Entity::Wish(wish) => self.wishes.load((wish.environment.clone(), wish.sha), wish),
             Entity::Deployment(deployment) => self.deployments.load(deployment.snapshot.id, deployment),
-            Entity::Item(mut item) => {
+            Entity::Item(mut shared) => {
+                let item = Arc::make_mut(&mut shared);
                 // Whether it was carried out before the restart nobody knows.
                 item.confirm = true;
                 item.state = match item.state {
@@ -378,7 +425,7 @@ impl Repository {
                 if let Effect::Show { sha, context, .. } = &item.effect {
                     self.showing.insert((*sha, context.clone()));
                 }
-                self.outbox.load(item.key.clone(), item);
+                self.outbox.load(item.key.clone(), shared);
             }
         }
     }
@@ -386,22 +433,18 @@ impl Repository {
     /// Touches every topic: what is decided then is what would be decided from state alone.
     pub fn touch_all(&mut self) {
         let agenda = &mut self.agenda;
-        agenda.insert(Topic::Repository);
-        agenda.extend(self.people.map.keys().map(|id| Topic::Person(*id)));
-        agenda.extend(self.pulls.map.keys().map(|number| Topic::Pull(*number)));
-        for key in self.suites.map.keys() {
-            agenda.insert(Topic::Suite(key.clone()));
-            agenda.insert(Topic::Commit(key.head_sha));
-        }
-        agenda.extend(self.runs.map.keys().map(|number| Topic::Run(*number)));
-        for (sha, context) in self.reports.map.keys() {
-            agenda.insert(Topic::Report(*sha, context.clone()));
-            agenda.insert(Topic::Commit(*sha));
-        }
-        agenda.extend(self.branches.map.keys().map(|name| Topic::Branch(name.clone())));
-        agenda.extend(self.wishes.map.keys().map(|(name, sha)| Topic::Wish(name.clone(), *sha)));
-        agenda.extend(self.environments.map.keys().map(|name| Topic::Environment(name.clone())));
-        agenda.extend(self.deployments.map.keys().map(|id| Topic::Deployment(*id)));
+        agenda.repository = true;
+        agenda.people.extend(self.people.map.keys());
+        agenda.pulls.extend(self.pulls.map.keys());
+        agenda.suites.extend(self.suites.map.keys().cloned());
+        agenda.commits.extend(self.suites.map.keys().map(|key| key.head_sha));
+        agenda.commits.extend(self.reports.map.keys().map(|(sha, _)| *sha));
+        agenda.runs.extend(self.runs.map.keys());
+        agenda.reports.extend(self.reports.map.keys().cloned());
+        agenda.branches.extend(self.branches.map.keys().cloned());
+        agenda.wishes.extend(self.wishes.map.keys().cloned());
+        agenda.environments.extend(self.environments.map.keys().cloned());
+        agenda.deployments.extend(self.deployments.map.keys());
     }
 
     /// Puts a topic on the agenda.
@@ -411,12 +454,7 @@ impl Repository {
 
     /// Takes the next topic off the agenda.
     pub(crate) fn next_topic(&mut self) -> Option<Topic> {
-        self.agenda.pop_first()
-    }
-
-    /// Is anything on the agenda?
-    pub fn has_agenda(&self) -> bool {
-        !self.agenda.is_empty()
+        self.agenda.next()
     }
 
     /// Sets, moves or clears the time at which a topic is looked at again.
@@ -541,10 +579,10 @@ impl Repository {
             |value| Entity::Report(value.clone()),
         );
         for key in std::mem::take(&mut self.verdicts.changed) {
-            let entity = self.verdicts.map.get(&key).map(|verdict| Entity::Verdict(key.0, key.1.clone(), *verdict));
+            let entity = self.verdicts.map.get(&key).map(|verdict| Entity::Verdict(key.0, key.1.clone(), **verdict));
             changes.push((EntityKey::Verdict(key.0, key.1), entity));
         }
-        drain(&mut self.proofs, &mut changes, |key| EntityKey::Proof(*key), |value| Entity::Proof(value.clone()));
+        drain(&mut self.proofs, &mut changes, |key| EntityKey::Proof(*key), |value| Entity::Proof((**value).clone()));
         drain(
             &mut self.environments,
             &mut changes,
@@ -572,7 +610,7 @@ fn drain<K: Ord + Clone, V>(
     tracked: &mut Tracked<K, V>,
     changes: &mut Vec<(EntityKey, Option<Entity>)>,
     name: impl Fn(&K) -> EntityKey,
-    entity: impl Fn(&V) -> Entity,
+    entity: impl Fn(&Arc<V>) -> Entity,
 ) {
     for key in std::mem::take(&mut tracked.changed) {
         let value = tracked.map.get(&key).map(&entity);

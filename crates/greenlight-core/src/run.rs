@@ -4,12 +4,13 @@
 //! workflow files and becomes *runs*, one for each workflow that the event triggers; a run has *jobs*; a job is tried by
 //! leasing it to a runner.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use greenlight_workflow::Value;
 
 use crate::event::Event;
-use crate::id::{Context, DeploymentId, JobKey, PullNumber, RefName, RunNumber, RunnerId, Sha, Token, UserId};
+use crate::id::{Context, DeploymentId, JobKey, PullNumber, RefName, RunNumber, RunnerId, Sha, Token, UserId, compare};
 use crate::time::{Duration, Timestamp};
 
 /// How something ended.
@@ -62,7 +63,7 @@ pub enum Subject {
 }
 
 /// Names a suite.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SuiteKey {
     /// The commit that the results are shown on.
     pub head_sha: Sha,
@@ -70,6 +71,21 @@ pub struct SuiteKey {
     pub event: Arc<str>,
     /// What it is about.
     pub subject: Subject,
+}
+
+impl Ord for SuiteKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.head_sha
+            .cmp(&other.head_sha)
+            .then_with(|| compare(&self.event, &other.event))
+            .then_with(|| self.subject.cmp(&other.subject))
+    }
+}
+
+impl PartialOrd for SuiteKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 /// Whether a suite's code comes from somebody who may push anyway. Computed once (S1).

@@ -178,7 +178,7 @@ pub(crate) fn settle_run(state: &mut Repository, number: RunNumber, now: Timesta
         index(state, number);
         return shown(state, number);
     }
-    let Some(suite) = state.suites.get(&run.suite).cloned() else { return };
+    let Some(suite) = state.suites.get_shared(&run.suite) else { return };
     index(state, number);
     sweep(state, number, now);
     let blocked = turn(state, number, now);

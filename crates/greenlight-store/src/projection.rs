@@ -33,8 +33,8 @@ impl Projected {
     pub fn of(key: &EntityKey, entity: Option<&Entity>) -> Option<Self> {
         match (key, entity) {
             (_, Some(Entity::Run(run))) => Some(Self::Run(Box::new(RunProjection::of(run)))),
-            (_, Some(Entity::Environment(environment))) => Some(Self::Environment(environment.clone())),
-            (_, Some(Entity::Wish(wish))) => Some(Self::Wish(wish.clone())),
+            (_, Some(Entity::Environment(environment))) => Some(Self::Environment((**environment).clone())),
+            (_, Some(Entity::Wish(wish))) => Some(Self::Wish((**wish).clone())),
             (_, Some(Entity::Deployment(deployment))) => {
                 Some(Self::Deployment(Box::new(DeploymentProjection::of(deployment))))
             }

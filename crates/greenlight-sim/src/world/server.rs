@@ -1,5 +1,7 @@
 //! The server's loop around the real core: step, answer, dispatch; crash, open again.
 
+use std::sync::Arc;
+
 use greenlight_core::effect::Reply;
 use greenlight_core::entity::{Entity, EntityKey};
 use greenlight_core::fact::Fact;
@@ -232,7 +234,7 @@ impl World {
     }
 
     /// Returns the run of this number, as it was committed last: the server may be down.
-    pub fn run(&self, number: RunNumber) -> Option<Run> {
+    pub fn run(&self, number: RunNumber) -> Option<Arc<Run>> {
         match self.store.inner().get(&EntityKey::Run(number)) {
             Some(Entity::Run(run)) => Some(run.clone()),
             _ => None,

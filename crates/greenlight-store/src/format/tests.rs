@@ -27,7 +27,7 @@ fn a_number_that_is_none_comes_back_as_one() {
     let job = made::job("nan", greenlight_core::run::JobState::Waiting);
     let job = greenlight_core::run::Job { matrix: greenlight_core::effect::Value::from(f64::NAN), ..job };
     let run = made::run(1, 1, vec![job], greenlight_core::run::RunState::Active);
-    let Entity::Run(back) = round_trip(&Entity::Run(run)).unwrap() else { panic!("it was a run") };
+    let Entity::Run(back) = round_trip(&Entity::Run(run.into())).unwrap() else { panic!("it was a run") };
     assert!(back.jobs[0].matrix.as_number().unwrap().is_nan());
 }
 
@@ -42,7 +42,7 @@ fn keys_are_different_for_different_entities() {
 fn long_texts_are_referred_to_and_not_repeated() {
     let pull = made::pulls().remove(0);
     let payload = pull.event.payload.clone();
-    let encoded = encode(&Entity::Pull(pull));
+    let encoded = encode(&Entity::Pull(pull.into()));
     assert_eq!(encoded.texts.iter().map(|(_, text)| text.clone()).collect::<Vec<_>>(), [payload]);
     assert!(encoded.body.len() < 2000, "{}", encoded.body.len());
 }
@@ -70,7 +70,7 @@ fn what_is_not_understood_is_refused_by_name() {
 
 #[test]
 fn a_text_that_is_not_there_is_refused() {
-    let pull = Entity::Pull(made::pulls().remove(0));
+    let pull = Entity::Pull(made::pulls().remove(0).into());
     let (kind, key) = kind_and_key(&pull.key());
     let refusal = decode(kind, &key, FORMAT, &encode(&pull).body, &Texts::new()).unwrap_err();
     assert!(refusal.to_string().contains("payload: a text that is stored was expected"), "{refusal}");

@@ -86,7 +86,7 @@ async fn state_is_loaded_as_it_was_committed(store: &dyn Store) {
     assert_eq!(store.repositories().await, Ok(vec![made::repository()]));
 
     // One entity changes, one goes; the others stay.
-    let changed = Entity::Run(made::run(1, 1, Vec::new(), RunState::Active));
+    let changed = Entity::Run(made::run(1, 1, Vec::new(), RunState::Active).into());
     let gone = greenlight_core::entity::EntityKey::Run(RunNumber(2));
     let mut step = commit(loaded.version, vec![changed.clone()]);
     step.changes.push((gone.clone(), None));

@@ -186,7 +186,7 @@ async fn one_member_of_a_group_that_cannot_be_written_spoils_it_for_nobody() {
         let database: Arc<dyn Store> = database.clone();
         let run = if number == 13 { impossible.clone() } else { made::runs().remove(1) };
         let repo = greenlight_core::id::RepoId(number);
-        let step = greenlight_core::port::Commit { repo, ..commit(0, vec![Entity::Run(run)]) };
+        let step = greenlight_core::port::Commit { repo, ..commit(0, vec![Entity::Run(run.into())]) };
         steps.push(tokio::spawn(async move { (number, database.commit(&step).await) }));
     }
     for step in steps {

@@ -17,12 +17,15 @@ async fn a_run_is_shown_with_its_attempts_jobs_and_steps() {
     database
         .commit(&commit(
             0,
-            vec![Entity::Meta(made::meta()), Entity::Run(made::run(1, 1, vec![queued], RunState::Active))],
+            vec![Entity::Meta(made::meta()), Entity::Run(made::run(1, 1, vec![queued], RunState::Active).into())],
         ))
         .await
         .unwrap();
     let running = made::job("test", JobState::Leased(made::lease(Some(made::at(2)))));
-    database.commit(&commit(1, vec![Entity::Run(made::run(1, 1, vec![running], RunState::Active))])).await.unwrap();
+    database
+        .commit(&commit(1, vec![Entity::Run(made::run(1, 1, vec![running], RunState::Active).into())]))
+        .await
+        .unwrap();
     let attempt = AttemptId { repo, run: RunNumber(1), run_attempt: 1, job: JobKey::from("test"), tried: 1 };
     let step = |index, state| StepRecord { index, name: format!("step {index}").into(), state };
     let running = StepState::Running { started_at: made::at(2) };
@@ -32,7 +35,10 @@ async fn a_run_is_shown_with_its_attempts_jobs_and_steps() {
 
     // The runner is lost: the job is tried again, and its first try is shown as lost.
     let again = Job { tried: 2, ..made::job("test", JobState::Queued { since: made::at(5) }) };
-    database.commit(&commit(2, vec![Entity::Run(made::run(1, 1, vec![again], RunState::Active))])).await.unwrap();
+    database
+        .commit(&commit(2, vec![Entity::Run(made::run(1, 1, vec![again], RunState::Active).into())]))
+        .await
+        .unwrap();
     let state = JobState::Completed {
         conclusion: Conclusion::Success,
         at: made::at(9),
@@ -41,10 +47,10 @@ async fn a_run_is_shown_with_its_attempts_jobs_and_steps() {
     };
     let over = Job { tried: 2, ..made::job("test", state) };
     let ended = RunState::Completed { conclusion: Conclusion::Success, at: made::at(9) };
-    database.commit(&commit(3, vec![Entity::Run(made::run(1, 1, vec![over], ended))])).await.unwrap();
+    database.commit(&commit(3, vec![Entity::Run(made::run(1, 1, vec![over], ended).into())])).await.unwrap();
     // And run again by a person; then its entity goes, and its history stays.
     let rerun = made::run(1, 2, vec![made::job("test", JobState::Waiting)], RunState::Active);
-    database.commit(&commit(4, vec![Entity::Run(rerun)])).await.unwrap();
+    database.commit(&commit(4, vec![Entity::Run(rerun.into())])).await.unwrap();
     let mut step = commit(5, Vec::new());
     step.changes = vec![(EntityKey::Run(RunNumber(1)), None)];
     database.commit(&step).await.unwrap();
@@ -85,7 +91,8 @@ async fn a_run_is_shown_with_its_attempts_jobs_and_steps() {
 async fn runs_are_listed_page_by_page() {
     let (_directory, database) = database().await;
     for repo in 1..=2 {
-        let runs = (1..=30).map(|number| Entity::Run(made::run(number, 1, Vec::new(), RunState::Active))).collect();
+        let runs =
+            (1..=30).map(|number| Entity::Run(made::run(number, 1, Vec::new(), RunState::Active).into())).collect();
         database.commit(&Commit { repo: RepoId(repo), ..commit(0, runs) }).await.unwrap();
     }
     let history = database.history();
@@ -134,7 +141,7 @@ async fn everything_that_state_can_be_is_accepted_by_the_tables() {
     assert_eq!(production.live, Some((DeploymentId(2), made::sha(4))));
     assert_eq!(production.lock_kept.as_deref(), Some("outcome unknown"));
 
-    let mut step = commit(1, vec![Entity::Wish(made::wish("staging", 2, WishState::Created(DeploymentId(3))))]);
+    let mut step = commit(1, vec![Entity::Wish(made::wish("staging", 2, WishState::Created(DeploymentId(3))).into())]);
     step.changes.push((EntityKey::Wish("staging".into(), made::sha(1)), None));
     step.changes.push((EntityKey::Environment("review/a b".into()), None));
     database.commit(&step).await.unwrap();

@@ -550,13 +550,13 @@ pub fn entities() -> Vec<Entity> {
     let permissions =
         [None, Some(Permission::None), Some(Permission::Read), Some(Permission::Write), Some(Permission::Admin)];
     all.extend(permissions.into_iter().zip(1..).map(|(permission, id)| {
-        Entity::Person(Person {
+        Entity::Person(Arc::new(Person {
             user: user(id),
             permission,
             read_at: at(0),
             asked_at: Some(Timestamp::from_millis(7)),
             trouble: (id > 2).then(|| "GitHub is away".into()),
-        })
+        }))
     }));
     let verdicts = [Verdicts::Pending, Verdicts::Success, Verdicts::NotSuccess];
     all.extend(
@@ -565,16 +565,16 @@ pub fn entities() -> Vec<Entity> {
             .zip(1..)
             .map(|(verdict, digit)| Entity::Verdict(sha(digit), Context::from("other"), verdict)),
     );
-    all.extend(branches().into_iter().map(Entity::Branch));
-    all.extend(pulls().into_iter().map(Entity::Pull));
-    all.extend(suites().into_iter().map(Entity::Suite));
-    all.extend(runs().into_iter().map(Entity::Run));
-    all.extend(reports().into_iter().map(Entity::Report));
+    all.extend(branches().into_iter().map(Arc::new).map(Entity::Branch));
+    all.extend(pulls().into_iter().map(Arc::new).map(Entity::Pull));
+    all.extend(suites().into_iter().map(Arc::new).map(Entity::Suite));
+    all.extend(runs().into_iter().map(Arc::new).map(Entity::Run));
+    all.extend(reports().into_iter().map(Arc::new).map(Entity::Report));
     all.push(Entity::Proof(Proof { tree: sha(1), tested_at: sha(2) }));
-    all.extend(environments().into_iter().map(Entity::Environment));
-    all.extend(wishes().into_iter().map(Entity::Wish));
-    all.extend(deployments().into_iter().map(Entity::Deployment));
-    all.extend(items().into_iter().map(Entity::Item));
+    all.extend(environments().into_iter().map(Arc::new).map(Entity::Environment));
+    all.extend(wishes().into_iter().map(Arc::new).map(Entity::Wish));
+    all.extend(deployments().into_iter().map(Arc::new).map(Entity::Deployment));
+    all.extend(items().into_iter().map(Arc::new).map(Entity::Item));
     all
 }
 

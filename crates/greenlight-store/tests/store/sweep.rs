@@ -34,10 +34,10 @@ async fn what_is_over_and_old_goes_in_batches_and_the_rest_stays() {
         let at = made::at(number);
         let (conclusion, reason) = (Conclusion::Success, "it ended".into());
         let job = made::job("test", JobState::Completed { conclusion, at, reason, started_at: None });
-        Entity::Run(made::run(number as u64, 1, vec![job], RunState::Completed { conclusion, at }))
+        Entity::Run(made::run(number as u64, 1, vec![job], RunState::Completed { conclusion, at }).into())
     };
     let mut runs: Vec<Entity> = (1..=6).map(over).collect();
-    runs.push(Entity::Run(made::run(7, 1, vec![made::job("test", JobState::Waiting)], RunState::Active)));
+    runs.push(Entity::Run(made::run(7, 1, vec![made::job("test", JobState::Waiting)], RunState::Active).into()));
     let mut step = commit(0, runs);
     step.audit = (0..8).map(|_| Audit { about: "run 1".into(), text: "something".into() }).collect();
     database.commit(&step).await.unwrap();
@@ -83,19 +83,25 @@ async fn a_text_goes_when_nothing_refers_to_it_any_more() {
     let pulls = made::pulls();
     let (one, other) = (pulls[0].clone(), pulls[1].clone());
     assert_ne!(one.event.payload, other.event.payload);
-    database.commit(&commit(0, vec![Entity::Pull(one.clone()), Entity::Pull(other.clone())])).await.unwrap();
+    database
+        .commit(&commit(0, vec![Entity::Pull(one.clone().into()), Entity::Pull(other.clone().into())]))
+        .await
+        .unwrap();
     assert_eq!(database.sweep(&logs, NOTHING).await.unwrap().texts, 0);
 
     // The first pull request takes the other's payload; its own is referred to by nobody.
     let event = other.event.clone();
     let changed = greenlight_core::pull::Pull { event, ..one.clone() };
-    database.commit(&commit(1, vec![Entity::Pull(changed.clone())])).await.unwrap();
+    database.commit(&commit(1, vec![Entity::Pull(changed.clone().into())])).await.unwrap();
     assert_eq!(database.sweep(&logs, NOTHING).await.unwrap().texts, 1);
-    assert_eq!(database.load(repo).await.unwrap().unwrap().entities, [Entity::Pull(changed), Entity::Pull(other)]);
+    assert_eq!(
+        database.load(repo).await.unwrap().unwrap().entities,
+        [Entity::Pull(changed.into()), Entity::Pull(other.into())]
+    );
 
     // It comes back, although the store knew it once; and goes with its entity.
-    database.commit(&commit(2, vec![Entity::Pull(one.clone())])).await.unwrap();
-    assert_eq!(database.load(repo).await.unwrap().unwrap().entities[0], Entity::Pull(one));
+    database.commit(&commit(2, vec![Entity::Pull(one.clone().into())])).await.unwrap();
+    assert_eq!(database.load(repo).await.unwrap().unwrap().entities[0], Entity::Pull(one.into()));
     let mut step = commit(3, Vec::new());
     step.changes = vec![(EntityKey::Pull(PullNumber(1)), None), (EntityKey::Pull(PullNumber(2)), None)];
     database.commit(&step).await.unwrap();
