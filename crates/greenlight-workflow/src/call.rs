@@ -1,6 +1,8 @@
 //! Workflows that jobs call: found, read, and held against their caller. Inputs and secrets must fit what the called one
 //! declares, permissions can only shrink on the way down, and there is a bound to depth and number.
 
+mod handover;
+
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +14,11 @@ use crate::trigger::{EventTrigger, InputKind};
 use crate::value::{Value, fold_case};
 use crate::workflow::{CallRef, CallSecrets, JOBS_MAX, Job, JobKind, Workflow, parse_workflow};
 use crate::yaml::BYTES_MAX;
+
+pub use handover::{
+    CalledContext, DISPATCH_INPUTS_MAX, HandoverError, JobEnd, JobResult, call_inputs, call_outputs, call_secrets,
+    dispatch_inputs,
+};
 
 /// How many called workflows one run may have.
 pub const CALLED_WORKFLOWS_MAX: usize = 50;

@@ -10,12 +10,14 @@ mod evaluator;
 mod functions;
 mod lexer;
 mod parser;
+mod reference;
 
 use std::sync::Arc;
 
 use crate::value::{Value, fold_equals};
 
 pub(crate) use functions::Function;
+pub use reference::Reference;
 
 /// How many UTF-16 units an expression may have.
 pub const EXPRESSION_LENGTH_MAX: usize = 21_000;
@@ -279,13 +281,6 @@ impl Expression {
         found
     }
 
-    /// Returns the references it makes into contexts, as far as their path is fixed: `["needs", "build", "outputs"]`.
-    pub fn references(&self) -> Vec<Vec<String>> {
-        let mut found = Vec::new();
-        collect_references(&self.inner.root, &mut found);
-        found
-    }
-
     /// Returns the value where the expression is a single literal.
     pub fn as_literal(&self) -> Option<&Value> {
         match &self.inner.root {
@@ -343,41 +338,5 @@ impl Node {
                 rest.iter().for_each(|(_, item)| item.walk(visit));
             }
         }
-    }
-}
-
-/// Collects each longest fixed path from a named value, and what is inside its indexes.
-fn collect_references(node: &Node, found: &mut Vec<Vec<String>>) {
-    if let Some(path) = fixed_path(node) {
-        found.push(path);
-        return;
-    }
-    match node {
-        Node::Literal(_) | Node::Named(_) => {}
-        Node::Index { base, index } => {
-            collect_references(base, found);
-            collect_references(index, found);
-        }
-        Node::Star { base } | Node::Not(base) => collect_references(base, found),
-        Node::And(items) | Node::Or(items) | Node::Call { arguments: items, .. } => {
-            items.iter().for_each(|item| collect_references(item, found));
-        }
-        Node::Compare { first, rest } => {
-            collect_references(first, found);
-            rest.iter().for_each(|(_, item)| collect_references(item, found));
-        }
-    }
-}
-
-fn fixed_path(node: &Node) -> Option<Vec<String>> {
-    match node {
-        Node::Named(name) => Some(vec![name.to_string()]),
-        Node::Index { base, index } => {
-            let Node::Literal(Value::String(key)) = &**index else { return None };
-            let mut path = fixed_path(base)?;
-            path.push(key.to_string());
-            Some(path)
-        }
-        _ => None,
     }
 }

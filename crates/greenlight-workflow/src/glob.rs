@@ -173,7 +173,12 @@ impl Patterns {
 
     /// Says whether the name is let in: by the last pattern that matches it.
     pub fn matches(&self, name: &str) -> bool {
-        self.patterns.iter().rev().find(|pattern| pattern.matches(name)).is_some_and(|pattern| !pattern.is_negative())
+        self.deciding(name).is_some_and(|pattern| !pattern.is_negative())
+    }
+
+    /// Returns the pattern that decides about the name: the last one that matches it.
+    pub fn deciding(&self, name: &str) -> Option<&Pattern> {
+        self.patterns.iter().rev().find(|pattern| pattern.matches(name))
     }
 
     /// Returns the single patterns.

@@ -2,15 +2,17 @@
 //! randomness; what it needs from outside comes through [`Context`]. It knows no other crate of ours.
 //!
 //! A file's way: [`yaml`] makes a tree with spans of its text, `schema` and `reader` hold it against the grammar, `decode`
-//! makes a [`Workflow`] of it; [`trigger`] says whether an event starts it, [`plan`] which jobs that means, [`template`] and
+//! makes a [`Workflow`] of it, and [`lint`] says what in it is surely not meant; [`trigger`] says whether an event starts it, [`plan`] which jobs that means, [`template`] and
 //! [`expression`] what its texts come to while it runs.
 
 pub mod action;
 pub mod call;
 mod decode;
+pub mod event;
 pub mod expression;
 pub mod finding;
 pub mod glob;
+pub mod lint;
 mod matrix;
 pub mod permission;
 pub mod plan;
@@ -22,14 +24,20 @@ pub mod value;
 pub mod workflow;
 pub mod yaml;
 
-pub use action::{ActionInput, ActionManifest, ActionRuns, ParsedAction, parse_action};
-pub use call::{CallRules, CalledFile, CalledWorkflow, Calls, FileFinding, resolve_calls};
+pub use action::{ActionInput, ActionManifest, ActionRuns, Branding, ParsedAction, parse_action};
+pub use call::{
+    CallRules, CalledContext, CalledFile, CalledWorkflow, Calls, FileFinding, HandoverError, JobEnd, JobResult,
+    call_inputs, call_outputs, call_secrets, dispatch_inputs, resolve_calls,
+};
+pub use event::EventPayload;
 pub use expression::{
-    Context, Contexts, Expression, ExpressionError, ExpressionErrorKind, Scope, StatusCheck, parse_expression,
+    Context, Contexts, Expression, ExpressionError, ExpressionErrorKind, Reference, Scope, StatusCheck,
+    parse_expression,
 };
 pub use finding::{Finding, Severity, Span, nearest};
+pub use lint::{Script, ScriptChecker, ScriptProblem, check_scripts, lint_action, lint_workflow};
 pub use permission::{PermissionLevel, Permissions};
-pub use plan::{JobPlan, MatrixContext, PlanError, ancestors, expand_job, skip_words};
+pub use plan::{JobPlan, MatrixContext, PlanError, PlannedJob, RunPlan, ancestors, expand_job, plan_run, skip_words};
 pub use template::{Condition, Template, Tree, TreeKind, evaluate_entries};
 pub use trigger::{EventFacts, EventTrigger, Filter, Trigger, Triggers};
 pub use value::{JsonError, Object, Value};

@@ -1,6 +1,8 @@
 //! From a job in a file to the jobs that run: its variants with their names and keys, what it depends on, and the words in a
 //! commit's message that ask for no run at all.
 
+mod run;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -9,6 +11,8 @@ use crate::finding::Span;
 use crate::matrix::{Combination, combinations};
 use crate::value::{Value, fold_equals};
 use crate::workflow::{Job, Strategy, Workflow};
+
+pub use run::{PlannedJob, RunPlan, plan_run};
 
 /// How long a job's name and key may be.
 pub const JOB_NAME_LENGTH_MAX: usize = 100;

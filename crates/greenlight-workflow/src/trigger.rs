@@ -9,6 +9,9 @@ use crate::workflow::Workflow;
 /// Activity types of pull requests that start a workflow which names none.
 const PULL_REQUEST_TYPES_DEFAULT: [&str; 3] = ["opened", "synchronize", "reopened"];
 
+/// How many changed files a path filter looks at, as on GitHub.
+pub const CHANGED_PATHS_MAX: usize = 300;
+
 /// The events that start a workflow.
 #[derive(Clone, Debug, Default)]
 pub struct Triggers {
@@ -247,12 +250,18 @@ impl EventTrigger {
         if changed.is_empty() {
             return Some("it runs for changed files only, and no file has changed".into());
         }
-        if changed.iter().any(|path| self.paths.allows(path)) {
+        if changed.iter().take(CHANGED_PATHS_MAX).any(|path| self.paths.allows(path)) {
             return None;
         }
+        let cut = match changed.len() {
+            count if count > CHANGED_PATHS_MAX => {
+                format!("; of {count} the first {CHANGED_PATHS_MAX} count, as on GitHub")
+            }
+            _ => String::new(),
+        };
         Some(match &self.paths {
-            Filter::Ignore(patterns) => format!("all changed files match 'paths-ignore' ({patterns})"),
-            Filter::Only(patterns) => format!("no changed file matches 'paths' ({patterns})"),
+            Filter::Ignore(patterns) => format!("all changed files match 'paths-ignore' ({patterns}){cut}"),
+            Filter::Only(patterns) => format!("no changed file matches 'paths' ({patterns}){cut}"),
             Filter::Any => unreachable!("without a filter nothing is refused"),
         })
     }

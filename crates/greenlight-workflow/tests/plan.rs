@@ -1,0 +1,195 @@
+//! Plans of runs: the jobs of a workflow and of those it calls, with what is known of them before anything has run.
+
+use greenlight_workflow::{
+    CallRules, CalledFile, Contexts, EventPayload, Permissions, RunPlan, Value, Workflow, parse_workflow, plan_run,
+    resolve_calls,
+};
+
+fn read(path: &str, text: &str) -> Workflow {
+    let parsed = parse_workflow(path, text);
+    parsed.workflow.unwrap_or_else(|| panic!("{:#?}", parsed.findings))
+}
+
+/// Plans a workflow that may call others, with `needs` as JSON.
+fn plan(text: &str, called: &[(&str, &str)], needs: &str) -> RunPlan {
+    let workflow = read(".github/workflows/ci.yml", text);
+    let source = |_: &str, reference: &greenlight_workflow::CallRef| {
+        let (path, text) = called.iter().find(|(path, _)| *path == reference.to_string())?;
+        Some(CalledFile { path: (*path).into(), text: (*text).into() })
+    };
+    let calls = resolve_calls(&workflow, &CallRules::default(), &source);
+    assert!(calls.findings.iter().all(|found| !found.finding.is_error()), "{:#?}", calls.findings);
+    let event = EventPayload::new("push", Value::from_json(r#"{"ref":"refs/heads/main"}"#).unwrap());
+    let context = Contexts::new()
+        .with("github", event.github("ci"))
+        .with("needs", Value::from_json(needs).unwrap())
+        .with("vars", Value::from_json(r#"{"list":"[1,2]"}"#).unwrap());
+    plan_run(&workflow, &calls.called, &Permissions::limited_read(), &context)
+}
+
+#[track_caller]
+fn check(plan: &RunPlan, expected: &[&str]) {
+    let shown: Vec<String> = plan
+        .jobs
+        .iter()
+        .map(|job| {
+            let runs = job.runs.map_or("?".to_owned(), |runs| runs.to_string());
+            let group = job.concurrency.as_ref().map_or(String::new(), |group| format!(" in {}", group.group));
+            let labels = job.runner.as_ref().map_or(String::new(), |runner| format!(" on {}", runner.labels.join("+")));
+            let open = job.open.as_ref().map_or(String::new(), |open| format!("; {open}"));
+            format!("{}: {} runs={runs}{labels}{group}{open}", job.variant.key, job.variant.name)
+        })
+        .collect();
+    assert_eq!(shown, expected, "{:#?}", plan.problems);
+}
+
+#[test]
+fn jobs_have_variants_names_runners_and_groups() {
+    let plan = plan(
+        "on: push
+run-name: of ${{ github.ref_name }}
+concurrency: { group: 'ci-${{ github.ref }}', cancel-in-progress: true }
+jobs:
+  a:
+    name: Build ${{ matrix.os }}
+    strategy: { matrix: { os: [linux, mac], n: '${{ fromJSON(vars.list) }}', exclude: [{ os: mac, n: 1 }] } }
+    runs-on: [self-hosted, '${{ matrix.os }}']
+    steps: [{ run: x }]
+  b:
+    if: github.ref == 'refs/heads/other'
+    needs: []
+    runs-on: x
+    concurrency: deploy
+    environment: production
+    steps: [{ run: x }]
+  c: { needs: a, runs-on: x, steps: [{ run: x }] }
+",
+        &[],
+        "{}",
+    );
+    check(
+        &plan,
+        &[
+            "a (linux, 1): Build linux runs=true on self-hosted+linux",
+            "a (linux, 2): Build linux runs=true on self-hosted+linux",
+            "a (mac, 2): Build mac runs=true on self-hosted+mac",
+            "b: b runs=false on x in deploy",
+            "c: c runs=? on x",
+        ],
+    );
+    assert_eq!(plan.name.as_deref(), Some("of main"));
+    assert_eq!(plan.concurrency.as_ref().map(|group| group.group.as_str()), Some("ci-refs/heads/main"));
+    assert_eq!(plan.jobs[3].environment.as_deref(), Some("production"));
+}
+
+const DYNAMIC: &str = "on: push
+jobs:
+  a: { runs-on: x, outputs: { m: '[]' }, steps: [{ run: x }] }
+  b:
+    needs: a
+    strategy: { matrix: { n: '${{ fromJSON(needs.a.outputs.m) }}' } }
+    runs-on: x-${{ needs.a.outputs.m }}
+    steps: [{ run: x }]
+  c: { needs: b, runs-on: x, if: always(), steps: [{ run: x }] }
+";
+
+#[test]
+fn a_matrix_from_outputs_is_open_until_they_are_there() {
+    check(
+        &plan(DYNAMIC, &[], "{}"),
+        &["a: a runs=true on x", "b: b runs=?; its matrix comes from 'a', which has not run", "c: c runs=? on x"],
+    );
+    check(
+        &plan(DYNAMIC, &[], r#"{"a":{"result":"success","outputs":{"m":"[7,8]"}}}"#),
+        &[
+            "a: a runs=true on x",
+            "b (7): b (7) runs=true on x-[7,8]",
+            "b (8): b (8) runs=true on x-[7,8]",
+            "c: c runs=? on x",
+        ],
+    );
+    let failed = plan(DYNAMIC, &[], r#"{"a":{"result":"failure","outputs":{"m":"[7]"}},"b":{"result":"skipped"}}"#);
+    assert_eq!(failed.jobs.iter().map(|job| job.runs).collect::<Vec<_>>(), [Some(true), Some(false), Some(true)]);
+}
+
+#[test]
+fn called_workflows_bring_their_jobs() {
+    let plan = plan(
+        "on: push
+permissions: { contents: write, issues: read }
+jobs:
+  call:
+    name: Call
+    strategy: { matrix: { env: [one, two] } }
+    uses: ./.github/workflows/called.yml
+    with: { to: '${{ matrix.env }}' }
+    secrets: inherit
+  remote: { uses: o/r/.github/workflows/x.yml@v1 }
+",
+        &[
+            (
+                "./.github/workflows/called.yml",
+                "on: { workflow_call: { inputs: { to: { type: string, required: true }, loud: { type: boolean } } } }
+permissions: { contents: read }
+jobs:
+  first:
+    runs-on: ${{ inputs.to }}
+    if: inputs.loud
+    concurrency: group-${{ inputs.to }}
+    steps: [{ run: x }]
+  second: { needs: first, uses: ./.github/workflows/deep.yml }
+",
+            ),
+            (
+                "./.github/workflows/deep.yml",
+                "on: workflow_call\njobs: { deep: { name: 'Deep ${{ matrix.env }}', runs-on: x, steps: [{ run: x }] } }\n",
+            ),
+            (
+                "o/r/.github/workflows/x.yml@v1",
+                "on: workflow_call\njobs: { far: { runs-on: x, steps: [{ run: x }] } }\n",
+            ),
+        ],
+        "{}",
+    );
+    check(
+        &plan,
+        &[
+            "call (one): Call (one) runs=true",
+            "call (one) / first: Call (one) / first runs=false on one in group-one",
+            "call (one) / second: Call (one) / second runs=?",
+            "call (one) / second / deep: Call (one) / second / Deep  runs=true on x",
+            "call (two): Call (two) runs=true",
+            "call (two) / first: Call (two) / first runs=false on two in group-two",
+            "call (two) / second: Call (two) / second runs=?",
+            "call (two) / second / deep: Call (two) / second / Deep  runs=true on x",
+            "remote: remote runs=true",
+            "remote / far: remote / far runs=true on x",
+        ],
+    );
+    let level = |at: usize, scope: &str| plan.jobs[at].permissions.get(scope).as_str();
+    assert_eq!((level(0, "contents"), level(1, "contents"), level(1, "issues")), ("write", "read", "none"));
+    assert_eq!((level(3, "contents"), level(9, "issues")), ("read", "read"));
+    assert_eq!(plan.jobs[3].caller.as_deref(), Some("call (one) / second"));
+}
+
+#[test]
+fn a_run_has_at_most_so_many_jobs() {
+    let items: Vec<String> = (0..200).map(|at| at.to_string()).collect();
+    let list = items.join(",");
+    let text = format!(
+        "on: push\njobs:\n  a: {{ strategy: {{ matrix: {{ n: [{list}] }} }}, runs-on: x, steps: [{{ run: x }}] }}\n  b: {{ strategy: {{ matrix: {{ n: [{list}] }} }}, runs-on: x, steps: [{{ run: x }}] }}\n"
+    );
+    let plan = plan(&text, &[], "{}");
+    assert!(plan.problems.iter().any(|problem| problem.message.contains("a run may have 256 jobs, this one has 400")));
+}
+
+#[test]
+fn what_is_wrong_with_a_job_is_told() {
+    let plan = plan(
+        "on: push\njobs:\n  a: { runs-on: '${{ vars.none }}', steps: [{ run: x }] }\n  b: { strategy: { matrix: '${{ vars.list }}' }, runs-on: x, steps: [{ run: x }] }\n",
+        &[],
+        "{}",
+    );
+    let told: Vec<String> = plan.problems.iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["job 'a': a label in 'runs-on' is empty", "job 'b': The matrix must be a mapping"]);
+}
