@@ -226,6 +226,8 @@ pub struct CommitFiles {
     pub message: Arc<str>,
     /// The workflow files: path and text, in order of their paths.
     pub workflows: Vec<(Arc<str>, Arc<str>)>,
+    /// Files that workflows call and that are not among them: the reference as it is written, and the text.
+    pub called: Vec<(Arc<str>, Arc<str>)>,
     /// `.greenlight.yml` or `.greenlight.yaml`: path and text.
     pub config: Option<(Arc<str>, Arc<str>)>,
     /// Is there an executable `script/cibuild`?

@@ -48,6 +48,7 @@ pub(crate) async fn commit_files(mirror: &Mirror, commit: &Commit) -> Result<Com
         tree,
         message: commit.message.as_str().into(),
         workflows,
+        called: Vec::new(),
         config: config(mirror, commit).await?,
         cibuild: folder(2).is_some_and(|entries| entries.iter().any(is_cibuild)),
         changed_paths: None,

@@ -3,6 +3,7 @@
 mod client;
 mod emulate;
 mod env;
+mod exec;
 mod parent;
 mod run;
 mod serve;
@@ -35,6 +36,9 @@ enum Verb {
     /// Run the emulated GitHub alone, for anybody's tests.
     #[command(after_help = example("greenlight emulate --listen 127.0.0.1:8080 --data emulated --profile ghes"))]
     Emulate(emulate::Emulate),
+    /// Run the workflows of this folder here, without a server.
+    #[command(after_help = example("greenlight exec pull_request -j test -s TOKEN --matrix os:ubuntu-latest"))]
+    Exec(Box<exec::Exec>),
     /// Show or check the settings.
     #[command(subcommand, after_help = example("greenlight config show --origin"))]
     Config(settings::Verb),
@@ -92,6 +96,7 @@ async fn perform(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Demo(args) => crate::demo::run(args).await,
         Verb::Serve(args) => serve::serve(args).await,
         Verb::Emulate(args) => emulate::emulate(args).await,
+        Verb::Exec(args) => exec::exec(*args).await,
         Verb::Config(verb) => settings::perform(verb),
         Verb::Run(verb) => run::perform(verb).await,
         Verb::Env(verb) => env::perform(verb).await,

@@ -15,4 +15,6 @@ pub mod history;
 pub mod api;
 pub mod pages;
 
+pub mod exec;
+
 pub mod demo;

@@ -532,6 +532,7 @@ impl World {
             tree,
             message: "a change".into(),
             workflows: self.workflows.clone(),
+            called: Vec::new(),
             config: Some((".greenlight.yml".into(), self.config.clone())),
             cibuild: false,
             changed_paths: None,

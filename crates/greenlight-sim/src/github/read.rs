@@ -125,6 +125,7 @@ impl GitHub {
             tree: self.objects.tree(index),
             message: if commit.skips { "Change [skip ci]".into() } else { self.no_payload.clone() },
             workflows: self.sources.workflows(commit.files[CI], commit.files[DEPLOY]),
+            called: Vec::new(),
             config: Some(self.sources.config(commit.files[CONFIG])),
             cibuild: false,
             changed_paths: changed,

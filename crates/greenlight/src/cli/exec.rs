@@ -1,0 +1,263 @@
+//! `greenlight exec`: run the workflows here. Takes the flags that users of act know.
+
+mod listing;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Args;
+use greenlight_core::fact::RepositoryRef;
+use greenlight_core::id::RepoId;
+use greenlight_core::repository::Settings;
+use greenlight_core::run::Conclusion;
+use greenlight_runner::Given;
+use greenlight_workflow::{Trigger, Value};
+
+use super::Exit;
+use crate::exec::event::{self, Asked, Happened};
+use crate::exec::files::{self, File, Sources};
+use crate::exec::platform::Platforms;
+use crate::exec::tree::WorkingTree;
+use crate::exec::values::{self, Values};
+use crate::exec::view::{Header, Json, Live, Plain, View, Word};
+use crate::exec::{Order, run};
+
+/// GitHub's ids begin with 1.
+const REPOSITORY: RepoId = RepoId(1);
+
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// The event that is played.
+    #[arg(default_value = "push")]
+    event: String,
+    /// A workflow file, or a folder of them [default: .greenlight/workflows or .github/workflows].
+    #[arg(long, short = 'W', value_name = "PATH")]
+    workflows: Option<PathBuf>,
+    /// Run this folder's workflows.
+    #[arg(long, short = 'C', value_name = "DIR", default_value = ".")]
+    directory: PathBuf,
+    /// A file with the event's payload, or a part of it.
+    #[arg(long, short = 'e', value_name = "FILE")]
+    eventpath: Option<PathBuf>,
+    /// The event's payload as JSON, or a part of it.
+    #[arg(long, value_name = "JSON", conflicts_with = "eventpath")]
+    payload: Option<String>,
+    /// Where jobs of a label run: LABEL=IMAGE, or LABEL=host.
+    #[arg(long, short = 'P', value_name = "LABEL=WHERE")]
+    platform: Vec<String>,
+    /// A secret; without a value it is read from the environment, or asked for.
+    #[arg(long, short = 's', value_name = "NAME[=VALUE]")]
+    secret: Vec<String>,
+    /// A file of secrets [default: .secrets, where it is there].
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// A variable of the repository (`vars.NAME`).
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    var: Vec<String>,
+    /// A file of variables [default: .vars, where it is there].
+    #[arg(long, value_name = "FILE")]
+    var_file: Option<PathBuf>,
+    /// An input of workflow_dispatch.
+    #[arg(long, value_name = "NAME=VALUE")]
+    input: Vec<String>,
+    /// A file of inputs [default: .input, where it is there].
+    #[arg(long, value_name = "FILE")]
+    input_file: Option<PathBuf>,
+    /// A variable of all steps' environment; the workflow's own go before it.
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    env: Vec<String>,
+    /// A file of such variables [default: .env, where it is there].
+    #[arg(long, value_name = "FILE")]
+    env_file: Option<PathBuf>,
+    /// Where another repository's workflows and actions lie.
+    #[arg(long, value_name = "OWNER/REPO[@REF]=DIR")]
+    action_source: Vec<String>,
+    /// Who plays the event [default: the name that git commits with].
+    #[arg(long, short = 'a', value_name = "LOGIN")]
+    actor: Option<String>,
+    /// The repository's name [default: from git's remote].
+    #[arg(long, value_name = "OWNER/NAME")]
+    repository: Option<String>,
+    /// The repository's default branch [default: from git's remote, else main].
+    #[arg(long, visible_alias = "defaultbranch", value_name = "NAME")]
+    default_branch: Option<String>,
+    /// How many jobs run side by side [default: as many as there are processors].
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
+    concurrent_jobs: Option<u16>,
+    /// List the jobs, and run nothing.
+    #[arg(long, short = 'l')]
+    list: bool,
+    /// Draw which job waits for which, and run nothing.
+    #[arg(long, short = 'g')]
+    graph: bool,
+    /// Show the steps that would be run, and run nothing.
+    #[arg(long, short = 'n', visible_alias = "dry-run")]
+    dryrun: bool,
+    /// Leave the logs out.
+    #[arg(long, short = 'q')]
+    quiet: bool,
+    /// Write JSON, an object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What the arguments come to before a file of a workflow is looked at.
+struct Prepared {
+    tree: Arc<WorkingTree>,
+    repository: RepositoryRef,
+    happened: Happened,
+    sources: Sources,
+}
+
+pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
+    let prepared = prepare(&args)?;
+    let read = files::read(&prepared.tree.root, args.workflows.as_deref())?;
+    if args.list || args.graph || args.dryrun {
+        return listing::show(&args, &read, &prepared.happened);
+    }
+    let view: Arc<dyn View> = match args.json {
+        true => Arc::new(Json::new()),
+        false if Live::is_possible() => Live::new(args.quiet),
+        false => Arc::new(Plain::new(args.quiet)),
+    };
+    let broken = tell_findings(&read, &*view);
+    let chosen = choose(&read, &prepared.happened, &*view);
+    if chosen.is_empty() {
+        view.tell(&Word::End { conclusion: None, length: std::time::Duration::ZERO });
+        return Ok(if broken { Exit::Failed } else { Exit::Done });
+    }
+    view.tell(&Word::Begin(&header(&prepared, &chosen)));
+    let order = order(&args, prepared, &chosen)?;
+    let work_dir = order.work_dir.clone();
+    let ended = run(order, view).await;
+    // What the jobs left there is gone already; a folder that stays is swept by nobody, so it is told.
+    if let Err(error) = std::fs::remove_dir_all(&work_dir) {
+        tracing::warn!("{} cannot be removed: {error}", work_dir.display());
+    }
+    let is_green = ended?.is_none_or(Conclusion::is_green);
+    Ok(if is_green && !broken { Exit::Done } else { Exit::Failed })
+}
+
+fn prepare(args: &Exec) -> anyhow::Result<Prepared> {
+    let tree = Arc::new(WorkingTree::open(&args.directory)?);
+    let git = tree.git.as_ref();
+    let full_name = args.repository.clone().or_else(|| git.and_then(|git| git.remote.clone()));
+    let folder = tree.root.file_name().map_or_else(|| "repository".into(), |name| name.to_string_lossy().into_owned());
+    let full_name = full_name.unwrap_or_else(|| format!("local/{folder}"));
+    anyhow::ensure!(
+        full_name.split('/').filter(|part| !part.is_empty()).count() == 2,
+        "--repository {full_name}: it should be OWNER/NAME"
+    );
+    let default_branch = args.default_branch.clone().or_else(|| git.and_then(|git| git.default_branch.clone()));
+    let repository = RepositoryRef {
+        id: REPOSITORY,
+        full_name: full_name.into(),
+        default_branch: default_branch.unwrap_or_else(|| "main".into()).into(),
+    };
+    let payload = match (&args.payload, &args.eventpath) {
+        (Some(text), _) => Some(serde_json::from_str(text).context("--payload is no JSON")?),
+        (None, Some(path)) => {
+            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Some(serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?)
+        }
+        (None, None) => None,
+    };
+    let actor = args.actor.clone().or_else(|| git.and_then(|git| git.user.clone()));
+    let mut inputs = of_file(&tree.root, args.input_file.as_deref(), ".input")?;
+    values::add_given(&mut inputs, &args.input)?;
+    let asked = Asked { name: args.event.clone(), payload, actor: actor.unwrap_or_else(|| "local".into()), inputs };
+    let happened = event::happened(&asked, &tree, &repository)?;
+    let sources = Sources::parse(&args.action_source)?;
+    Ok(Prepared { tree, repository, happened, sources })
+}
+
+/// Reads a file of values: the one that was named, else the usual one of the folder.
+fn of_file(root: &Path, named: Option<&Path>, usual: &str) -> anyhow::Result<Values> {
+    match named {
+        Some(path) => values::from_file(path, true),
+        None => values::from_file(&root.join(usual), false),
+    }
+}
+
+/// Says what is wrong with the files. Returns whether one cannot be read.
+fn tell_findings(read: &[File], view: &dyn View) -> bool {
+    for file in read {
+        for warning in &file.warnings {
+            view.tell(&Word::Notice(&format!("warning: {warning}")));
+        }
+        if let Err(rendered) = &file.workflow {
+            view.tell(&Word::Notice(rendered));
+        }
+    }
+    read.iter().any(|file| file.workflow.is_err())
+}
+
+/// Returns the files that the event starts; says why not, where it starts none.
+fn choose<'a>(read: &'a [File], happened: &Happened, view: &dyn View) -> Vec<&'a File> {
+    let mut chosen = Vec::new();
+    let mut reasons = Vec::new();
+    for file in read {
+        let Ok(workflow) = &file.workflow else { continue };
+        match files::trigger(workflow, happened) {
+            Trigger::Yes => chosen.push(file),
+            Trigger::No { reason } => reasons.push(format!("{}: {reason}", file.path)),
+        }
+    }
+    if chosen.is_empty() {
+        for reason in reasons {
+            view.tell(&Word::Notice(&format!("not run: {reason}")));
+        }
+    }
+    chosen
+}
+
+fn header(prepared: &Prepared, chosen: &[&File]) -> Header {
+    let git = prepared.tree.git.as_ref();
+    let title = |file: &&File| file.workflow.as_ref().map_or_else(|_| file.path.to_string(), |w| w.title().to_owned());
+    Header {
+        event: prepared.happened.name.clone(),
+        git_ref: prepared.happened.git_ref.clone(),
+        repository: prepared.repository.full_name.clone(),
+        sha: git.map(|git| git.head),
+        is_dirty: git.is_some_and(|git| git.is_dirty),
+        workflows: chosen.iter().map(title).collect(),
+    }
+}
+
+fn order(args: &Exec, prepared: Prepared, chosen: &[&File]) -> anyhow::Result<Order> {
+    let Prepared { tree, repository, happened, sources } = prepared;
+    let given = given(args, &tree.root)?;
+    let files = files::as_commit(&tree.root, &sources, chosen, happened.sha);
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(Order {
+        files,
+        settings: Settings::default(),
+        given,
+        platforms: Platforms::parse(&args.platform)?,
+        slots: args.concurrent_jobs.map_or(processors, usize::from),
+        work_dir: std::env::temp_dir().join(format!("greenlight-exec-{}", uuid::Uuid::new_v4().simple())),
+        tree,
+        repository,
+        happened,
+    })
+}
+
+fn given(args: &Exec, root: &Path) -> anyhow::Result<Given> {
+    let mut secrets = Values::new();
+    for (name, value) in of_file(root, args.secret_file.as_deref(), ".secrets")? {
+        values::put(&mut secrets, &name.to_uppercase(), value);
+    }
+    values::add_secrets(&mut secrets, &args.secret)?;
+    let mut vars = of_file(root, args.var_file.as_deref(), ".vars")?;
+    values::add_given(&mut vars, &args.var)?;
+    let mut env = of_file(root, args.env_file.as_deref(), ".env")?;
+    values::add_given(&mut env, &args.env)?;
+    let named = |values: Values| values.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+    Ok(Given {
+        secrets: named(secrets),
+        vars: Value::object(vars.into_iter().map(|(name, value)| (name.to_uppercase(), Value::string(value)))),
+        env: named(env),
+        ..Given::default()
+    })
+}

@@ -1,0 +1,146 @@
+//! What would be run, shown without running it: a list, a graph, or the steps.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use greenlight_workflow::{Job, JobKind, Step, StepKind, Trigger, Workflow};
+use serde_json::json;
+
+use super::{Exec, Exit};
+use crate::exec::event::Happened;
+use crate::exec::files::{self, File};
+
+/// How much room a column leaves.
+const GAP: usize = 2;
+
+/// Shows what was asked for. Returns a failure where a file cannot be read.
+pub fn show(args: &Exec, read: &[File], happened: &Happened) -> anyhow::Result<Exit> {
+    let mut is_whole = true;
+    let mut workflows: Vec<(&File, &Workflow)> = Vec::new();
+    for file in read {
+        match &file.workflow {
+            Ok(workflow) => workflows.push((file, workflow)),
+            Err(rendered) => {
+                eprintln!("{rendered}");
+                is_whole = false;
+            }
+        }
+    }
+    if args.list {
+        list(args, &workflows);
+    } else {
+        workflows.retain(|(_, workflow)| files::trigger(workflow, happened) == Trigger::Yes);
+        for (file, workflow) in &workflows {
+            println!("{} ({})", workflow.title(), file.path);
+            match args.graph {
+                true => graph(workflow),
+                false => steps(workflow),
+            }
+        }
+    }
+    Ok(if is_whole { Exit::Done } else { Exit::Failed })
+}
+
+fn list(args: &Exec, workflows: &[(&File, &Workflow)]) {
+    let mut rows: Vec<[String; 6]> = Vec::new();
+    for (file, workflow) in workflows {
+        let events: Vec<&str> = workflow.on.events.iter().map(|event| event.name.as_str()).collect();
+        let stages = stages(workflow);
+        for job in &workflow.jobs {
+            rows.push([
+                stages.get(&*job.id).copied().unwrap_or(0).to_string(),
+                job.id.to_string(),
+                name(job).to_owned(),
+                workflow.title().to_owned(),
+                file.path.to_string(),
+                events.join(","),
+            ]);
+        }
+    }
+    rows.sort_by_key(|row| row[0].parse::<usize>().unwrap_or(0));
+    if args.json {
+        for [stage, id, name, workflow, path, events] in &rows {
+            let events: Vec<&str> = events.split(',').collect();
+            let row = json!({
+                "stage": stage.parse::<usize>().unwrap_or(0), "job": id, "name": name, "workflow": workflow,
+                "path": path, "events": events,
+            });
+            println!("{row}");
+        }
+        return;
+    }
+    let head = ["Stage", "Job ID", "Job name", "Workflow name", "Workflow file", "Events"].map(str::to_owned);
+    rows.insert(0, head);
+    let widths: Vec<usize> =
+        (0..6).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
+    for row in &rows {
+        let cells: Vec<String> =
+            row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<0$}", width + GAP)).collect();
+        println!("{}", cells.concat().trim_end());
+    }
+}
+
+fn graph(workflow: &Workflow) {
+    let stages = stages(workflow);
+    let last = stages.values().copied().max().unwrap_or(0);
+    for stage in 0..=last {
+        let names: Vec<String> = workflow
+            .jobs
+            .iter()
+            .filter(|job| stages.get(&*job.id) == Some(&stage))
+            .map(|job| match job.needs.is_empty() {
+                true => format!("[ {} ]", name(job)),
+                false => format!("[ {} ← {} ]", name(job), job.needs.join(", ")),
+            })
+            .collect();
+        if stage > 0 {
+            println!("    ⬇");
+        }
+        println!("  {}", names.join("  "));
+    }
+}
+
+fn steps(workflow: &Workflow) {
+    for job in &workflow.jobs {
+        println!("  {}", name(job));
+        match &job.kind {
+            JobKind::Call { uses, .. } => println!("    calls {uses}"),
+            JobKind::Steps(steps) => {
+                for step in steps {
+                    println!("    {}", shown(step));
+                }
+            }
+        }
+    }
+}
+
+/// Returns what a step is called before it runs.
+fn shown(step: &Step) -> String {
+    if let Some(name) = &step.name {
+        return name.source().to_owned();
+    }
+    match &step.kind {
+        StepKind::Run { script, .. } => format!("Run {}", script.source().lines().next().unwrap_or_default()),
+        StepKind::Uses { reference, .. } => format!("Run {reference}"),
+        StepKind::Wait { .. } | StepKind::WaitAll | StepKind::Cancel { .. } | StepKind::Parallel { .. } => {
+            step.id.to_string()
+        }
+    }
+}
+
+fn name(job: &Job) -> &str {
+    job.name.as_ref().map_or(&*job.id, |name| name.source())
+}
+
+/// Returns how many jobs must be over one after the other before each job may begin.
+fn stages(workflow: &Workflow) -> BTreeMap<Arc<str>, usize> {
+    let mut stages: BTreeMap<Arc<str>, usize> = BTreeMap::new();
+    // Needs are no circle, so each round settles one job at least.
+    for _ in 0..workflow.jobs.len() {
+        for job in &workflow.jobs {
+            let stage = job.needs.iter().filter_map(|id| stages.get(id)).map(|stage| stage + 1).max().unwrap_or(0);
+            stages.insert(job.id.clone(), stage);
+        }
+    }
+    stages
+}

@@ -1,0 +1,77 @@
+//! `greenlight exec`: a repository's workflows on this machine, without a server.
+//!
+//! Nothing here decides what runs. The working tree is read ([`tree`]), an event is made up for it ([`event`]), and the rules of
+//! the core are stepped with a memory that forgets ([`memory`]) by one loop ([`driver`]), which answers every wish for files from
+//! the working tree. The jobs are done by the same runner as a server's, each with a [`host`] that hands its steps and its log
+//! to a [`view`]. What a job may know and no file may hold is read by [`values`]; where a job may run is said by [`platform`].
+
+pub mod tree;
+pub mod values;
+pub mod event;
+pub mod platform;
+pub mod files;
+
+pub mod view;
+pub mod host;
+mod memory;
+pub mod driver;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use greenlight_core::event::CommitFiles;
+use greenlight_core::fact::RepositoryRef;
+use greenlight_core::repository::Settings;
+use greenlight_core::run::Conclusion;
+use greenlight_runner::{Given, Pool, PoolOptions, RunnerOptions};
+
+use crate::server::clock;
+use driver::{Driver, Gate};
+use event::Happened;
+use host::Place;
+use platform::Platforms;
+use tree::WorkingTree;
+use view::{View, Word};
+
+/// What is to be run, and how.
+pub struct Order {
+    /// The working tree.
+    pub tree: Arc<WorkingTree>,
+    /// The repository, as the jobs see it.
+    pub repository: RepositoryRef,
+    /// What happened.
+    pub happened: Happened,
+    /// The workflow files, and those that they call.
+    pub files: CommitFiles,
+    /// What the core is told of this machine.
+    pub settings: Settings,
+    /// Secrets, variables and settings.
+    pub given: Given,
+    /// Where jobs may run.
+    pub platforms: Platforms,
+    /// How many jobs run side by side.
+    pub slots: usize,
+    /// Where jobs have their folders: removed at the end.
+    pub work_dir: PathBuf,
+}
+
+/// Runs what is ordered. Returns how it ended: nothing where nothing was to run.
+pub async fn run(order: Order, view: Arc<dyn View>) -> anyhow::Result<Option<Conclusion>> {
+    let runner = RunnerOptions::new(&order.work_dir, "exec");
+    let options = PoolOptions { slots: order.slots, labels: Arc::from([]), boot: None, runner };
+    let pool = Arc::new(Pool::new(options)?);
+    let (place, closed) = Place::new(order.tree.clone(), order.happened.sha, order.given, view.clone());
+    let (gate, mailbox) = Gate::open(place, closed);
+    let mut driver = Driver::new(order.repository, order.files, order.platforms, pool.clone(), view.clone(), mailbox);
+    let began = clock::now();
+    let serve = pool.serve(Arc::new(gate));
+    let drive = async {
+        let ended = driver.drive(order.settings, order.happened.fact).await;
+        pool.close();
+        ended
+    };
+    let ((), ended) = tokio::join!(serve, drive);
+    let conclusion = ended?;
+    view.tell(&Word::End { conclusion, length: clock::now().since(began) });
+    Ok(conclusion)
+}

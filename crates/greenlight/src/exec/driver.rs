@@ -1,0 +1,341 @@
+//! The loop that steps the rules: one repository, one event, until its runs are over.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use greenlight_core::effect::{
+    Answer, Dispatch, Effect, JobEnd, JobOrder, JobReport, Outcome, Reconciled, Refusal, Reply,
+};
+use greenlight_core::event::{CommitFiles, Permission};
+use greenlight_core::fact::{Click, Fact, LeaseAsked, RepositoryRef, Wish};
+use greenlight_core::id::{AttemptId, JobKey, RunNumber, Token};
+use greenlight_core::outbox::Budget;
+use greenlight_core::port;
+use greenlight_core::repository::Settings;
+use greenlight_core::run::{Conclusion, Job, JobState, Run, RunState, SuitePhase};
+use greenlight_core::step::{self, Cell, Input};
+use greenlight_runner::{JobHost, Pool, Server};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::host::Place;
+use super::memory::Memory;
+use super::platform::{Platform, Platforms};
+use super::view::{JobName, View, Word};
+use crate::server::clock;
+
+/// How many messages may wait.
+const MESSAGES_MAX: usize = 256;
+/// How long a slot that finds nothing waits before it asks again though nobody called.
+const LOOK_EVERY: Duration = Duration::from_secs(15);
+/// How long the loop sleeps where nothing is due.
+const SLEEP_MAX: Duration = Duration::from_secs(60);
+
+/// What slots ask and tell.
+enum Message {
+    Ask(LeaseAsked, oneshot::Sender<Option<JobOrder>>),
+    Report(Box<Fact>, oneshot::Sender<Reply>),
+}
+
+/// The loop's end of the gate.
+pub struct Mailbox {
+    messages: mpsc::Receiver<Message>,
+    closed: mpsc::UnboundedReceiver<AttemptId>,
+    board: watch::Sender<u64>,
+}
+
+/// Where the runner's slots ask for work.
+pub struct Gate {
+    messages: mpsc::Sender<Message>,
+    board: watch::Receiver<u64>,
+    place: Place,
+}
+
+impl Gate {
+    /// Opens the gate to jobs in a place, which tells when each of them was closed.
+    pub fn open(place: Place, closed: mpsc::UnboundedReceiver<AttemptId>) -> (Self, Mailbox) {
+        let (sender, messages) = mpsc::channel(MESSAGES_MAX);
+        let (board, seen) = watch::channel(0);
+        (Self { messages: sender, board: seen, place }, Mailbox { messages, closed, board })
+    }
+
+    async fn find(&self, asked: LeaseAsked) -> Result<Option<JobOrder>, String> {
+        let mut board = self.board.clone();
+        let deadline = tokio::time::Instant::now() + LOOK_EVERY;
+        loop {
+            board.borrow_and_update();
+            let (answer, answered) = oneshot::channel();
+            let gone = || "the run is over".to_owned();
+            self.messages.send(Message::Ask(asked.clone(), answer)).await.map_err(|_| gone())?;
+            if let Some(order) = answered.await.map_err(|_| gone())? {
+                return Ok(Some(order));
+            }
+            match tokio::time::timeout_at(deadline, board.changed()).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) | Err(_) => return Ok(None),
+            }
+        }
+    }
+
+    async fn tell(&self, attempt: &AttemptId, token: Token, report: JobReport) -> Result<Reply, String> {
+        let (answer, answered) = oneshot::channel();
+        let fact = Box::new(Fact::Reported { attempt: attempt.clone(), token, report });
+        // Behind the end of all runs nobody listens any more, and the job is nobody's.
+        if self.messages.send(Message::Report(fact, answer)).await.is_err() {
+            return Ok(Reply::NotYours);
+        }
+        Ok(answered.await.unwrap_or(Reply::NotYours))
+    }
+}
+
+impl Server for Gate {
+    fn ask(&self, asked: LeaseAsked) -> port::Reply<'_, Result<Option<JobOrder>, String>> {
+        Box::pin(self.find(asked))
+    }
+
+    fn report<'a>(
+        &'a self,
+        attempt: &'a AttemptId,
+        token: Token,
+        report: JobReport,
+    ) -> port::Reply<'a, Result<Reply, String>> {
+        Box::pin(self.tell(attempt, token, report))
+    }
+
+    fn host(&self, order: &JobOrder) -> Arc<dyn JobHost> {
+        self.place.host(order)
+    }
+}
+
+/// What the view was told of a job.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Told {
+    Nothing,
+    Begun,
+    Over,
+}
+
+/// The loop.
+pub struct Driver {
+    repository: RepositoryRef,
+    files: CommitFiles,
+    platforms: Platforms,
+    pool: Arc<Pool>,
+    view: Arc<dyn View>,
+    mailbox: Mailbox,
+    told: BTreeMap<(RunNumber, JobKey), Told>,
+    /// Jobs that were handed to a slot and have not said their last word: their end is shown behind it.
+    open: BTreeSet<(RunNumber, JobKey)>,
+    ended: BTreeMap<RunNumber, Conclusion>,
+    interrupted: bool,
+}
+
+impl Driver {
+    /// Returns a loop that has not begun.
+    pub fn new(
+        repository: RepositoryRef,
+        files: CommitFiles,
+        platforms: Platforms,
+        pool: Arc<Pool>,
+        view: Arc<dyn View>,
+        mailbox: Mailbox,
+    ) -> Self {
+        let (told, open, ended) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
+        Self { repository, files, platforms, pool, view, mailbox, told, open, ended, interrupted: false }
+    }
+
+    /// Lets something happen, and goes on until all that follows from it is over.
+    pub async fn drive(&mut self, settings: Settings, happened: Fact) -> anyhow::Result<Option<Conclusion>> {
+        let mut cell = step::open(&Memory, self.repository.clone(), settings, clock::now()).await?;
+        self.take(&mut cell, vec![happened]).await?;
+        while !is_over(&cell) || !self.open.is_empty() {
+            let sleep = cell.wake_at().map_or(SLEEP_MAX, |at| at.since(clock::now()).min(SLEEP_MAX));
+            tokio::select! {
+                Some(message) = self.mailbox.messages.recv() => self.hear(&mut cell, message).await?,
+                Some(attempt) = self.mailbox.closed.recv() => {
+                    self.open.remove(&(attempt.run, attempt.job));
+                    self.show(&cell);
+                }
+                interrupt = tokio::signal::ctrl_c() => {
+                    interrupt?;
+                    self.interrupt(&mut cell).await?;
+                }
+                () = tokio::time::sleep(sleep) => {
+                    self.take(&mut cell, Vec::new()).await?;
+                }
+            }
+        }
+        Ok(self.ended.values().copied().max_by_key(|conclusion| gravity(*conclusion)))
+    }
+
+    async fn hear(&mut self, cell: &mut Cell, message: Message) -> anyhow::Result<()> {
+        match message {
+            Message::Ask(asked, answer) => {
+                let order = self.lease(cell, asked).await?;
+                if let Err(Some(order)) = answer.send(order) {
+                    self.open.remove(&(order.attempt.run, order.attempt.job.clone()));
+                    // The slot is gone: the pool goes down, and its job with it.
+                    let report = JobReport::Ended(lost());
+                    let fact = Fact::Reported { attempt: order.attempt, token: order.token, report };
+                    self.take(cell, vec![fact]).await?;
+                }
+            }
+            Message::Report(fact, answer) => {
+                let reply = self.take(cell, vec![*fact]).await?;
+                // Whether the slot still waits for it does not matter.
+                let _ = answer.send(reply.unwrap_or(Reply::NotYours));
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands out the oldest job. One that asks for a machine that this one is not is skipped instead.
+    async fn lease(&mut self, cell: &mut Cell, asked: LeaseAsked) -> anyhow::Result<Option<JobOrder>> {
+        loop {
+            let labels: Vec<Arc<str>> = cell.queued().iter().flat_map(|job| job.labels.iter().cloned()).collect();
+            if cell.queued().is_empty() {
+                return Ok(None);
+            }
+            let asked = LeaseAsked { labels: labels.into(), ..asked.clone() };
+            let Some(Reply::Leased(order)) = self.take(cell, vec![Fact::LeaseAsked(asked)]).await? else {
+                return Ok(None);
+            };
+            let job = cell.repository().runs.get(&order.attempt.run).and_then(|run| run.job(&order.attempt.job));
+            let labels = job.map(|job| job.labels.clone()).unwrap_or_default();
+            if let Some(Platform::Host) = self.platforms.of(&labels) {
+                self.open.insert((order.attempt.run, order.attempt.job.clone()));
+                return Ok(Some(*order));
+            }
+            let reason = format!("it asks for {}, which this machine is not", labels.join(", "));
+            let end = JobEnd { conclusion: Conclusion::Skipped, reason: reason.into(), ..lost() };
+            let report = JobReport::Ended(end);
+            let fact = Fact::Reported { attempt: order.attempt.clone(), token: order.token, report };
+            self.take(cell, vec![fact]).await?;
+        }
+    }
+
+    /// The first interruption asks the jobs to end in good order, the second ends them at once.
+    async fn interrupt(&mut self, cell: &mut Cell) -> anyhow::Result<()> {
+        if std::mem::replace(&mut self.interrupted, true) {
+            self.pool.close();
+        }
+        self.view.tell(&Word::Interrupted);
+        let runs: Vec<_> = cell.repository().runs.values().filter(|run| !run.is_over()).map(|run| run.number).collect();
+        let cancel = |number| Fact::Click(Click { by: "you".into(), wish: Wish::Cancel(number) });
+        self.take(cell, runs.into_iter().map(cancel).collect()).await.map(|_| ())
+    }
+
+    /// Takes facts in, and all that follows from them at once. Returns the answer to the first.
+    async fn take(&mut self, cell: &mut Cell, facts: Vec<Fact>) -> anyhow::Result<Option<Reply>> {
+        let (mut facts, mut reply) = (facts, None);
+        let mut budget = Budget::unlimited();
+        loop {
+            let input = Input { facts, deliveries: Vec::new() };
+            let stepped = step::step(&Memory, cell, input, clock::now()).await?;
+            reply = reply.or_else(|| stepped.replies.into_iter().next().flatten());
+            let dispatches = step::dispatch(cell, &mut budget, clock::now());
+            if dispatches.is_empty() {
+                break;
+            }
+            let outcome = |dispatch: &Dispatch| Fact::Outcome {
+                effect: dispatch.key.clone(),
+                outcome: self.perform(&dispatch.effect),
+            };
+            facts = dispatches.iter().map(outcome).collect();
+        }
+        self.show(cell);
+        crate::server::pool::cancel(&self.pool, cell);
+        self.mailbox.board.send_modify(|version| *version += 1);
+        Ok(reply)
+    }
+
+    /// Carries an effect out, as far as there is anything outside.
+    fn perform(&self, effect: &Effect) -> Outcome {
+        match effect {
+            Effect::ReadCommit { .. } => Outcome::Done(Answer::Commit(Box::new(self.files.clone()))),
+            Effect::ReadPermission(_) => Outcome::Done(Answer::Permission(Permission::Admin)),
+            Effect::Reconcile { .. } => Outcome::Done(Answer::Reconciled(Box::new(Reconciled {
+                repository: self.repository.clone(),
+                pulls: Vec::new(),
+                reviews: Vec::new(),
+                comments: Vec::new(),
+                refs: Vec::new(),
+                deployments: Vec::new(),
+            }))),
+            Effect::Show { .. } | Effect::ShowDeployment { .. } | Effect::Tell { .. } => Outcome::Done(Answer::Nothing),
+            Effect::PrepareMerge { .. }
+            | Effect::ReadPull(_)
+            | Effect::Comment { .. }
+            | Effect::Merge { .. }
+            | Effect::CreateDeployment { .. } => {
+                Outcome::Refused(Refusal::Other("there is no GitHub on this machine".into()))
+            }
+        }
+    }
+
+    /// Tells the view what changed.
+    fn show(&mut self, cell: &Cell) {
+        let state = cell.repository();
+        for run in state.runs.values() {
+            for job in &run.jobs {
+                self.show_job(run, job);
+            }
+            if let RunState::Completed { conclusion, .. } = run.state
+                && !self.open.iter().any(|(number, _)| *number == run.number)
+                && self.ended.insert(run.number, conclusion).is_none()
+            {
+                self.view.tell(&Word::RunEnd { run });
+            }
+        }
+    }
+
+    fn show_job(&mut self, run: &Run, job: &Job) {
+        let now = match &job.state {
+            JobState::Waiting | JobState::Queued { .. } => Told::Nothing,
+            JobState::Leased(_) => Told::Begun,
+            JobState::Completed { .. } => Told::Over,
+        };
+        let id = (run.number, job.key.clone());
+        let is_open = now == Told::Over && self.open.contains(&id);
+        let told = self.told.entry(id).or_insert(Told::Nothing);
+        if now <= *told || is_open {
+            return;
+        }
+        let before = std::mem::replace(told, now);
+        let name = JobName { run: run.number, key: job.key.clone(), name: job.name.clone() };
+        if now == Told::Begun {
+            self.view.tell(&Word::JobStart { run, job: &name });
+        }
+        if now == Told::Over {
+            self.view.tell(&Word::JobEnd { run, job: &name, state: job, began: before == Told::Begun });
+        }
+    }
+}
+
+fn lost() -> JobEnd {
+    JobEnd {
+        conclusion: Conclusion::Cancelled,
+        reason: "the runner goes down".into(),
+        outputs: Vec::new(),
+        environment_url: None,
+    }
+}
+
+/// Is every suite read, and every run over?
+fn is_over(cell: &Cell) -> bool {
+    let state = cell.repository();
+    let is_reading = state.suites.values().any(|suite| matches!(suite.phase, SuitePhase::Reading { .. }));
+    !is_reading && state.runs.values().all(Run::is_over)
+}
+
+/// Orders ends: the gravest says how the whole ended.
+fn gravity(conclusion: Conclusion) -> u8 {
+    match conclusion {
+        Conclusion::Skipped => 0,
+        Conclusion::Success => 1,
+        Conclusion::Cancelled => 2,
+        Conclusion::TimedOut => 3,
+        Conclusion::Failure => 4,
+        Conclusion::Lost => 5,
+    }
+}

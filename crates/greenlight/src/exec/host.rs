@@ -1,0 +1,134 @@
+//! The place that a job runs in: the working tree for its checkout, a view for its steps and its log.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use greenlight_core::effect::JobOrder;
+use greenlight_core::id::{AttemptId, Sha};
+use greenlight_core::port::Reply;
+use greenlight_core::time::Timestamp;
+use greenlight_runner::{Annotation, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepUpdate};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+
+use super::tree::WorkingTree;
+use super::view::{JobName, View, Word};
+use crate::server::clock;
+
+/// What all jobs have in common.
+#[derive(Clone)]
+pub struct Place {
+    tree: Arc<WorkingTree>,
+    sha: Sha,
+    given: Arc<Given>,
+    view: Arc<dyn View>,
+    closing: mpsc::UnboundedSender<AttemptId>,
+}
+
+impl Place {
+    /// Returns the place of all jobs of a run, and where it tells of each job that said its last word: one for each job.
+    pub fn new(
+        tree: Arc<WorkingTree>,
+        sha: Sha,
+        given: Given,
+        view: Arc<dyn View>,
+    ) -> (Self, mpsc::UnboundedReceiver<AttemptId>) {
+        let (closing, closed) = mpsc::unbounded_channel();
+        (Self { tree, sha, given: Arc::new(given), view, closing }, closed)
+    }
+
+    /// Returns one job's host.
+    pub fn host(&self, order: &JobOrder) -> Arc<dyn JobHost> {
+        let attempt = order.attempt.clone();
+        let job = JobName { run: attempt.run, key: attempt.job.clone(), name: order.job_name.clone() };
+        Arc::new(Host { place: self.clone(), attempt, job })
+    }
+}
+
+struct Host {
+    place: Place,
+    attempt: AttemptId,
+    job: JobName,
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Where nobody listens any more all is over.
+        let _ = self.place.closing.send(self.attempt.clone());
+    }
+}
+
+impl Host {
+    async fn check_out(&self, request: &CheckoutRequest, dest: &Path) -> Result<CheckedOut, String> {
+        let (tree, own, request, dest) = (self.place.tree.clone(), self.place.sha, request.clone(), dest.to_owned());
+        let copied = spawn_blocking(move || -> anyhow::Result<CheckedOut> {
+            if request.clean {
+                empty(&dest)?;
+            }
+            let other = match (request.sha, &request.name) {
+                (Some(sha), _) if sha == own => None,
+                (Some(sha), _) => Some(sha.to_string()),
+                (None, name) => name.as_deref().map(str::to_owned),
+            };
+            let sha = match other {
+                None => {
+                    tree.copy_to(&dest)?;
+                    own
+                }
+                Some(name) => tree.check_out(&name, &dest)?,
+            };
+            Ok(CheckedOut { sha, git_ref: request.name.filter(|name| name.starts_with("refs/")) })
+        });
+        match copied.await {
+            Ok(copied) => copied.map_err(|error| format!("{error:#}")),
+            Err(_) => Err("the copy was broken off".to_owned()),
+        }
+    }
+
+    fn say(&self, word: Word<'_>) {
+        self.place.view.tell(&word);
+    }
+}
+
+/// Removes what lies in a folder.
+fn empty(folder: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => std::fs::remove_dir_all(entry.path())?,
+            false => std::fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
+}
+
+impl JobHost for Host {
+    fn checkout<'a>(&'a self, request: &'a CheckoutRequest, dest: &'a Path) -> Reply<'a, Result<CheckedOut, String>> {
+        Box::pin(self.check_out(request, dest))
+    }
+
+    fn step<'a>(&'a self, update: StepUpdate) -> Reply<'a, ()> {
+        Box::pin(async move { self.say(Word::Step { job: &self.job, update: &update }) })
+    }
+
+    fn log<'a>(&'a self, block: LogBlock) -> Reply<'a, ()> {
+        Box::pin(async move { self.say(Word::Log { job: &self.job, block: &block }) })
+    }
+
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+
+    fn given(&self) -> Given {
+        (*self.place.given).clone()
+    }
+
+    fn annotate<'a>(&'a self, annotation: Annotation) -> Reply<'a, ()> {
+        Box::pin(async move { self.say(Word::Annotation { job: &self.job, annotation: &annotation }) })
+    }
+
+    fn summarize<'a>(&'a self, step: u32, markdown: String) -> Reply<'a, ()> {
+        Box::pin(async move { self.say(Word::Summary { job: &self.job, step, markdown: &markdown }) })
+    }
+}

@@ -1,0 +1,258 @@
+//! The working tree: what it is a checkout of, which files belong to it, and how they get into a job's workspace.
+
+use std::ffi::OsStr;
+use std::io::ErrorKind;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::Context as _;
+use greenlight_core::id::{RefName, Sha};
+
+/// How many files a working tree may have.
+const FILES_MAX: usize = 500_000;
+
+/// A folder whose workflows are run, with the changes that are not committed.
+#[derive(Debug)]
+pub struct WorkingTree {
+    /// The folder.
+    pub root: PathBuf,
+    /// What git says of it; nothing where it is no repository, or has no commit.
+    pub git: Option<GitFacts>,
+}
+
+/// What git says of a working tree.
+#[derive(Clone, Debug)]
+pub struct GitFacts {
+    /// Is the folder the repository's uppermost one?
+    pub is_top: bool,
+    /// The commit.
+    pub head: Sha,
+    /// The branch, or the tag where the commit has one and no branch is checked out.
+    pub git_ref: Option<RefName>,
+    /// Are there changes that are not committed?
+    pub is_dirty: bool,
+    /// "owner/name", from the remote's address.
+    pub remote: Option<String>,
+    /// The remote's default branch, where it is known.
+    pub default_branch: Option<String>,
+    /// Who commits here.
+    pub user: Option<String>,
+    /// The message of the commit.
+    pub message: String,
+}
+
+impl WorkingTree {
+    /// Looks at a folder.
+    pub fn open(root: &Path) -> anyhow::Result<Self> {
+        let root = root.canonicalize().with_context(|| format!("there is no folder {}", root.display()))?;
+        let git = facts(&root);
+        Ok(Self { root, git })
+    }
+
+    /// Returns the commit that jobs are told: the one that is checked out, or one made up for a folder without any.
+    pub fn sha(&self) -> Sha {
+        match &self.git {
+            Some(git) => git.head,
+            None => {
+                let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, self.root.as_os_str().as_bytes());
+                let mut bytes = [0; 20];
+                bytes.copy_from_slice(&digest.as_ref()[..20]);
+                Sha::from_bytes(bytes)
+            }
+        }
+    }
+
+    /// Copies the files into `dest`, with the repository beside them where the folder is one.
+    pub fn copy_to(&self, dest: &Path) -> anyhow::Result<()> {
+        if self.git.as_ref().is_some_and(|git| git.is_top) {
+            self.clone_to(dest);
+        }
+        for path in self.files()? {
+            copy(&self.root.join(&path), &dest.join(&path))
+                .with_context(|| format!("cannot copy {}", path.display()))?;
+        }
+        self.remove_deleted(dest)
+    }
+
+    /// Checks another ref of the repository out.
+    pub fn check_out(&self, name: &str, dest: &Path) -> anyhow::Result<Sha> {
+        anyhow::ensure!(self.git.is_some(), "{} is no git repository, so it has no '{name}'", self.root.display());
+        let short = name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/tags/")).unwrap_or(name);
+        let candidates = [name.to_owned(), format!("refs/remotes/origin/{short}")];
+        let found = candidates.iter().find_map(|name| {
+            let commit = format!("{name}^{{commit}}");
+            git(&self.root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit]).ok()
+        });
+        let found = found.with_context(|| format!("there is no branch, tag or commit '{name}' here"))?;
+        self.clone_to(dest);
+        git(dest, &["checkout", "--quiet", "--force", "--detach", &found])?;
+        Sha::parse(&found).context("git named no commit")
+    }
+
+    /// Makes `dest` a repository at the same commit, without files. Where that cannot be, the files come without one.
+    fn clone_to(&self, dest: &Path) {
+        let aside = dest.join(".greenlight-clone");
+        let cloned = git_command(dest)
+            .args(["clone", "--quiet", "--no-checkout", "--local", "--no-tags", "--"])
+            .arg(&self.root)
+            .arg(&aside)
+            .output();
+        let is_there = cloned.is_ok_and(|cloned| cloned.status.success())
+            && !dest.join(".git").exists()
+            && std::fs::rename(aside.join(".git"), dest.join(".git")).is_ok();
+        // What is left of it is in nobody's way but a listing's.
+        let _ = std::fs::remove_dir_all(&aside);
+        if is_there {
+            let _ = git(dest, &["reset", "--quiet"]);
+        }
+    }
+
+    /// What is tracked and was deleted here is no file of the working tree.
+    fn remove_deleted(&self, dest: &Path) -> anyhow::Result<()> {
+        if self.git.is_none() {
+            return Ok(());
+        }
+        let deleted = git_bytes(&self.root, &["ls-files", "-z", "--deleted"])?;
+        for path in names(&deleted) {
+            match std::fs::remove_file(dest.join(path)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the paths of all files that are not ignored.
+    fn files(&self) -> anyhow::Result<Vec<PathBuf>> {
+        let paths = if self.git.is_some() {
+            let listed = git_bytes(&self.root, &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
+            names(&listed).map(PathBuf::from).collect()
+        } else {
+            let mut paths = Vec::new();
+            walk(&self.root, Path::new(""), &mut paths)?;
+            paths
+        };
+        anyhow::ensure!(
+            paths.len() <= FILES_MAX,
+            "{} has more than {FILES_MAX} files: name what does not belong to it in .gitignore",
+            self.root.display()
+        );
+        Ok(paths)
+    }
+}
+
+fn names(listed: &[u8]) -> impl Iterator<Item = &Path> {
+    listed.split(|&byte| byte == 0).filter(|name| !name.is_empty()).map(|name| Path::new(OsStr::from_bytes(name)))
+}
+
+fn walk(root: &Path, below: &Path, paths: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    if paths.len() > FILES_MAX {
+        return Ok(());
+    }
+    for entry in std::fs::read_dir(root.join(below))? {
+        let entry = entry?;
+        let path = below.join(entry.file_name());
+        match entry.file_type()? {
+            kind if kind.is_dir() && entry.file_name() == ".git" => {}
+            kind if kind.is_dir() => walk(root, &path, paths)?,
+            kind if kind.is_file() || kind.is_symlink() => paths.push(path),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// Copies a file, a link, or a folder (a submodule) with all that is in it.
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    let kind = match from.symlink_metadata() {
+        Ok(metadata) => metadata.file_type(),
+        // It was deleted here, and that is a change as well.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    if let Some(parent) = to.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    if kind.is_symlink() {
+        return std::os::unix::fs::symlink(std::fs::read_link(from)?, to);
+    }
+    if kind.is_dir() {
+        let mut paths = Vec::new();
+        walk(from, Path::new(""), &mut paths)?;
+        std::fs::create_dir_all(to)?;
+        return paths.iter().try_for_each(|path| copy(&from.join(path), &to.join(path)));
+    }
+    std::fs::copy(from, to).map(|_| ())
+}
+
+fn facts(root: &Path) -> Option<GitFacts> {
+    let head = Sha::parse(&git(root, &["rev-parse", "--verify", "--quiet", "HEAD"]).ok()?).ok()?;
+    let top = git(root, &["rev-parse", "--show-toplevel"]).ok()?;
+    let branch = git(root, &["symbolic-ref", "--quiet", "HEAD"]).ok();
+    let tag = || {
+        let name = git(root, &["describe", "--exact-match", "--tags", "HEAD"]).ok()?;
+        Some(format!("refs/tags/{name}"))
+    };
+    let origin_head = git(root, &["symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD"]).ok();
+    Some(GitFacts {
+        is_top: Path::new(&top).canonicalize().is_ok_and(|top| top == root),
+        head,
+        git_ref: branch.or_else(tag).map(RefName::from),
+        is_dirty: git(root, &["status", "--porcelain", "--untracked-files=normal", "."])
+            .is_ok_and(|changes| !changes.is_empty()),
+        remote: git(root, &["config", "--get", "remote.origin.url"]).ok().and_then(|url| name_of(&url)),
+        default_branch: origin_head.and_then(|name| Some(name.strip_prefix("origin/")?.to_owned())),
+        user: git(root, &["config", "--get", "user.name"]).ok().filter(|name| !name.is_empty()),
+        message: git(root, &["log", "-1", "--format=%B"]).unwrap_or_default(),
+    })
+}
+
+/// Returns "owner/name" of a remote's address.
+fn name_of(url: &str) -> Option<String> {
+    let path = url.trim_end_matches('/').trim_end_matches(".git");
+    let mut parts = path.rsplit(['/', ':']);
+    let (name, owner) = (parts.next()?, parts.next()?);
+    let is_plain = |part: &str| {
+        !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+    };
+    (is_plain(owner) && is_plain(name)).then(|| format!("{owner}/{name}"))
+}
+
+fn git(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+    let text = git_bytes(folder, arguments)?;
+    Ok(String::from_utf8_lossy(&text).trim_end().to_owned())
+}
+
+fn git_bytes(folder: &Path, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
+    let output = git_command(folder).args(arguments).output().context("git cannot be started")?;
+    if output.status.success() {
+        return Ok(output.stdout);
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    anyhow::bail!("git {} failed: {}", arguments.first().unwrap_or(&""), said.lines().last().unwrap_or_default())
+}
+
+fn git_command(folder: &Path) -> Command {
+    let mut command = Command::new("git");
+    command.arg("-C").arg(folder).stdin(Stdio::null());
+    // What another git set for its hooks is not meant for this folder.
+    for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_remote_names_the_repository() {
+        for url in ["https://github.com/acme/app.git", "git@github.com:acme/app", "ssh://git@example.com/acme/app/"] {
+            assert_eq!(name_of(url).as_deref(), Some("acme/app"), "{url}");
+        }
+        assert_eq!(name_of("app"), None);
+        assert_eq!(name_of("https://example.com/a b/app"), None);
+    }
+}

@@ -1,0 +1,179 @@
+//! `greenlight exec`: a repository's workflows on this machine, as a person runs them.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// A folder with workflows, in a repository of its own.
+struct Project(tempfile::TempDir);
+
+impl Project {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let project = Self(tempfile::tempdir().unwrap());
+        for (path, text) in files {
+            let path = project.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        }
+        project.git(&["init", "--quiet", "--initial-branch=main"]);
+        project.git(&["add", "--all"]);
+        project.git(&["-c", "user.name=Mona", "-c", "user.email=mona@example.com", "commit", "--quiet", "-m", "first"]);
+        project
+    }
+
+    fn of_workflow(text: &str) -> Self {
+        Self::new(&[(".github/workflows/ci.yml", text)])
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn git(&self, arguments: &[&str]) {
+        let git = Command::new("git").arg("-C").arg(self.path()).args(arguments).status().unwrap();
+        assert!(git.success(), "git {arguments:?}");
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_greenlight"));
+        command.arg("exec").args(arguments).current_dir(self.path()).env("TMPDIR", self.path().parent().unwrap());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        Ran(self.command(arguments).output().unwrap())
+    }
+}
+
+/// What it said, and how it ended.
+struct Ran(Output);
+
+impl Ran {
+    fn code(&self) -> i32 {
+        self.0.status.code().unwrap_or(-1)
+    }
+
+    fn text(&self) -> String {
+        format!("{}{}", String::from_utf8_lossy(&self.0.stdout), String::from_utf8_lossy(&self.0.stderr))
+    }
+
+    fn has(&self, line: &str) -> bool {
+        self.text().lines().any(|known| known == line)
+    }
+
+    fn events(&self, kind: &str) -> Vec<Value> {
+        let lines = String::from_utf8_lossy(&self.0.stdout).into_owned();
+        let events = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        events.filter(|event| event["type"] == kind).collect()
+    }
+}
+
+const PIPELINE: &str = "name: CI
+on: [push, workflow_dispatch]
+jobs:
+  build:
+    runs-on: ubuntu-latest
+    outputs: { made: '${{ steps.make.outputs.what }}' }
+    steps:
+      - uses: actions/checkout@v4
+      - id: make
+        run: echo what=$(cat made.txt) >> $GITHUB_OUTPUT
+  test:
+    needs: build
+    strategy: { matrix: { part: [one, two] } }
+    runs-on: [self-hosted, linux]
+    steps:
+      - run: echo testing ${{ needs.build.outputs.made }} ${{ matrix.part }}
+  after:
+    needs: test
+    if: failure()
+    runs-on: ubuntu-latest
+    steps: [{ run: exit 1 }]
+";
+
+#[test]
+fn jobs_run_as_their_needs_allow_and_see_outputs() {
+    let project = Project::new(&[(".github/workflows/ci.yml", PIPELINE), ("made.txt", "old")]);
+    std::fs::write(project.path().join("made.txt"), "new").unwrap();
+    let ran = project.run(&[]);
+    assert_eq!(ran.code(), 0, "{}", ran.text());
+    assert!(ran.text().contains("changes that are not committed"), "{}", ran.text());
+    assert!(ran.has("test (one) | testing new one") && ran.has("test (two) | testing new two"), "{}", ran.text());
+    assert!(ran.text().contains("after: skipped"), "{}", ran.text());
+    assert!(ran.has("CI: success: 3 jobs succeeded"), "{}", ran.text());
+}
+
+#[test]
+fn the_conclusion_is_the_exit_code() {
+    let failing = Project::of_workflow("on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{ run: exit 3 }]\n");
+    let ran = failing.run(&["--json"]);
+    assert_eq!(ran.code(), 1, "{}", ran.text());
+    assert_eq!(ran.events("job.end")[0]["conclusion"], "failure");
+    assert_eq!(ran.events("end")[0]["conclusion"], "failure");
+    let broken = Project::of_workflow("on: push\njobs:\n  a:\n    runs-on: x\n    step: [{ run: exit 3 }]\n");
+    let ran = broken.run(&[]);
+    assert_eq!(ran.code(), 1);
+    assert!(ran.text().contains("^"), "the place is shown: {}", ran.text());
+    let other = failing.run(&["pull_request"]);
+    assert_eq!(other.code(), 0);
+    assert!(other.text().contains("not run: .github/workflows/ci.yml: it runs on push"), "{}", other.text());
+}
+
+#[test]
+fn secrets_reach_steps_and_no_log() {
+    let project = Project::new(&[
+        (
+            ".github/workflows/ci.yml",
+            "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: |\n          echo \"one ${{ secrets.ONE }} two ${{ secrets.two }} three ${{ secrets.THREE }}\"\n          test \"${{ secrets.ONE }}${{ secrets.TWO }}${{ secrets.THREE }}\" = opensesamehocuspocusabracadabra\n          echo ${{ vars.PLACE }} $COLOUR\n",
+        ),
+        (".secrets", "ONE=opensesame\n"),
+        (".vars", "PLACE=cave\n"),
+        (".env", "COLOUR=green\n"),
+    ]);
+    let output =
+        project.command(&["-s", "two=hocuspocus", "-s", "THREE"]).env("THREE", "abracadabra").output().unwrap();
+    let ran = Ran(output);
+    assert_eq!(ran.code(), 0, "{}", ran.text());
+    assert!(ran.has("a | one *** two *** three ***") && ran.has("a | cave green"), "{}", ran.text());
+    for secret in ["opensesame", "hocuspocus", "abracadabra"] {
+        assert!(!ran.text().contains(secret), "{secret} is in {}", ran.text());
+    }
+}
+
+#[test]
+fn a_job_for_another_machine_is_skipped_and_said_so() {
+    let text = "on: push\njobs:\n  a:\n    runs-on: windows-latest\n    steps: [{ run: 'true' }]\n";
+    let project = Project::of_workflow(text);
+    let ran = project.run(&[]);
+    assert_eq!(ran.code(), 0, "{}", ran.text());
+    assert!(ran.text().contains("a: skipped: it asks for windows-latest, which this machine is not"), "{}", ran.text());
+    let ran = project.run(&["-P", "windows-latest=host"]);
+    assert!(ran.has("a | Job success: all steps succeeded"), "{}", ran.text());
+}
+
+#[test]
+fn what_would_run_is_shown_without_running() {
+    let project = Project::new(&[(".github/workflows/ci.yml", PIPELINE)]);
+    let list = project.run(&["-l"]);
+    assert!(
+        list.has("1      test    test      CI             .github/workflows/ci.yml  push,workflow_dispatch"),
+        "{}",
+        list.text()
+    );
+    let graph = project.run(&["-g"]);
+    assert!(graph.has("  [ test ← build ]"), "{}", graph.text());
+    let steps = project.run(&["-n"]);
+    assert!(steps.has("    Run actions/checkout@v4"), "{}", steps.text());
+    assert!(!list.text().contains("started") && !steps.text().contains("started"));
+}
+
+#[test]
+fn nothing_is_left_behind() {
+    let project = Project::of_workflow("on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{ run: pwd }]\n");
+    let temporary = tempfile::tempdir().unwrap();
+    let output = project.command(&[]).env("TMPDIR", temporary.path()).output().unwrap();
+    assert!(output.status.success());
+    assert!(Ran(output).text().contains(&temporary.path().display().to_string()), "jobs work there");
+    assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
+}
