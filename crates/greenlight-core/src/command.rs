@@ -3,8 +3,14 @@
 //! A command is a line that begins with a slash. It is carried out only for somebody whose permission, read from GitHub after
 //! the comment was seen, is to write; and where it names a head without spelling it out (`/merge`), only while the head is the
 //! one that was there when the comment was written (R3).
+//!
+//! One that is not understood, not allowed or too late is answered once, in a sentence. Bots are never answered, nor is what
+//! we wrote ourselves read, so that no two programs talk with each other for ever; a path is no command, nor are the words that
+//! other programs listen for.
 
 use std::sync::Arc;
+
+use greenlight_workflow::nearest;
 
 use crate::effect::Effect;
 use crate::event::{Comment, PullStanding};
@@ -16,14 +22,27 @@ use crate::pull::{MergeAsked, MergeStanding, PendingCommand, Pull};
 use crate::repository::{Repository, Topic};
 use crate::run::{SuitePhase, Trust};
 use crate::schedule;
+use crate::shown::sentence;
 use crate::time::{Duration, Timestamp};
 use crate::trust;
 
+/// What our own comments carry, where nobody sees it: what has it is never a command.
+pub const MARK: &str = "<!-- greenlight:";
 /// How many comments of one pull request are remembered; older ones were taken in long ago.
 const SEEN_MAX: usize = 1000;
-
 /// How long to wait before a pull request is read again whose last read was older than a comment on it.
 const READ_AGAIN: Duration = Duration::from_secs(2);
+/// How old a comment may be that is told why nothing comes of it. Whoever wrote it before does not wait any more, and a
+/// repository that is taken in has plenty of old ones.
+const ANSWER_WITHIN: Duration = Duration::from_secs(24 * 3600);
+/// Longest word that may be meant as a command.
+const WORD_LENGTH_MAX: usize = 32;
+/// Our commands.
+const WORDS: [&str; 4] = ["retest", "cancel", "merge", "ok-to-test"];
+/// Words behind a command that change nothing of it.
+const POLITE: [&str; 5] = ["please", "pls", "now", "again", "thanks"];
+/// What other programs listen for on the same pull requests: whoever says it does not speak with us.
+const OTHERS: [&str; 10] = ["lgtm", "approve", "hold", "unhold", "assign", "unassign", "cc", "uncc", "gcbrun", "azp"];
 
 /// What somebody says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,30 +55,95 @@ pub enum Command {
     Merge,
     /// `/ok-to-test SHA`: let this head's tests start.
     OkToTest(Arc<str>),
-    /// One of ours that is not said right, and how it is.
+    /// One of ours that is not said right, or nearly one of ours, and how it is said.
     Wrong(Arc<str>),
+    /// A word that is none of ours, and looks like one.
+    Unknown(Arc<str>),
 }
 
-/// Reads the first command of a comment; other people's slashes are none of ours.
+impl Command {
+    /// Is it understood?
+    fn is_understood(&self) -> bool {
+        !matches!(self, Self::Wrong(_) | Self::Unknown(_))
+    }
+}
+
+/// Reads the first command of a comment; other people's slashes, and what stands in a block of code, are none of ours.
 pub fn parse(body: &str) -> Option<Command> {
-    body.lines().find_map(|line| {
-        let mut words = line.trim().strip_prefix('/')?.split_whitespace();
-        let (word, argument) = (words.next()?, words.next());
-        match (word, argument) {
-            ("retest", _) => Some(Command::Retest),
-            ("cancel", _) => Some(Command::Cancel),
-            ("merge", _) => Some(Command::Merge),
-            ("ok-to-test", Some(sha))
-                if (7..=40).contains(&sha.len()) && sha.bytes().all(|byte| byte.is_ascii_hexdigit()) =>
-            {
-                Some(Command::OkToTest(sha.to_lowercase().into()))
+    if body.contains(MARK) {
+        return None;
+    }
+    let (mut unknown, mut in_code) = (None, false);
+    for line in body.lines() {
+        let text = line.trim();
+        if text.starts_with("```") || text.starts_with("~~~") {
+            in_code = !in_code;
+        } else if !in_code && !line.starts_with("    ") {
+            match text.strip_prefix('/').and_then(read) {
+                Some(Command::Unknown(word)) if unknown.is_none() => unknown = Some(Command::Unknown(word)),
+                Some(Command::Unknown(_)) | None => {}
+                command => return command,
             }
-            ("ok-to-test", _) => Some(Command::Wrong(
-                "Say which head you looked at: /ok-to-test SHA, with at least seven digits of it.".into(),
-            )),
-            _ => None,
         }
-    })
+    }
+    unknown
+}
+
+/// Reads what stands behind a slash.
+fn read(text: &str) -> Option<Command> {
+    let mut words = text.split_whitespace();
+    // One that is set off from its slash is no command.
+    let given = words.next().filter(|word| text.starts_with(word) && is_word(word))?;
+    let word = given.to_ascii_lowercase();
+    let rest: Vec<&str> = words.collect();
+    match &*word {
+        "retest" | "cancel" | "merge" if !rest.iter().all(|word| is_polite(word)) => Some(Command::Wrong(alone(&word))),
+        "retest" => Some(Command::Retest),
+        "cancel" => Some(Command::Cancel),
+        "merge" => Some(Command::Merge),
+        "ok-to-test" => Some(read_approval(rest.first())),
+        _ => match nearest(&word, &WORDS) {
+            Some("ok-to-test") => {
+                Some(Command::Wrong(format!("/{given} is none of our commands; did you mean /ok-to-test SHA?").into()))
+            }
+            Some(near) => {
+                Some(Command::Wrong(format!("/{given} is none of our commands; did you mean /{near}?").into()))
+            }
+            // With more behind it, it is a sentence that begins with a path.
+            None if rest.is_empty() && !OTHERS.contains(&&*word) => Some(Command::Unknown(given.into())),
+            None => None,
+        },
+    }
+}
+
+fn read_approval(sha: Option<&&str>) -> Command {
+    match sha {
+        Some(sha) if (7..=40).contains(&sha.len()) && sha.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            Command::OkToTest(sha.to_lowercase().into())
+        }
+        _ => Command::Wrong("Say which head you looked at: /ok-to-test SHA, with at least seven digits of it.".into()),
+    }
+}
+
+/// Could this be a command at all, and not a path?
+fn is_word(word: &str) -> bool {
+    (2..=WORD_LENGTH_MAX).contains(&word.len())
+        && word.starts_with(|first: char| first.is_ascii_alphabetic())
+        && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+fn is_polite(word: &str) -> bool {
+    let word = word.trim_matches(|letter: char| !letter.is_alphanumeric()).to_ascii_lowercase();
+    word.is_empty() || POLITE.contains(&&*word)
+}
+
+/// Says why a command stands alone.
+fn alone(word: &str) -> Arc<str> {
+    match word {
+        "merge" => "Say /merge alone: how it is merged stands in `.greenlight.yml`.".into(),
+        "cancel" => "Say /cancel alone: it stops all that runs for this pull request.".into(),
+        _ => "Say /retest alone: it tests the whole pull request again.".into(),
+    }
 }
 
 /// A comment was seen. What it asks is carried out once its author's permission and the pull request's head were read.
@@ -77,11 +161,15 @@ pub(crate) fn commented(state: &mut Repository, comment: &Comment, now: Timestam
     while pull.comments_seen.len() > SEEN_MAX {
         pull.comments_seen.pop_first();
     }
-    if command.is_none() || pull.snapshot.standing != PullStanding::Open {
+    let Some(command) = command else { return };
+    let is_open = pull.snapshot.standing == PullStanding::Open;
+    if (!is_open || !command.is_understood()) && !is_answered(comment, now) {
         return;
     }
     pull.commands.push(PendingCommand { comment: comment.clone(), head_read: false });
-    trust::ask_again(state, &comment.author, now);
+    if is_open {
+        trust::ask_again(state, &comment.author, now);
+    }
     want(state, Wanted::now(read_key(comment.pull), Class::Read, Effect::ReadPull(comment.pull)));
     state.touch(Topic::Pull(comment.pull));
 }
@@ -90,25 +178,29 @@ pub(crate) fn commented(state: &mut Repository, comment: &Comment, now: Timestam
 /// nothing of the head that the comment is about.
 pub(crate) fn head_read(state: &mut Repository, number: PullNumber, updated_at: Timestamp) {
     let Some(pull) = state.pulls.get(&number) else { return };
-    let is_told = |command: &PendingCommand| !command.head_read && updated_at >= command.comment.created_at;
+    // One that is over has no head that could move any more.
+    let is_over = pull.snapshot.standing != PullStanding::Open;
+    let is_told =
+        |command: &PendingCommand| !command.head_read && (is_over || updated_at >= command.comment.created_at);
     if !pull.commands.iter().any(is_told) {
         return;
     }
     let Some(pull) = state.pulls.get_mut(&number) else { return };
     for command in &mut pull.commands {
-        command.head_read |= updated_at >= command.comment.created_at;
+        command.head_read |= is_over || updated_at >= command.comment.created_at;
     }
     state.touch(Topic::Pull(number));
 }
 
-/// Carries out the commands whose author's permission is known by now.
+/// Carries out the commands whose author's permission is known by now. On one that is over nobody can be obeyed any more.
 pub(crate) fn settle_commands(state: &mut Repository, number: PullNumber, now: Timestamp) {
     loop {
         let Some(pull) = state.pulls.get(&number) else { return };
+        let is_over = pull.snapshot.standing != PullStanding::Open;
         let ready = pull
             .commands
             .iter()
-            .position(|command| command.head_read && trust::is_fresh(state, command.comment.author.id));
+            .position(|command| command.head_read && (is_over || trust::is_fresh(state, command.comment.author.id)));
         let Some(at) = ready else {
             let waiting = pull.commands.iter().any(|command| !command.head_read);
             if waiting {
@@ -125,20 +217,30 @@ pub(crate) fn settle_commands(state: &mut Repository, number: PullNumber, now: T
 
 fn carry_out(state: &mut Repository, number: PullNumber, comment: &Comment, now: Timestamp) {
     let Some(command) = parse(&comment.body) else { return };
-    let by = &comment.author;
-    if !trust::may_push(state, by.id) {
-        return reply(state, comment, &format!("@{}, only people with write permission can say that here.", by.login));
-    }
     let Some(pull) = state.pulls.get_shared(&number) else { return };
-    if pull.snapshot.standing != PullStanding::Open {
-        return reply(state, comment, "The pull request is closed.");
+    let by = &comment.author;
+    let refusal = match pull.snapshot.standing {
+        PullStanding::Open => refusal(state, &command, comment),
+        PullStanding::Closed => Some("The pull request is closed. Reopen it, and say that again.".to_owned()),
+        PullStanding::Merged { .. } => {
+            Some("The pull request was merged, so there is nothing left to do here.".to_owned())
+        }
+    };
+    if let Some(text) = refusal {
+        if is_answered(comment, now) {
+            reply(state, comment, &text);
+        }
+        return;
+    }
+    if !command.is_understood() {
+        return;
     }
     let answer = match &command {
         Command::Retest => retest(state, &pull, comment, now),
         Command::Cancel => cancel(state, &pull, &by.login, now),
         Command::Merge => merge(state, &pull, comment),
         Command::OkToTest(sha) => ok_to_test(state, &pull, sha, by.id),
-        Command::Wrong(how) => Some(how.to_string()),
+        Command::Wrong(_) | Command::Unknown(_) => None,
     };
     state.note(format!("#{number}"), format!("{} said {command:?}", by.login));
     if let Some(answer) = answer {
@@ -146,14 +248,37 @@ fn carry_out(state: &mut Repository, number: PullNumber, comment: &Comment, now:
     }
 }
 
+/// Says why a command on an open pull request is not carried out, where that is so from the beginning.
+fn refusal(state: &Repository, command: &Command, comment: &Comment) -> Option<String> {
+    let may_push = trust::may_push(state, comment.author.id);
+    match command {
+        Command::Wrong(how) => Some(how.to_string()),
+        // Passers-by say many things; those who may command are told what there is.
+        Command::Unknown(word) if may_push => {
+            Some(format!("/{word} is none of our commands: there are /retest, /cancel, /merge and /ok-to-test SHA."))
+        }
+        Command::Unknown(_) => None,
+        _ if may_push => None,
+        _ => Some(format!("@{}, only people with write permission can say that here.", comment.author.login)),
+    }
+}
+
+/// Is a comment of which nothing comes told why? One that is old, or that a bot wrote, is not.
+fn is_answered(comment: &Comment, now: Timestamp) -> bool {
+    !is_bot(comment) && now.since(comment.created_at) < ANSWER_WITHIN
+}
+
+fn is_bot(comment: &Comment) -> bool {
+    comment.author.login.ends_with("[bot]")
+}
+
 fn retest(state: &mut Repository, pull: &Pull, comment: &Comment, now: Timestamp) -> Option<String> {
     if let Some(pushed) = pushed_since(pull, comment, "/retest") {
         return Some(pushed);
     }
     let key = suite_key(pull);
-    if !state.suites.contains(&key) {
-        return Some("There is nothing to test again yet.".into());
-    }
+    let Some(suite) = state.suites.get(&key) else { return Some("There is nothing to test again yet.".into()) };
+    let nothing = suite.planned().and_then(|planned| planned.nothing.clone());
     schedule::begin_attempt(state, &key, now);
     // A re-run by somebody with write permission is an approval of exactly this attempt and head.
     trust::approve(state, &key, comment.author.id);
@@ -162,7 +287,7 @@ fn retest(state: &mut Repository, pull: &Pull, comment: &Comment, now: Timestamp
     {
         known.merge = MergeStanding::None;
     }
-    None
+    nothing.map(|nothing| format!("It is looked at again, but so far {nothing}."))
 }
 
 fn cancel(state: &mut Repository, pull: &Pull, by: &str, now: Timestamp) -> Option<String> {
@@ -196,7 +321,7 @@ fn merge(state: &mut Repository, pull: &Pull, comment: &Comment) -> Option<Strin
             return Some("Nothing is merged here: `.greenlight.yml` on the default branch has no `merge:`.".into());
         }
         crate::config::ConfigStanding::Read { config: Err(problem), .. } => {
-            return Some(format!("Nothing is merged: {problem}."));
+            return Some(sentence(&format!("Nothing is merged: {problem}")));
         }
         _ => {}
     }
@@ -207,11 +332,25 @@ fn merge(state: &mut Repository, pull: &Pull, comment: &Comment) -> Option<Strin
         known.merge = MergeStanding::None;
     }
     state.touch(Topic::Pull(pull.snapshot.number));
-    match state.pulls.get(&pull.snapshot.number).map(|pull| readiness(state, pull)) {
-        Some(Readiness::Quiet) => {
-            Some(format!("It is merged when `greenlight` is a success on {}.", pull.snapshot.head_sha.short()))
+    let known = state.pulls.get(&pull.snapshot.number)?;
+    match readiness(state, known) {
+        Readiness::Quiet => Some(awaited(state, known)),
+        // Where the note says so already, nothing would be heard of the command.
+        Readiness::Blocked(reason) => {
+            known.note.accepted.is_some().then(|| sentence(&format!("Not merged yet: {reason}")))
         }
-        _ => None,
+        Readiness::Ready => None,
+    }
+}
+
+/// Says what a merge that was asked for waits for.
+fn awaited(state: &Repository, pull: &Pull) -> String {
+    let short = pull.snapshot.head_sha.short();
+    match state.suites.get(&suite_key(pull)) {
+        Some(suite) if suite.trust == Trust::Untrusted && !suite.may_run() => {
+            format!("Its tests wait for an approval first: look at it, and say /ok-to-test {short} if they may run.")
+        }
+        _ => format!("It is merged when `greenlight` is a success on {short}."),
     }
 }
 
@@ -230,10 +369,13 @@ fn ok_to_test(state: &mut Repository, pull: &Pull, sha: &str, by: crate::id::Use
         Some(suite) if suite.trust == Trust::Trusted => {
             return Some("It needs no approval: its author may push here.".into());
         }
-        Some(suite) if matches!(suite.phase, SuitePhase::Stopped { .. }) => {
-            return Some("It cannot be tested as it is.".into());
-        }
-        Some(_) => {}
+        Some(suite) => match &suite.phase {
+            SuitePhase::Stopped { reason, .. } => {
+                return Some(sentence(&format!("It cannot be tested as it is: {reason}")));
+            }
+            _ if suite.may_run() => return Some("It may run already.".into()),
+            _ => {}
+        },
     }
     trust::approve(state, &key, by);
     None
@@ -241,6 +383,9 @@ fn ok_to_test(state: &mut Repository, pull: &Pull, sha: &str, by: crate::id::Use
 
 /// Answers a comment, once.
 fn reply(state: &mut Repository, comment: &Comment, text: &str) {
+    if is_bot(comment) {
+        return;
+    }
     let mark = format!("reply-{}", comment.id);
     let effect = Effect::Comment { pull: comment.pull, mark: mark.as_str().into(), body: text.into(), id: None };
     want(state, Wanted::now(format!("comment:{mark}"), Class::Comment, effect));
@@ -253,11 +398,42 @@ mod tests {
     #[test]
     fn commands_are_lines_that_begin_with_a_slash() {
         assert_eq!(parse("Looks good.\n /retest please"), Some(Command::Retest));
+        assert_eq!(parse("/Merge"), Some(Command::Merge));
         assert_eq!(parse("/ok-to-test 0123ABC"), Some(Command::OkToTest("0123abc".into())));
-        assert!(matches!(parse("/ok-to-test"), Some(Command::Wrong(_))));
-        assert!(matches!(parse("/ok-to-test zzzzzzz"), Some(Command::Wrong(_))));
-        assert_eq!(parse("see /merge"), None);
-        assert_eq!(parse("/lgtm"), None);
-        assert_eq!(parse(""), None);
+        assert_eq!(parse("/frobnicate\n/retest"), Some(Command::Retest), "what is understood goes first");
+        for silent in [
+            "see /merge",
+            "/lgtm",
+            "",
+            "/",
+            "/ merge",
+            "/usr/bin/env is not there",
+            "/tmp is full",
+            "/etc/passwd",
+            "```\n/merge\n```",
+            "    /merge",
+            "/merge\n\n<!-- greenlight:note -->",
+        ] {
+            assert_eq!(parse(silent), None, "{silent}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_is_told_how_it_is_said() {
+        for (said, told) in [
+            ("/retset", "/retset is none of our commands; did you mean /retest?"),
+            ("/ok-to-tset 0123abc", "did you mean /ok-to-test SHA?"),
+            ("/merge squash", "Say /merge alone"),
+            ("/retest build", "Say /retest alone"),
+            ("/ok-to-test", "at least seven digits"),
+            ("/ok-to-test zzzzzzz", "at least seven digits"),
+        ] {
+            assert!(
+                matches!(parse(said), Some(Command::Wrong(text)) if text.contains(told)),
+                "{said}: {:?}",
+                parse(said)
+            );
+        }
+        assert_eq!(parse("/frobnicate"), Some(Command::Unknown("frobnicate".into())));
     }
 }

@@ -201,7 +201,9 @@ fn proof_of(state: &Repository, name: &(EnvironmentName, Sha)) -> Result<(), Arc
     let failed = match &suite.phase {
         SuitePhase::Reading { .. } => false,
         SuitePhase::Stopped { .. } => true,
-        SuitePhase::Planned(_) => suite.runs.iter().all(is_over) && report::has_failed(state, suite),
+        SuitePhase::Planned(planned) => {
+            planned.config_problem.is_some() || suite.runs.iter().all(is_over) && report::has_failed(state, suite)
+        }
     };
     if proven && !failed {
         return Ok(());
@@ -210,6 +212,9 @@ fn proof_of(state: &Repository, name: &(EnvironmentName, Sha)) -> Result<(), Arc
         SuitePhase::Reading { .. } => Err("it waits for the tests of its own push".into()),
         SuitePhase::Stopped { reason, .. } => {
             Err(format!("its own push could not be tested ({reason}); a person must deploy it").into())
+        }
+        SuitePhase::Planned(planned) if planned.config_problem.is_some() => {
+            Err("its own .greenlight.yml is wrong; a person must deploy it".into())
         }
         SuitePhase::Planned(planned) if planned.nothing.is_some() => {
             Err(format!("nothing tested {}; a person must deploy it", wish.sha.short()).into())
@@ -378,9 +383,24 @@ fn is_config_current(state: &Repository) -> bool {
     }
 }
 
+/// Returns what is wrong with the `.greenlight.yml` that a deployment waits for, where it is to an environment that we deploy to.
+fn stopped_by_config(state: &Repository, id: DeploymentId) -> Option<Arc<str>> {
+    let snapshot = &state.deployments.get(&id)?.snapshot;
+    let is_ours = snapshot.state.is_none()
+        && snapshot.maker == DeploymentMaker::Anyone
+        && state.environments.contains(&snapshot.environment);
+    match &state.meta().config {
+        ConfigStanding::Read { config: Err(problem), .. } if is_ours => Some(problem.clone()),
+        _ => None,
+    }
+}
+
 /// Decides whether a deployment is ours to carry out; if so it waits for its environment.
 fn take_on(state: &mut Repository, id: DeploymentId, now: Timestamp) {
     if !is_config_current(state) {
+        if let Some(problem) = stopped_by_config(state, id) {
+            show(state, id, DeploymentState::Queued, &format!("nothing is deployed: {problem}"), None, None);
+        }
         return;
     }
     let Some(deployment) = state.deployments.get(&id) else { return };

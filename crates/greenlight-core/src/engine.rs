@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use crate::config::{self, ConfigStanding};
 use crate::effect::{Answer, Effect, Outcome, PullRead, Reconciled, Reply};
-use crate::event::{BranchRules, CommitFiles, Event, PullSnapshot, PullStanding};
+use crate::event::{BranchRules, CommitFiles, Event, PullSnapshot, PullStanding, User};
 use crate::fact::{Click, Fact, PullFact, PushFact, RepositoryRef, Source, Wish};
-use crate::id::{EffectKey, PullNumber, RefName, Sha};
+use crate::id::{EffectKey, PullNumber, RefName, Sha, UserId};
 use crate::item::Class;
 use crate::outbox::{Wanted, want};
 use crate::pull::{Branch, MergeStanding, Note, Pull};
@@ -136,7 +136,14 @@ fn config_read(state: &mut Repository, files: &CommitFiles, now: Timestamp) {
         _ => false,
     };
     let mended = matches!(&standing, ConfigStanding::Read { config: Ok(_), .. });
+    let problem = match &standing {
+        ConfigStanding::Read { config: Err(problem), .. } => Some(problem.clone()),
+        _ => None,
+    };
     state.meta_mut().config = standing;
+    if let Some(problem) = problem {
+        show_problem(state, files.sha, &problem, now);
+    }
     touch_deployments(state);
     if !same {
         if mended {
@@ -144,6 +151,22 @@ fn config_read(state: &mut Repository, files: &CommitFiles, now: Timestamp) {
         }
         state.touch_all();
     }
+}
+
+/// What is wrong with `.greenlight.yml` is shown on the commit that brought it, though nothing ran for it, as at the first look at
+/// a repository. Where its push was seen, its suite says so by itself.
+fn show_problem(state: &mut Repository, sha: Sha, problem: &Arc<str>, now: Timestamp) {
+    let git_ref = state.default_branch();
+    let key = SuiteKey { head_sha: sha, event: "push".into(), subject: Subject::Ref(git_ref.clone()) };
+    if state.suites.contains(&key) {
+        return;
+    }
+    // Nobody is known to have pushed it, and nothing of it is ever run.
+    let sender = User { id: UserId(0), login: "".into() };
+    let event = Event { name: key.event.clone(), action: None, payload: "{}".into(), sender };
+    let suite = new_suite(key.clone(), Arc::new(event), git_ref, Trust::Trusted, None, now);
+    state.insert_suite(suite);
+    plan::stop(state, &key, Conclusion::Failure, problem);
 }
 
 /// Deployments wait while the file is being read, whether it says something else afterwards or not.
@@ -414,14 +437,7 @@ fn settle_pull(state: &mut Repository, number: PullNumber, now: Timestamp) {
             after_merge(state, &pull, commit, now);
         }
     }
-    if pull.snapshot.standing == PullStanding::Open {
-        command::settle_commands(state, number, now);
-    } else if !pull.commands.is_empty()
-        && let Some(pull) = state.pulls.get_mut(&number)
-    {
-        // Nobody can be obeyed any more.
-        pull.commands.clear();
-    }
+    command::settle_commands(state, number, now);
     let relevant = state.branches.get(&pull.snapshot.base_ref).is_some_and(|branch| {
         branch.merging.as_ref().is_some_and(|merging| merging.pull == number)
             || (branch.merging.is_none() && merge::readiness(state, &pull) == merge::Readiness::Ready)

@@ -18,6 +18,7 @@ use crate::repository::{Repository, Topic};
 use crate::room::tell;
 use crate::run::{Subject, Suite, SuiteKey, SuitePhase, Trust};
 use crate::schedule;
+use crate::shown::sentence;
 use crate::time::{Duration, Timestamp};
 use crate::trust::may_push;
 
@@ -199,7 +200,7 @@ pub(crate) fn note(state: &Repository, pull: &Pull) -> Option<Arc<str>> {
     let merging = branch.and_then(|branch| branch.merging.as_ref());
     let base = pull.snapshot.base_ref.short();
     let reason: Arc<str> = match (readiness(state, pull), merging) {
-        (Readiness::Blocked(reason), _) => format!("Not merged yet: {reason}.").into(),
+        (Readiness::Blocked(reason), _) => sentence(&format!("Not merged yet: {reason}")).into(),
         (_, Some(merging))
             if merging.pull == pull.snapshot.number && matches!(merging.phase, MergePhase::Retesting { .. }) =>
         {

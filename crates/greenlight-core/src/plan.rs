@@ -130,6 +130,7 @@ fn planned(state: &mut Repository, key: &SuiteKey, files: &CommitFiles, base_sha
     }
     let config_problem = match (&files.config, &key.subject) {
         (Some(file), Subject::Pull(..)) => config_problem(state, file),
+        (Some(file), Subject::Ref(name)) if *name == state.default_branch() => config_problem(state, file),
         _ => None,
     };
     let Some(suite) = state.suites.get_mut(key) else { return };

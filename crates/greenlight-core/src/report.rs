@@ -191,6 +191,29 @@ pub(crate) fn touch_followers(state: &mut Repository, sha: Sha) {
     }
 }
 
+/// Returns what the one context of `script/cibuild` shows, which the runs of a push and of a pull request share: the worst of
+/// those that are about what is there now, so that neither hides the other's failure. Its rank counts the attempts of all.
+pub(crate) fn of_cibuild(state: &Repository, sha: Sha, workflow: &str) -> Option<(Context, ShownReport, u64)> {
+    let runs: Vec<(&Suite, &Run)> = state
+        .suites_at(sha)
+        .filter(|suite| suite.deployment().is_none())
+        .flat_map(|suite| suite.runs.iter().filter_map(move |number| Some((suite, state.runs.get(number)?))))
+        .filter(|(_, run)| &*run.workflow == workflow)
+        .collect();
+    let latest = runs.iter().map(|(_, run)| run.number.0).max()?;
+    let attempts: u64 = runs
+        .iter()
+        .flat_map(|(_, run)| {
+            run.jobs.iter().map(move |job| (u64::from(run.attempt) << 8) | u64::from(job.tried.min(255)))
+        })
+        .sum();
+    let any_current = runs.iter().any(|(suite, _)| is_current(state, suite));
+    let counted = runs.iter().filter(|(suite, _)| !any_current || is_current(state, suite));
+    let shown = counted.flat_map(|(_, run)| run.jobs.iter().map(move |job| (of_job(state, run, job), job)));
+    let (shown, job) = shown.max_by_key(|(shown, _)| weight(shown.state))?;
+    Some((job.context.clone(), shown, (latest << 24) + attempts))
+}
+
 /// Returns what a job's context shows.
 pub(crate) fn of_job(state: &Repository, run: &Run, job: &Job) -> ShownReport {
     let report = match &job.state {

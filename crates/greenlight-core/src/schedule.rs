@@ -12,7 +12,7 @@ use crate::effect::{Checkout, JobEnd, JobOrder, JobReport, Reply};
 use crate::entity::Proof;
 use crate::fact::LeaseAsked;
 use crate::id::{AttemptId, JobKey, RunNumber, Token};
-use crate::plan::{self, contexts, workflow_of};
+use crate::plan::{self, CIBUILD, contexts, workflow_of};
 use crate::report;
 use crate::repository::{Repository, Topic};
 use crate::room::tell;
@@ -121,11 +121,10 @@ pub(crate) fn rerun(state: &mut Repository, number: RunNumber, now: Timestamp) -
     if !run.is_over() {
         return Err(format!("run {number} is not over; cancel it first").into());
     }
-    if run.deployment.is_some() {
-        return Err(format!(
-            "run {number} carried a deployment out, and a deployment is never repeated: make a new one"
-        )
-        .into());
+    if let Subject::Deployment(id) = run.suite.subject {
+        return Err(
+            format!("run {number} is of deployment {id}, and a deployment is never repeated: make a new one").into()
+        );
     }
     if run.problem.is_some() {
         return Err(format!("run {number} has a workflow file that cannot be read: mend it and push").into());
@@ -603,12 +602,15 @@ fn shown(state: &mut Repository, number: RunNumber) {
     }
     let sha = run.suite.head_sha;
     let rank = |job: &Job| (number.0 << 24) | (u64::from(run.attempt) << 8) | u64::from(job.tried.min(255));
-    let reports: Vec<_> = run
-        .jobs
-        .iter()
-        .filter(|job| job.expanded || job.is_over())
-        .map(|job| (job.context.clone(), report::of_job(state, run, job), rank(job)))
-        .collect();
+    let reports: Vec<_> = match &*run.workflow {
+        CIBUILD => report::of_cibuild(state, sha, CIBUILD).into_iter().collect(),
+        _ => run
+            .jobs
+            .iter()
+            .filter(|job| job.expanded || job.is_over())
+            .map(|job| (job.context.clone(), report::of_job(state, run, job), rank(job)))
+            .collect(),
+    };
     let over = run.jobs.is_empty() || run.is_over();
     // Whether a job waits for a runner that is not there is said of the commit as a whole, too.
     let queued = run.jobs.iter().any(|job| matches!(job.state, JobState::Queued { .. }));

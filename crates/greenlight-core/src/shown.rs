@@ -98,6 +98,12 @@ pub fn description(text: &str) -> Arc<str> {
     }
 }
 
+/// Ends a text as a sentence ends; one that asks or ends already is left as it is.
+pub fn sentence(text: &str) -> String {
+    let end = if text.ends_with(['.', '?', '!', '…']) { "" } else { "." };
+    format!("{text}{end}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,5 +115,11 @@ mod tests {
         assert_eq!(cut.chars().count(), DESCRIPTION_MAX);
         assert!(cut.ends_with('…'));
         assert_eq!(description(&"x".repeat(140)).chars().count(), 140);
+    }
+
+    #[test]
+    fn a_sentence_ends_once() {
+        assert_eq!(sentence("it is a draft"), "it is a draft.");
+        assert_eq!(sentence("did you mean when?"), "did you mean when?");
     }
 }

@@ -1,5 +1,6 @@
 //! Stories: readable facts in, readable state and effects out. The whole core, and nothing that sleeps, forks or listens.
 
+mod words;
 mod world;
 
 use greenlight_core::fact::Wish;

@@ -17,7 +17,9 @@ use greenlight_core::event::{
     PullStanding, Review, TestMerge, User, Verdict,
 };
 use greenlight_core::fact::{Click, Fact, LeaseAsked, PullFact, PushFact, RepositoryRef, Source, Wish};
-use greenlight_core::id::{CommentId, DeploymentId, PullNumber, RefName, RepoId, ReviewId, RunnerId, Sha, UserId};
+use greenlight_core::id::{
+    CommentId, DeploymentId, PullNumber, RefName, RepoId, ReviewId, RunNumber, RunnerId, Sha, UserId,
+};
 use greenlight_core::outbox::Budget;
 use greenlight_core::port::{self, Commit, Disposition, Loaded, NewDelivery, Store, StoreError, Stored, Waiting};
 use greenlight_core::repository::Settings;
@@ -27,6 +29,8 @@ use greenlight_core::time::{Duration, Timestamp};
 
 pub const WRITER: u64 = 1;
 pub const STRANGER: u64 = 2;
+/// A program that may push.
+pub const BOT: u64 = 4;
 const OURS: u64 = 3;
 
 /// Returns the commit that a letter stands for.
@@ -48,6 +52,7 @@ fn user(id: u64) -> User {
     let login = match id {
         WRITER => "octocat",
         STRANGER => "stranger",
+        BOT => "machine[bot]",
         _ => "greenlight",
     };
     User { id: UserId(id), login: login.into() }
@@ -111,6 +116,7 @@ pub struct World {
     boot: u32,
     workflows: Vec<(Arc<str>, Arc<str>)>,
     config: Arc<str>,
+    cibuild: bool,
     main: Sha,
     trees: BTreeMap<Sha, Sha>,
     pulls: BTreeMap<u64, PullSnapshot>,
@@ -119,6 +125,8 @@ pub struct World {
     merged: Vec<u64>,
     comments: BTreeMap<u64, BTreeMap<String, String>>,
     deployed: Vec<(DeploymentSnapshot, String)>,
+    deployment_text: String,
+    last_comment: Option<Comment>,
     room: Vec<String>,
     holding: Option<JobOrder>,
     waiting: Vec<Dispatch>,
@@ -136,6 +144,7 @@ impl World {
             boot: 1,
             workflows: workflows.iter().map(|(path, text)| ((*path).into(), (*text).into())).collect(),
             config: config.into(),
+            cibuild: false,
             main: sha('x'),
             trees: BTreeMap::from([(sha('x'), sha('X'))]),
             pulls: BTreeMap::new(),
@@ -144,6 +153,8 @@ impl World {
             merged: Vec::new(),
             comments: BTreeMap::new(),
             deployed: Vec::new(),
+            deployment_text: String::new(),
+            last_comment: None,
             room: Vec::new(),
             holding: None,
             waiting: Vec::new(),
@@ -295,7 +306,75 @@ impl World {
         }
         let comment =
             Comment { id, pull: PullNumber(number), author: user(by), body: body.into(), created_at: self.now };
+        self.last_comment = Some(comment.clone());
         self.step(Fact::Comment(comment));
+    }
+
+    /// The last comment is told of once more, as a comparison does.
+    pub fn comment_again(&mut self) {
+        let comment = self.last_comment.clone().expect("somebody said something");
+        self.step(Fact::Comment(comment));
+    }
+
+    /// A comment is found that was written long before.
+    pub fn comment_days_ago(&mut self, number: u64, by: u64, body: &str, days: u64) {
+        self.now = self.now + Duration::from_secs(days * 24 * 3600);
+        let id = CommentId(u64::try_from(self.now.as_millis()).unwrap());
+        let created_at = self.now - Duration::from_secs(days * 24 * 3600);
+        if let Some(pull) = self.pulls.get_mut(&number) {
+            pull.updated_at = created_at;
+        }
+        self.step(Fact::Comment(Comment {
+            id,
+            pull: PullNumber(number),
+            author: user(by),
+            body: body.into(),
+            created_at,
+        }));
+    }
+
+    pub fn close_pull(&mut self, number: u64) {
+        self.now = self.now + Duration::from_secs(2);
+        let pull = self.pulls.get_mut(&number).unwrap();
+        pull.standing = PullStanding::Closed;
+        pull.updated_at = self.now;
+        let fact =
+            PullFact { pull: pull.clone(), event: event("pull_request", Some("closed")), source: Source::Webhook };
+        self.step(Fact::Pull(fact));
+    }
+
+    /// Every commit from now on has this `.greenlight.yml`.
+    pub fn configure(&mut self, config: &str) {
+        self.config = config.into();
+    }
+
+    /// Every commit has a `script/cibuild`.
+    pub fn has_cibuild(&mut self) {
+        self.cibuild = true;
+    }
+
+    pub fn push_branch(&mut self, branch: &str, to: char) {
+        self.trees.insert(sha(to), tree(sha(to), self.main));
+        let push = PushFact { git_ref: RefName::branch(branch), ..push(Sha::ZERO, sha(to), self.now) };
+        self.step(Fact::Push(push));
+    }
+
+    /// Somebody makes a deployment by hand.
+    pub fn deploy(&mut self, environment: &str, at: char) {
+        let snapshot = DeploymentSnapshot {
+            id: DeploymentId(self.deployed.len() as u64 + 1),
+            sha: sha(at),
+            git_ref: "main".into(),
+            task: "deploy".into(),
+            environment: environment.into(),
+            payload: "{}".into(),
+            key: None,
+            creator: user(WRITER),
+            maker: DeploymentMaker::Anyone,
+            state: None,
+        };
+        self.deployed.push((snapshot.clone(), String::new()));
+        self.step(Fact::Deployment { deployment: snapshot, event: Some(event("deployment", Some("created"))) });
     }
 
     pub fn approve(&mut self, number: u64, by: u64, head: char) {
@@ -394,6 +473,29 @@ impl World {
         self.statuses.get(&(sha(head), "greenlight".into())).cloned().unwrap_or_default()
     }
 
+    pub fn context(&self, head: char, context: &str) -> String {
+        self.statuses.get(&(sha(head), context.into())).cloned().unwrap_or_default()
+    }
+
+    pub fn deployment_text(&self) -> String {
+        self.deployment_text.clone()
+    }
+
+    pub fn comments_by_mark(&self, number: u64) -> Vec<(String, String)> {
+        let comments = self.comments.get(&number).into_iter().flatten();
+        comments.map(|(mark, text)| (mark.clone(), text.clone())).collect()
+    }
+
+    pub fn last_run_of(&self, name: &str) -> RunNumber {
+        let runs = &self.cell.repository().runs;
+        runs.values().rfind(|run| &*run.suite.event == name).expect("it ran").number
+    }
+
+    pub fn failed_run(&self) -> RunNumber {
+        let runs = &self.cell.repository().runs;
+        runs.values().find(|run| run.conclusion() == Some(Conclusion::Failure)).expect("it failed").number
+    }
+
     pub fn merged(&self) -> Vec<u64> {
         self.merged.clone()
     }
@@ -431,9 +533,10 @@ impl World {
                 Some(tree) => Answer::Commit(Box::new(self.files(*sha, *tree))),
                 None => return Outcome::Refused(Refusal::Gone("there is no such commit".into())),
             },
-            Effect::ReadPermission(user) => {
-                Answer::Permission(if user.id.0 == WRITER { Permission::Write } else { Permission::Read })
-            }
+            Effect::ReadPermission(user) => Answer::Permission(match user.id.0 {
+                WRITER | BOT => Permission::Write,
+                _ => Permission::Read,
+            }),
             Effect::ReadPull(number) => Answer::Pull(Box::new(self.read_pull(number.0))),
             Effect::Reconcile { .. } => Answer::Reconciled(Box::new(Reconciled {
                 repository: repository(),
@@ -481,6 +584,7 @@ impl World {
                 };
                 let (_, states) = &mut self.deployed[usize::try_from(id.0).unwrap() - 1];
                 *states = format!("{states} {word}");
+                self.deployment_text = shown.description.to_string();
                 Answer::Nothing
             }
             Effect::Tell { message, .. } => {
@@ -534,7 +638,7 @@ impl World {
             workflows: self.workflows.clone(),
             called: Vec::new(),
             config: Some((".greenlight.yml".into(), self.config.clone())),
-            cibuild: false,
+            cibuild: self.cibuild,
             changed_paths: None,
         }
     }

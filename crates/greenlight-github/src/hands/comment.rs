@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use greenlight_core::command::MARK;
 use greenlight_core::effect::{Answer, Outcome};
 use greenlight_core::id::{CommentId, PullNumber};
 use serde_json::json;
@@ -27,7 +28,7 @@ impl Try<'_> {
         body: &str,
         known: Option<CommentId>,
     ) -> Result<Outcome, CallError> {
-        let mark = format!("<!-- greenlight:{mark} -->");
+        let mark = format!("{MARK}{mark} -->");
         let text: String = body.chars().take(BODY_LENGTH_MAX).chain("\n\n".chars()).chain(mark.chars()).collect();
         let mut known = known;
         if self.confirm && known.is_none() {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use greenlight_core::command;
 use greenlight_core::effect::{Answer, Outcome, Reconciled};
 use greenlight_core::event::{Comment, DeploymentSnapshot};
 use greenlight_core::fact::{PullFact, PushFact};
@@ -91,11 +92,10 @@ impl Try<'_> {
     async fn commands_on(&self, pull: PullNumber) -> Result<Vec<Comment>, CallError> {
         let path = self.path(&format!("/issues/{pull}/comments?per_page=100"))?;
         let comments: Vec<CommentShape> = self.client.list(self.on(), &path, None).await?;
-        let is_command =
-            |comment: &&CommentShape| comment.body.as_deref().is_some_and(|body| body.trim_start().starts_with('/'));
+        let may_command = |comment: &&CommentShape| comment.body.as_deref().and_then(command::parse).is_some();
         comments
             .iter()
-            .filter(is_command)
+            .filter(may_command)
             .map(|comment| comment.comment(pull).map_err(|malformed| bad(&path, &malformed)))
             .collect()
     }
