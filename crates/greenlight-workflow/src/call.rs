@@ -77,6 +77,23 @@ pub struct CalledFile {
     pub text: String,
 }
 
+/// What is known of a file that a job calls.
+#[derive(Clone, Debug)]
+pub enum CallSource {
+    /// Here it is.
+    File(CalledFile),
+    /// There is no such file.
+    Missing,
+    /// It cannot be looked at from here; nothing is said about the call.
+    Elsewhere,
+}
+
+impl From<Option<CalledFile>> for CallSource {
+    fn from(file: Option<CalledFile>) -> CallSource {
+        file.map_or(CallSource::Missing, CallSource::File)
+    }
+}
+
 /// A workflow that a job calls.
 #[derive(Clone, Debug)]
 pub struct CalledWorkflow {
@@ -109,12 +126,8 @@ pub struct Calls {
 }
 
 /// Reads all workflows that a workflow calls, through any number of levels. `source` gives the file for a reference found
-/// in the file of the given path; None where there is none.
-pub fn resolve_calls(
-    workflow: &Workflow,
-    rules: &CallRules,
-    source: &dyn Fn(&str, &CallRef) -> Option<CalledFile>,
-) -> Calls {
+/// in the file of the given path.
+pub fn resolve_calls(workflow: &Workflow, rules: &CallRules, source: &dyn Fn(&str, &CallRef) -> CallSource) -> Calls {
     let mut resolver = Resolver { rules, source, findings: Vec::new(), jobs: 0, files: 0, bytes: workflow.bytes };
     let called = resolver.calls(workflow, &rules.default_permissions, 0);
     if resolver.jobs > rules.jobs_max {
@@ -126,7 +139,7 @@ pub fn resolve_calls(
 
 struct Resolver<'a> {
     rules: &'a CallRules,
-    source: &'a dyn Fn(&str, &CallRef) -> Option<CalledFile>,
+    source: &'a dyn Fn(&str, &CallRef) -> CallSource,
     findings: Vec<FileFinding>,
     jobs: usize,
     files: usize,
@@ -169,10 +182,14 @@ impl Resolver<'_> {
     }
 
     fn call(&mut self, caller: &Workflow, uses: &CallRef, call: &Call<'_>, depth: usize) -> Option<CalledWorkflow> {
-        let Some(file) = (self.source)(&caller.path, uses) else {
-            let message = format!("Unable to find reusable workflow '{}'", call.reference);
-            self.report(&caller.path, Finding::error("call-not-found", call.uses, message));
-            return None;
+        let file = match (self.source)(&caller.path, uses) {
+            CallSource::File(file) => file,
+            CallSource::Elsewhere => return None,
+            CallSource::Missing => {
+                let message = format!("Unable to find reusable workflow '{}'", call.reference);
+                self.report(&caller.path, Finding::error("call-not-found", call.uses, message));
+                return None;
+            }
         };
         let parsed = parse_workflow(&file.path, &file.text);
         for finding in parsed.findings {

@@ -26,8 +26,8 @@ pub mod yaml;
 
 pub use action::{ActionInput, ActionManifest, ActionRuns, Branding, ParsedAction, parse_action};
 pub use call::{
-    CallRules, CalledContext, CalledFile, CalledWorkflow, Calls, FileFinding, HandoverError, JobEnd, JobResult,
-    call_inputs, call_outputs, call_secrets, dispatch_inputs, resolve_calls,
+    CallRules, CallSource, CalledContext, CalledFile, CalledWorkflow, Calls, FileFinding, HandoverError, JobEnd,
+    JobResult, call_inputs, call_outputs, call_secrets, dispatch_inputs, resolve_calls,
 };
 pub use event::EventPayload;
 pub use expression::{

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use greenlight_workflow::{
-    CallRef, CallRules, CalledFile, Finding, Parsed, parse_action, parse_workflow, resolve_calls,
+    CallRef, CallRules, CallSource, CalledFile, Finding, Parsed, parse_action, parse_workflow, resolve_calls,
 };
 use serde_json::Value as Json;
 
@@ -99,10 +99,10 @@ fn judge(root: &Path, name: &str) -> Verdict {
     let project = name.starts_with("projects/").then(|| name.splitn(3, '/').take(2).collect::<PathBuf>());
     if let (Some(workflow), Some(project)) = (workflow, project) {
         let calls = resolve_calls(&workflow, &CallRules::default(), &|_, reference| {
-            let CallRef::Local(path) = reference else { return None };
+            let CallRef::Local(path) = reference else { return CallSource::Missing };
             let file = project.join(path);
-            let text = std::fs::read_to_string(root.join(&file)).ok()?;
-            Some(CalledFile { path: file.to_string_lossy().into_owned(), text })
+            let text = std::fs::read_to_string(root.join(&file)).ok();
+            text.map(|text| CalledFile { path: file.to_string_lossy().into_owned(), text }).into()
         });
         for found in calls.findings.iter().filter(|found| found.finding.is_error()) {
             verdict.lines.insert(if found.path == name { found.finding.span.line.into() } else { 0 });

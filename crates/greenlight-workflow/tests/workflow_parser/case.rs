@@ -75,7 +75,7 @@ impl Case {
         if let Some(workflow) = &workflow
             && self.option("skip-reusable-workflows") != Some("true")
         {
-            calls = resolve_calls(workflow, &self.rules(), &|_, reference| self.source(reference));
+            calls = resolve_calls(workflow, &self.rules(), &|_, reference| self.source(reference).into());
             let errors = calls.findings.iter().filter(|found| found.finding.is_error());
             messages.extend(errors.map(|found| self.located(&found.path, &found.finding)));
         }
