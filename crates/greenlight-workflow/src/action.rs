@@ -26,12 +26,25 @@ pub struct ActionManifest {
     pub name: Option<String>,
     /// What it is for.
     pub description: Option<String>,
+    /// Who made it.
+    pub author: Option<String>,
+    /// How it is shown in the marketplace.
+    pub branding: Option<Branding>,
     /// What it takes.
     pub inputs: Vec<ActionInput>,
     /// What it gives; only composite actions say how.
     pub outputs: Vec<(String, Option<Template>)>,
     /// How it runs.
     pub runs: ActionRuns,
+}
+
+/// How an action is shown in the marketplace; nothing here means anything to a runner.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Branding {
+    /// The icon's name.
+    pub icon: Option<String>,
+    /// The colour behind it.
+    pub color: Option<String>,
 }
 
 /// An input of an action.
@@ -91,6 +104,11 @@ pub enum ActionRuns {
         /// The steps.
         steps: Vec<Step>,
     },
+    /// By code that GitHub's runner brings itself. No action of the last years does.
+    Plugin {
+        /// Its name.
+        name: String,
+    },
 }
 
 /// The versions of Node that a manifest may ask for.
@@ -115,6 +133,10 @@ fn manifest(path: &str, tree: &Tree, findings: &mut Vec<Finding>) -> Option<Acti
         path: path.into(),
         name: decode::text(tree, "name"),
         description: decode::text(tree, "description"),
+        author: decode::text(tree, "author"),
+        branding: tree
+            .get("branding")
+            .map(|tree| Branding { icon: decode::text(tree, "icon"), color: decode::text(tree, "color") }),
         inputs: entries("inputs").iter().map(|(name, tree)| input(name, tree)).collect(),
         outputs: entries("outputs")
             .iter()
@@ -136,9 +158,13 @@ fn input(name: &Template, tree: &Tree) -> ActionInput {
 }
 
 fn runs(tree: &Tree, findings: &mut Vec<Finding>) -> Option<ActionRuns> {
-    let using = tree.get("using")?;
     let text = |key: &str| decode::text(tree, key);
-    match using.as_str()? {
+    if let Some(name) = text("plugin") {
+        return Some(ActionRuns::Plugin { name });
+    }
+    let using = tree.get("using")?;
+    // GitHub's runner does not look at case here.
+    match using.as_str()?.to_ascii_lowercase().as_str() {
         "composite" => {
             let steps = tree.get("steps")?;
             let scope = scope_of("step-if");
@@ -165,8 +191,12 @@ fn runs(tree: &Tree, findings: &mut Vec<Finding>) -> Option<ActionRuns> {
             let version = other.strip_prefix("node").and_then(|version| version.parse().ok());
             let Some(version) = version.filter(|version| NODE_VERSIONS.contains(version)) else {
                 findings.push(
-                    Finding::error("action-using", using.span, format!("Unexpected value '{other}'"))
-                        .with_help("use node24, node20, docker or composite"),
+                    Finding::error(
+                        "action-using",
+                        using.span,
+                        format!("'using: {}' is not supported", using.as_str()?),
+                    )
+                    .with_help("use 'composite', 'docker', 'node24', 'node20', 'node16' or 'node12'"),
                 );
                 return None;
             };

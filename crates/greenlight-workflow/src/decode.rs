@@ -4,6 +4,7 @@
 mod container;
 mod id;
 pub(crate) mod job;
+mod matrix;
 mod needs;
 mod requirement;
 pub(crate) mod step;
@@ -42,7 +43,7 @@ fn document(path: &str, tree: Tree, findings: &mut Vec<Finding>) -> Document {
         permissions: tree.get("permissions").map(permissions),
         env: entries(tree.get("env")),
         defaults: defaults(tree.get("defaults")),
-        concurrency: tree.get("concurrency").map(requirement::concurrency),
+        concurrency: tree.get("concurrency").map(|tree| requirement::concurrency(tree, findings)),
         jobs,
         tree,
         bytes: 0,
@@ -63,7 +64,11 @@ fn permissions(tree: &Tree) -> Permissions {
 
 fn defaults(tree: Option<&Tree>) -> Defaults {
     let Some(run) = tree.and_then(|tree| tree.get("run")) else { return Defaults::default() };
-    Defaults { shell: template(run, "shell"), working_directory: template(run, "working-directory") }
+    Defaults {
+        shell: template(run, "shell"),
+        working_directory: template(run, "working-directory"),
+        whole: run.as_template().cloned(),
+    }
 }
 
 /// Returns the scalar under a key.

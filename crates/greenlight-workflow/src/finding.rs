@@ -40,6 +40,14 @@ pub struct Span {
     pub end_column: u32,
 }
 
+impl Span {
+    /// Says whether the other range starts inside this one.
+    pub(crate) fn holds(self, other: Span) -> bool {
+        let start = (other.line, other.column);
+        (self.line, self.column) <= start && start < (self.end_line, self.end_column)
+    }
+}
+
 /// One thing that is wrong, or probably wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {

@@ -43,6 +43,6 @@ pub use trigger::{EventFacts, EventTrigger, Filter, Trigger, Triggers};
 pub use value::{JsonError, Object, Value};
 pub use workflow::{
     CallRef, CallSecrets, Concurrency, ConcurrencyGroup, ConcurrencyQueue, Container, ContainerSpec, Defaults,
-    Environment, Job, JobKind, Parsed, RunnerRequest, RunsOn, Services, Step, StepKind, Strategy, UsesRef, Workflow,
-    parse_workflow, parse_workflow_within,
+    Environment, Job, JobKind, Parsed, RunDefaults, RunnerRequest, RunsOn, Services, Snapshot, Step, StepKind,
+    Strategy, UsesRef, Workflow, parse_workflow, parse_workflow_within,
 };

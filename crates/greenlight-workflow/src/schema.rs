@@ -460,6 +460,9 @@ impl<'a> Definer<'a> {
 }
 
 #[cfg(test)]
+mod norm;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -9,13 +9,16 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::decode;
+use crate::expression::{Context, ExpressionError};
 use crate::finding::{Finding, Span};
 use crate::permission::Permissions;
 use crate::template::{Condition, Template, Tree};
 use crate::trigger::Triggers;
 use crate::yaml::Limits;
 
-pub use container::{Container, ContainerSpec, Services};
+pub(crate) use container::DOCKER_PREFIX;
+pub use container::{Container, ContainerSpec, Services, Snapshot};
+pub(crate) use requirement::CONCURRENCY_GROUP_LENGTH_MAX;
 pub use requirement::{Concurrency, ConcurrencyGroup, ConcurrencyQueue, Environment, RunnerRequest, RunsOn};
 pub use step::{Step, StepKind, UsesRef};
 
@@ -107,6 +110,36 @@ pub struct Defaults {
     pub shell: Option<Template>,
     /// The folder, relative to the workspace.
     pub working_directory: Option<Template>,
+    /// The expression that both come from, where `run:` is one.
+    pub whole: Option<Template>,
+}
+
+impl Defaults {
+    /// Returns shell and folder in these contexts; what comes to nothing says nothing.
+    pub fn evaluate(&self, context: &dyn Context) -> Result<RunDefaults, ExpressionError> {
+        let whole = self.whole.as_ref().map(|whole| whole.evaluate(context)).transpose()?.unwrap_or_default();
+        let text = |template: &Option<Template>, key: &str| {
+            let value = match template {
+                Some(template) => template.evaluate(context)?,
+                None => whole.get(key).clone(),
+            };
+            let text = value.coerce_string();
+            Ok((!text.is_empty()).then(|| text.to_string()))
+        };
+        Ok(RunDefaults {
+            shell: text(&self.shell, "shell")?,
+            working_directory: text(&self.working_directory, "working-directory")?,
+        })
+    }
+}
+
+/// Defaults for `run:` steps, with everything known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunDefaults {
+    /// The shell.
+    pub shell: Option<String>,
+    /// The folder, relative to the workspace.
+    pub working_directory: Option<String>,
 }
 
 /// A job.
@@ -146,6 +179,8 @@ pub struct Job {
     pub container: Option<Container>,
     /// The containers that run beside it.
     pub services: Option<Services>,
+    /// The image that is made of the runner when it ends well.
+    pub snapshot: Option<Snapshot>,
     /// What it does.
     pub kind: JobKind,
     /// Where it stands: from its key to its end.

@@ -1,5 +1,6 @@
 //! `jobs:`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{
@@ -7,6 +8,7 @@ use super::{
 };
 use crate::finding::Finding;
 use crate::template::{Template, Tree, TreeKind};
+use crate::value::fold_case;
 use crate::workflow::{CallRef, CallSecrets, JOBS_MAX, Job, JobKind};
 
 pub(super) fn jobs(tree: &Tree, findings: &mut Vec<Finding>) -> Vec<Job> {
@@ -15,7 +17,8 @@ pub(super) fn jobs(tree: &Tree, findings: &mut Vec<Finding>) -> Vec<Job> {
         let message = format!("The workflow may not contain more than {JOBS_MAX} jobs");
         findings.push(Finding::error("too-many-jobs", tree.span, message));
     }
-    let jobs: Vec<Job> = entries.iter().take(JOBS_MAX).map(|(key, tree)| job(key, tree, findings)).collect();
+    let mut jobs: Vec<Job> = entries.iter().take(JOBS_MAX).map(|(key, tree)| job(key, tree, findings)).collect();
+    name_needs_as_jobs(&mut jobs);
     let is_mapping = matches!(tree.kind, TreeKind::Mapping(_));
     if is_mapping && jobs.len() == entries.len() {
         let nodes: Vec<needs::Node<'_>> =
@@ -23,6 +26,17 @@ pub(super) fn jobs(tree: &Tree, findings: &mut Vec<Finding>) -> Vec<Job> {
         needs::check(&nodes, tree.span, findings);
     }
     jobs
+}
+
+/// Writes what jobs need as the jobs themselves are written; GitHub does not look at case here.
+fn name_needs_as_jobs(jobs: &mut [Job]) {
+    let ids: BTreeMap<Box<str>, Arc<str>> =
+        jobs.iter().map(|job| (fold_case(&job.id).into(), job.id.clone())).collect();
+    for need in jobs.iter_mut().flat_map(|job| &mut job.needs) {
+        if let Some(id) = ids.get(&*fold_case(need)) {
+            *need = id.clone();
+        }
+    }
 }
 
 fn needed(tree: &Tree) -> Vec<(&str, crate::finding::Span)> {
@@ -48,7 +62,7 @@ fn job(key: &Template, tree: &Tree, findings: &mut Vec<Finding>) -> Job {
         runs_on: tree.get("runs-on").map(|tree| requirement::runs_on(tree, findings)).unwrap_or_default(),
         permissions: tree.get("permissions").map(permissions),
         environment: tree.get("environment").map(requirement::environment),
-        concurrency: tree.get("concurrency").map(requirement::concurrency),
+        concurrency: tree.get("concurrency").map(|tree| requirement::concurrency(tree, findings)),
         outputs: entries(tree.get("outputs")),
         env: entries(tree.get("env")),
         defaults: defaults(tree.get("defaults")),
@@ -58,6 +72,7 @@ fn job(key: &Template, tree: &Tree, findings: &mut Vec<Finding>) -> Job {
         strategy: tree.get("strategy").map(|tree| requirement::strategy(tree, findings)),
         container: tree.get("container").map(|tree| container::container(tree, findings)),
         services: tree.get("services").map(|tree| container::services(tree, findings)),
+        snapshot: tree.get("snapshot").map(|tree| container::snapshot(tree, findings)),
         kind: kind(tree, findings),
         span: spanning(key.span(), tree.span),
     }

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use crate::finding::{Finding, Span};
+use crate::value::fold_case;
 
-/// A job with the places where it names what it needs.
+/// A job with the places where it names what it needs. Case does not matter in names.
 pub(super) struct Node<'a> {
     pub id: &'a str,
     pub needs: Vec<(&'a str, Span)>,
@@ -17,12 +18,12 @@ pub(super) fn check(nodes: &[Node<'_>], jobs: Span, findings: &mut Vec<Finding>)
         findings.push(Finding::error("no-first-job", jobs, message));
         return;
     }
-    let index: BTreeMap<&str, usize> = nodes.iter().enumerate().map(|(at, node)| (node.id, at)).collect();
+    let index: Index = nodes.iter().enumerate().map(|(at, node)| (fold_case(node.id).into(), at)).collect();
     let done = reachable(nodes, &index);
     let known: Vec<&str> = nodes.iter().map(|node| node.id).collect();
     for (node, _) in nodes.iter().zip(&done).filter(|(_, done)| !**done) {
         for (need, span) in &node.needs {
-            match index.get(need) {
+            match index.get(&*fold_case(need)) {
                 None => findings.push(unknown(node.id, need, *span, &known)),
                 Some(at) if !done[*at] => {
                     let message = format!(
@@ -37,14 +38,17 @@ pub(super) fn check(nodes: &[Node<'_>], jobs: Span, findings: &mut Vec<Finding>)
     }
 }
 
+/// Where each job stands, by its id without case.
+type Index = BTreeMap<Box<str>, usize>;
+
 /// Returns for each job whether all that it needs can be done.
-fn reachable(nodes: &[Node<'_>], index: &BTreeMap<&str, usize>) -> Vec<bool> {
+fn reachable(nodes: &[Node<'_>], index: &Index) -> Vec<bool> {
     let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
     let mut missing: Vec<usize> = Vec::with_capacity(nodes.len());
     for (at, node) in nodes.iter().enumerate() {
         missing.push(node.needs.len());
         for (need, _) in &node.needs {
-            if let Some(needed) = index.get(need) {
+            if let Some(needed) = index.get(&*fold_case(need)) {
                 dependents[*needed].push(at);
             }
         }

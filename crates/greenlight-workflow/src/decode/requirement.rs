@@ -1,12 +1,17 @@
 //! `concurrency:`, `environment:`, `runs-on:`, `strategy:`.
 
-use super::template;
-use crate::finding::{Finding, Span};
+use super::{matrix, template};
+use crate::finding::Finding;
 use crate::template::{Template, Tree, TreeKind};
-use crate::workflow::{Concurrency, Environment, RunsOn, Strategy};
+use crate::workflow::{CONCURRENCY_GROUP_LENGTH_MAX, Concurrency, Environment, RunsOn, Strategy};
 
-pub(super) fn concurrency(tree: &Tree) -> Concurrency {
+pub(super) fn concurrency(tree: &Tree, findings: &mut Vec<Finding>) -> Concurrency {
     let group = tree.as_template().cloned().or_else(|| template(tree, "group"));
+    let length = group.as_ref().and_then(Template::as_str).map_or(0, |group| group.encode_utf16().count());
+    if length > CONCURRENCY_GROUP_LENGTH_MAX {
+        let message = format!("Concurrency group name must be less than {CONCURRENCY_GROUP_LENGTH_MAX} characters");
+        findings.push(Finding::error("concurrency-group", tree.span, message));
+    }
     Concurrency {
         group: group.unwrap_or_else(|| Template::literal("")),
         cancel_in_progress: template(tree, "cancel-in-progress").unwrap_or_else(|| Template::literal(false)),
@@ -53,11 +58,8 @@ fn group_problem(group: &str) -> Option<String> {
 
 pub(super) fn strategy(tree: &Tree, findings: &mut Vec<Finding>) -> Strategy {
     let matrix = tree.get("matrix");
-    for (key, vector) in matrix.map(Tree::entries).unwrap_or_default() {
-        let is_vector = !matches!(key.source(), "include" | "exclude") && !key.is_expression();
-        if is_vector && matches!(&vector.kind, TreeKind::Sequence(items) if items.is_empty()) {
-            findings.push(empty_vector(key.source(), vector.span));
-        }
+    if let Some(matrix) = matrix {
+        matrix::check(matrix, findings);
     }
     Strategy {
         matrix: matrix.cloned(),
@@ -66,9 +68,4 @@ pub(super) fn strategy(tree: &Tree, findings: &mut Vec<Finding>) -> Strategy {
         whole: tree.as_template().cloned(),
         span: tree.span,
     }
-}
-
-fn empty_vector(name: &str, span: Span) -> Finding {
-    Finding::error("empty-vector", span, format!("Matrix vector '{name}' does not contain any values"))
-        .with_help("add a value, or remove the vector")
 }

@@ -57,7 +57,7 @@ impl Function {
     }
 
     /// Returns what `name(min,max)` says, where the name is a function's.
-    pub(super) fn with_arity(word: &str) -> Option<(Function, usize, usize)> {
+    pub(crate) fn with_arity(word: &str) -> Option<(Function, usize, usize)> {
         let (name, counts) = word.strip_suffix(')')?.split_once('(')?;
         let (min, max) = counts.split_once(',')?;
         let count = |text: &str| text.trim().parse().unwrap_or(usize::MAX);

@@ -1,8 +1,11 @@
 //! The containers of a job: the one its steps run in, and those beside it.
 
 use crate::expression::{Context, ExpressionError};
-use crate::template::Tree;
+use crate::template::{Condition, Template, Tree};
 use crate::value::Value;
+
+/// What may stand before the name of an image.
+pub(crate) const DOCKER_PREFIX: &str = "docker://";
 
 /// A container, as it was written.
 #[derive(Clone, Debug)]
@@ -18,10 +21,21 @@ pub struct Services {
     pub tree: Tree,
 }
 
+/// An image that is to be made of a job's runner.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// The image's name.
+    pub image_name: Template,
+    /// Which line of versions it belongs to, as `1.*`.
+    pub version: Template,
+    /// Whether it is made.
+    pub condition: Condition,
+}
+
 /// A container with everything known.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ContainerSpec {
-    /// The image.
+    /// The image, without `docker://`.
     pub image: String,
     /// Variables inside it.
     pub env: Vec<(String, String)>,
@@ -57,11 +71,15 @@ impl Services {
 
 fn spec(value: &Value) -> Option<ContainerSpec> {
     let text = |value: &Value| value.coerce_string().to_string();
+    let image = |value: &Value| {
+        let image = value.coerce_string();
+        image.strip_prefix(DOCKER_PREFIX).unwrap_or(&image).to_owned()
+    };
     let texts = |value: &Value| value.as_array().unwrap_or_default().iter().map(text).collect();
     let optional = |value: &Value| (!value.is_null()).then(|| text(value));
     let spec = match value {
         Value::Object(_) => ContainerSpec {
-            image: text(value.get("image")),
+            image: image(value.get("image")),
             env: value
                 .get("env")
                 .as_object()
@@ -78,7 +96,7 @@ fn spec(value: &Value) -> Option<ContainerSpec> {
             entrypoint: optional(value.get("entrypoint")),
             command: optional(value.get("command")),
         },
-        scalar => ContainerSpec { image: text(scalar), ..ContainerSpec::default() },
+        scalar => ContainerSpec { image: image(scalar), ..ContainerSpec::default() },
     };
     (!spec.image.is_empty()).then_some(spec)
 }

@@ -6,7 +6,7 @@ use crate::template::Template;
 use crate::value::Value;
 
 /// How many characters the name of a concurrency group may have.
-pub const CONCURRENCY_GROUP_LENGTH_MAX: usize = 400;
+pub(crate) const CONCURRENCY_GROUP_LENGTH_MAX: usize = 400;
 
 /// The runners that a job accepts, as it was written.
 #[derive(Clone, Debug, Default)]
@@ -86,6 +86,25 @@ impl Environment {
             value => value.coerce_string(),
         };
         Ok((!name.is_empty()).then(|| name.to_string()))
+    }
+
+    /// Returns the address in these contexts, those of the job's end; None where it comes to nothing.
+    pub fn evaluate_url(&self, context: &dyn Context) -> Result<Option<String>, ExpressionError> {
+        let url = match &self.url {
+            Some(url) => url.evaluate(context)?,
+            // Only where all of it is one expression can there be an address inside.
+            None => self.name.evaluate(context)?.get("url").clone(),
+        };
+        let url = url.coerce_string();
+        Ok((!url.is_empty()).then(|| url.to_string()))
+    }
+
+    /// Says whether a deployment is made, in these contexts.
+    pub fn evaluate_deployment(&self, context: &dyn Context) -> Result<bool, ExpressionError> {
+        match self.name.evaluate(context)? {
+            Value::Object(object) => Ok(object.get("deployment").is_none_or(Value::coerce_bool)),
+            _ => self.deployment.evaluate_bool(context),
+        }
     }
 }
 

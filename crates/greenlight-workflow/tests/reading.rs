@@ -1,0 +1,206 @@
+//! What a file says beyond its grammar, and what is told about one that says it wrongly: each error with its place, its code
+//! and what to do.
+
+use greenlight_workflow::{ConcurrencyQueue, Contexts, StepKind, Value, Workflow, parse_action, parse_workflow};
+
+/// Returns errors and warnings as `line:column code: message | what to do`.
+fn told(text: &str) -> Vec<String> {
+    let findings = parse_workflow("ci.yml", text).findings;
+    let help = |help: Option<&str>| help.map(|help| format!(" | {help}")).unwrap_or_default();
+    findings
+        .iter()
+        .map(|found| {
+            let span = found.span;
+            let help = help(found.help.as_deref());
+            format!("{}:{} {}: {}{help}", span.line, span.column, found.code, found.message)
+        })
+        .collect()
+}
+
+#[track_caller]
+fn check(text: &str, expected: &[&str]) {
+    assert_eq!(told(text), expected, "{text}");
+}
+
+#[track_caller]
+fn read(text: &str) -> Workflow {
+    let parsed = parse_workflow("ci.yml", text);
+    parsed.workflow.unwrap_or_else(|| panic!("{:#?}", parsed.findings))
+}
+
+/// A workflow with one job that has these lines besides what every job needs.
+fn job(lines: &str) -> String {
+    format!("on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{{run: x}}]\n{lines}")
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once() {
+    check(
+        "on: {pusch: }\npermissions: {content: read, issues: admin}\njobs:\n  a:\n    runs-on: x\n    needs: b\n    steps:\n      - runn: x\n      - run: ${{ secret.x }}\n      - &a\n        run: y\n        env: *a\n      - uses: checkout\n",
+        &[
+            "1:6 unknown-key: Unexpected value 'pusch' | did you mean 'push'?",
+            "2:15 unknown-key: Unexpected value 'content' | did you mean 'contents'?",
+            "2:38 unexpected-value: Unexpected value 'admin' | expected here: none, read, write",
+            "4:3 no-first-job: The workflow must contain at least one job with no dependencies.",
+            "8:9 unknown-key: Unexpected value 'runn' | did you mean 'run'?",
+            "8:9 ambiguous-mapping: There's not enough info to determine what you meant. Add one of these properties: parallel, run, shell, uses, with, working-directory",
+            "9:14 expression: Unrecognized named-value: 'secret'. Located at position 1 within expression: secret.x | did you mean 'secrets'?",
+            "12:14 alias-cycle: The alias stands inside the node that it refers to | write out what is meant here",
+            "13:15 uses-syntax: Expected format {owner}/{repo}[/path]@{ref}. Actual 'checkout' | write OWNER/REPO@REF, OWNER/REPO/PATH@REF, ./PATH or docker://IMAGE",
+        ],
+    );
+}
+
+#[test]
+fn yaml_that_means_nothing_to_github_does_not_hide_the_rest() {
+    check(
+        "x: &x {a: b}\non: push\n<<: *x\n? [a]\n: {b: c}\njobs:\n  a: {runs-on: x, runs-on: y}\n",
+        &[
+            "1:1 unknown-key: Unexpected value 'x' | known here: concurrency, defaults, description, env, jobs, name, on, permissions, run-name",
+            "3:1 merge-key: Merge keys ('<<') are not supported | write the keys out, or give the whole mapping by an alias",
+            "4:3 key-not-scalar: A key must be a single value, not a list or a mapping",
+            "7:19 duplicate-key: 'runs-on' is already defined | names that differ only in case or quotes are the same name; remove one of them",
+        ],
+    );
+}
+
+#[test]
+fn case_does_not_matter_in_what_a_job_needs() {
+    let workflow = read(
+        "on: push\njobs:\n  Build: {runs-on: x, steps: [{run: x}]}\n  test: {needs: [build, BUILD], runs-on: x, steps: [{run: x}]}\n",
+    );
+    let needs: Vec<&str> = workflow.job("test").unwrap().needs.iter().map(|need| &**need).collect();
+    assert_eq!(needs, ["Build", "Build"]);
+}
+
+#[test]
+fn a_matrix_that_cannot_be_made_is_told_before_it_runs() {
+    let matrix = |text: &str| job(&format!("    strategy:\n      matrix:\n{text}"));
+    check(
+        &matrix("        os: [a, b]\n        exclude: [{oz: a}, {}]\n        include: [{}]\n"),
+        &[
+            "9:20 matrix-filter: Matrix exclude key 'oz' does not match any key within the matrix | did you mean 'os'?",
+            "9:28 matrix-filter: Matrix exclude filter must not be empty | remove it",
+            "10:19 matrix-filter: Matrix include mapping does not contain any values | remove it",
+        ],
+    );
+    check(
+        &matrix("        exclude: [{os: a}]\n"),
+        &[
+            "8:20 matrix-filter: Matrix exclude key 'os' does not match any key within the matrix | only what is a list of its own in the matrix can be excluded",
+        ],
+    );
+    check(&matrix("        include: []\n"), &["8:9 matrix: Matrix must define at least one vector"]);
+    let many = (0..20).map(|number| number.to_string()).collect::<Vec<_>>().join(", ");
+    check(
+        &matrix(&format!("        a: [{many}]\n        b: [{many}]\n")),
+        &["8:9 matrix: The matrix has more than 256 combinations"],
+    );
+    check(&matrix("        os: ${{ fromJSON('[]') }}\n        exclude: [{oz: a}]\n"), &[]);
+}
+
+#[test]
+fn what_a_job_runs_in_and_leaves_behind_is_checked() {
+    check(
+        &job(
+            "    container: docker://\n    services:\n      db: {image: 'docker://'}\n      cache: redis\n    snapshot: {image-name: base, version: 1.2}\n",
+        ),
+        &[
+            "6:16 container-image: Container image cannot be empty | add 'image:'",
+            "8:11 container-image: Container image cannot be empty | add 'image:'",
+            "10:15 snapshot-version: Expected format '{major-version}.*' Actual '1.2' | write '1.*', for instance",
+        ],
+    );
+    check(
+        &job("    snapshot: {image-name: base, if: success()}\n"),
+        &["6:38 expression: Unrecognized function: 'success'. Located at position 1 within expression: success()"],
+    );
+    let workflow =
+        read(&job("    container: docker://alpine:3\n    snapshot: {image-name: base, if: github.x == 'y'}\n"));
+    let job = workflow.job("a").unwrap();
+    let container = job.container.as_ref().unwrap().evaluate(&Contexts::new()).unwrap().unwrap();
+    assert_eq!(container.image, "alpine:3");
+    let snapshot = job.snapshot.as_ref().unwrap();
+    assert_eq!(snapshot.condition.expression().text(), "success() && (github.x == 'y')");
+    assert_eq!((snapshot.image_name.source(), snapshot.version.source()), ("base", "1.*"));
+}
+
+#[test]
+fn a_concurrency_group_has_a_name_of_bounded_length() {
+    let group = "g".repeat(401);
+    check(
+        &job(&format!("    concurrency: {group}\n")),
+        &["6:18 concurrency-group: Concurrency group name must be less than 400 characters"],
+    );
+    let workflow = read(&job("    concurrency: {group: g, queue: max}\n"));
+    let group = workflow.job("a").unwrap().concurrency.as_ref().unwrap().evaluate(&Contexts::new()).unwrap();
+    assert_eq!((group.group.as_str(), group.queue), ("g", ConcurrencyQueue::Max));
+}
+
+#[test]
+fn an_expression_may_stand_for_a_whole_environment_or_for_defaults() {
+    let workflow = read(&job("    environment: ${{ inputs.place }}\n    defaults: {run: '${{ inputs.run }}'}\n"));
+    let place = r#"{"place": {"name": "prod", "url": "https://x", "deployment": false}, "run": {"shell": "sh"}}"#;
+    let context = Contexts::new().with("inputs", Value::from_json(place).unwrap());
+    let job = workflow.job("a").unwrap();
+    let environment = job.environment.as_ref().unwrap();
+    assert_eq!(environment.evaluate_name(&context).unwrap().as_deref(), Some("prod"));
+    assert_eq!(environment.evaluate_url(&context).unwrap().as_deref(), Some("https://x"));
+    assert!(!environment.evaluate_deployment(&context).unwrap());
+    let defaults = job.defaults.evaluate(&context).unwrap();
+    assert_eq!((defaults.shell.as_deref(), defaults.working_directory), (Some("sh"), None));
+}
+
+#[test]
+fn steps_side_by_side_are_read_and_checked() {
+    let steps = |steps: &str| format!("on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n{steps}");
+    let workflow = read(&steps(
+        "      - {id: server, run: x, background: true}\n      - wait: server\n      - wait-all:\n      - cancel: server\n      - parallel:\n          - run: a\n          - uses: o/r@v1\n",
+    ));
+    let kinds: Vec<String> = workflow
+        .job("a")
+        .unwrap()
+        .steps()
+        .iter()
+        .map(|step| match &step.kind {
+            StepKind::Run { .. } => format!("run, background: {}", step.background),
+            StepKind::Uses { reference, .. } => format!("uses {reference}"),
+            StepKind::Wait { targets } => format!("wait {targets:?}"),
+            StepKind::WaitAll => "wait-all".into(),
+            StepKind::Cancel { target } => format!("cancel {target}"),
+            StepKind::Parallel { steps } => format!("parallel {}", steps.len()),
+        })
+        .collect();
+    assert_eq!(kinds, ["run, background: true", "wait [\"server\"]", "wait-all", "cancel server", "parallel 2"]);
+    check(
+        &steps(
+            "      - wait: nobody\n      - wait-all: false\n      - parallel:\n          - {run: a, background: true}\n          - parallel: [{run: b}]\n",
+        ),
+        &[
+            "6:15 step-reference: Step references unknown step ID 'nobody'",
+            "7:19 wait-all: The value of 'wait-all' must be true or omitted",
+            "9:13 parallel: 'background' is not allowed inside a parallel block. Steps in a parallel block are automatically run as background steps.",
+            "10:13 parallel: Nested 'parallel' blocks are not allowed.",
+        ],
+    );
+}
+
+#[test]
+fn a_manifest_is_told_what_is_wrong_with_it() {
+    let told = |text: &str| -> Vec<String> {
+        let findings = parse_action("action.yml", text).findings;
+        findings.iter().map(|found| format!("{}:{} {}", found.span.line, found.span.column, found.message)).collect()
+    };
+    assert_eq!(told("runs: {using: node14, main: x}\n"), ["1:15 'using: node14' is not supported"]);
+    assert_eq!(
+        told("inputs: {a: }\noutputs: {b: {valeu: x}}\nruns: {using: NODE20, main: x}\n"),
+        ["1:12 Unexpected value ''", "2:15 Unexpected value 'valeu'"]
+    );
+    assert_eq!(
+        told("runs: {using: composite, steps: [{run: x}, {run: y, shell: sh, id: a}, {uses: o/r@v1, id: A}]}\n"),
+        [
+            "1:34 Required property is missing: shell",
+            "1:91 The identifier 'A' may not be used more than once within the same scope."
+        ]
+    );
+}
