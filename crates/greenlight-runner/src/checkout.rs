@@ -51,9 +51,15 @@ impl JobRun {
             let why = format!("actions/checkout has no input '{name}'");
             self.complain(frame, AnnotationLevel::Warning, &why).await;
         }
+        // A process of the job that changes a folder into a link meanwhile would lead the checkout out of the workspace.
+        self.place.freeze().await;
         let dest = match self.workspace.inside(&asked.path) {
             Ok(dest) => dest,
-            Err(why) => return StepEnd::failure(format!("has a bad path: {why}")),
+            Err(why) => {
+                // Nothing was made, so there is nothing to be given.
+                let _ = self.place.thaw(&self.workspace.workspace).await;
+                return StepEnd::failure(format!("has a bad path: {why}"));
+            }
         };
         let known = self.told();
         let mut stop = self.stop.clone();
@@ -61,12 +67,16 @@ impl JobRun {
         let checkout =
             tokio::time::timeout(scope.timeout.unwrap_or(self.order.timeout), host.checkout(&asked.request, &dest));
         let done = tokio::select! {
-            done = checkout => done,
+            done = checkout => Some(done),
             told = self.stop_unless_it_goes_on(frame, scope, &mut stop, known) => {
                 let _: Stop = told;
-                return StepEnd::cancelled();
+                None
             }
         };
+        if let Err(error) = self.place.thaw(&self.workspace.workspace).await {
+            return StepEnd::failure(format!("cannot be given its checkout: {error}"));
+        }
+        let Some(done) = done else { return StepEnd::cancelled() };
         match done {
             Ok(Ok(done)) => {
                 let shown = done.git_ref.as_deref().unwrap_or("detached");

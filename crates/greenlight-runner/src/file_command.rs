@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
+use crate::workspace::write_new;
+
 /// How large such a file may be.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -54,7 +56,7 @@ impl StepFiles {
     pub(crate) fn create(folder: &Path, number: u32) -> std::io::Result<Self> {
         let files = Self { folder: folder.to_owned(), number };
         for name in FILES {
-            std::fs::File::create(files.path(name))?;
+            write_new(&files.path(name), b"")?;
         }
         Ok(files)
     }

@@ -18,9 +18,11 @@ use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use crate::contexts::{Frame, JobContexts, Status};
 use crate::host::{JobHost, StepState, StepUpdate};
+use crate::isolation::Isolation;
 use crate::leftovers::Since;
 use crate::output::JobLog;
-use crate::process::Patience;
+use crate::process::{Patience, Place};
+use crate::sandbox::Sandbox;
 use crate::stop::{Stop, tell, worse_than};
 use crate::workspace::{Workspace, clean_up};
 use crate::{job_end, setup};
@@ -42,6 +44,8 @@ pub struct RunnerOptions {
     pub log_bytes_max: u64,
     /// How long what is told to end is waited for.
     pub patience: Patience,
+    /// What jobs are kept apart with.
+    pub isolation: Arc<Isolation>,
 }
 
 impl RunnerOptions {
@@ -52,6 +56,7 @@ impl RunnerOptions {
             name: name.into(),
             log_bytes_max: LOG_BYTES_MAX,
             patience: Patience::default(),
+            isolation: Arc::new(Isolation::none()),
         }
     }
 }
@@ -70,6 +75,7 @@ pub struct Ended {
 #[derive(Debug)]
 pub struct Cleanup {
     root: Option<PathBuf>,
+    sandbox: Option<Arc<Sandbox>>,
     since: Since,
     updates: Option<JoinHandle<()>>,
 }
@@ -77,6 +83,9 @@ pub struct Cleanup {
 impl Cleanup {
     /// Does it.
     pub async fn finish(self) {
+        if let Some(sandbox) = self.sandbox {
+            sandbox.end().await;
+        }
         if let Some(root) = self.root {
             let shown = root.display().to_string();
             let removed = spawn_blocking(move || clean_up(&root, self.since)).await.map_err(std::io::Error::other);
@@ -99,6 +108,8 @@ pub(crate) struct JobRun {
     pub(crate) workflow: Workflow,
     pub(crate) job: Job,
     pub(crate) workspace: Workspace,
+    /// Where its steps run.
+    pub(crate) place: Place,
     pub(crate) log: Arc<JobLog>,
     pub(crate) updates: mpsc::Sender<StepUpdate>,
     pub(crate) contexts: JobContexts,
@@ -135,8 +146,8 @@ pub async fn run_job(
     let supervisor =
         Supervisor { timeout: order.timeout, grace: options.patience.cancelled, is_late: AtomicBool::new(false) };
     let told = stop.clone();
-    let mut root = None;
-    let work = work(order, log, updates, own_stopped, options, &mut root, &supervisor.is_late);
+    let mut made = Made::default();
+    let work = work(order, log, updates, own_stopped, options, &mut made, &supervisor.is_late);
     let mut end = tokio::select! {
         end = work => end,
         never = supervisor.watch(stop, &own_stop) => match never {},
@@ -144,7 +155,14 @@ pub async fn run_job(
     if end.conclusion == Conclusion::Cancelled && matches!(*told.borrow(), Stop::Lost(_)) {
         end.conclusion = Conclusion::Lost;
     }
-    Ended { end, cleanup: Cleanup { root, since, updates: Some(taken) } }
+    Ended { end, cleanup: Cleanup { root: made.root, sandbox: made.sandbox, since, updates: Some(taken) } }
+}
+
+/// What was made for a job and is to be ended and removed behind it.
+#[derive(Default)]
+pub(crate) struct Made {
+    pub(crate) root: Option<PathBuf>,
+    pub(crate) sandbox: Option<Arc<Sandbox>>,
 }
 
 async fn take_updates(host: Arc<dyn JobHost>, mut updates: mpsc::Receiver<StepUpdate>) {
@@ -192,7 +210,7 @@ async fn work(
     updates: mpsc::Sender<StepUpdate>,
     stop: watch::Receiver<Stop>,
     options: &RunnerOptions,
-    root: &mut Option<PathBuf>,
+    made: &mut Made,
     is_late: &AtomicBool,
 ) -> JobEnd {
     let started_at = log.host.now();
@@ -202,10 +220,10 @@ async fn work(
         let _ = updates.send(set_up(state)).await;
     };
     hand_over(StepState::Running { started_at }).await;
-    let made = setup::prepare(order, log.clone(), updates.clone(), stop, options, root).await;
+    let prepared = setup::prepare(order, log.clone(), updates.clone(), stop, options, made).await;
     let completed =
         |conclusion| StepState::Completed { conclusion, started_at: Some(started_at), completed_at: log.host.now() };
-    match made {
+    match prepared {
         Ok(mut run) => {
             hand_over(completed(Conclusion::Success)).await;
             let mut frame = Frame::of_job(run.order.inputs.clone());

@@ -24,6 +24,9 @@ mod checkout;
 mod shell;
 mod file_command;
 
+pub mod isolation;
+pub mod sandbox;
+
 pub mod stop;
 mod spawner;
 mod process;
@@ -37,8 +40,8 @@ pub mod mask;
 mod tests;
 
 pub use agent::{Pool, PoolOptions, Server};
-pub use host::{
-    Annotation, AnnotationLevel, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepState, StepUpdate,
-};
+pub use host::{Annotation, AnnotationLevel, CheckedOut, CheckoutRequest, JobHost, LogBlock, StepState, StepUpdate};
+pub use isolation::{Isolation, IsolationError, IsolationOptions, IsolationWanted};
 pub use job::{Cleanup, Ended, RunnerOptions, run_job};
+pub use process::Patience;
 pub use stop::Stop;

@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
@@ -18,6 +19,7 @@ use tokio::time::Instant;
 
 use crate::leftovers;
 use crate::output::{Output, pump};
+use crate::sandbox::{Inside, Sandbox};
 use crate::spawner;
 use crate::stop::{Stop, worse_than};
 
@@ -83,20 +85,91 @@ pub(crate) struct Ran {
     pub(crate) pipe: Option<pipe::Receiver>,
 }
 
+/// Where a step's program runs.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// On the machine, with nothing around it.
+    Bare,
+    /// In the job's sandbox.
+    Sandbox(Arc<Sandbox>),
+}
+
+impl Place {
+    /// Stops what runs there, so that nothing moves under the runner's hands while it writes into the job's folders.
+    pub(crate) async fn freeze(&self) {
+        if let Self::Sandbox(sandbox) = self {
+            sandbox.freeze().await;
+        }
+    }
+
+    /// Lets what runs there go on, with what the runner put into this folder.
+    pub(crate) async fn thaw(&self, made: &Path) -> std::io::Result<()> {
+        let Self::Sandbox(sandbox) = self else { return Ok(()) };
+        let given = sandbox.give(made);
+        sandbox.thaw().await;
+        given
+    }
+}
+
 /// Runs a program to its end.
-pub(crate) async fn run(program: Program, output: Output, limits: Limits<'_>) -> std::io::Result<Ran> {
+pub(crate) async fn run(place: &Place, program: Program, output: Output, limits: Limits<'_>) -> std::io::Result<Ran> {
     let (reader, writer) = std::io::pipe()?;
     let receiver = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
-    let mut child = spawn(program, writer).await?;
-    let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+    let mut process = match place {
+        Place::Bare => {
+            let child = spawn(program, writer).await?;
+            let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
+            Process::Own(child, group)
+        }
+        Place::Sandbox(sandbox) => Process::Inside(sandbox.spawn(&program, writer).await?),
+    };
     let (ended, pump_ended) = oneshot::channel();
     let pump = tokio::spawn(pump(receiver, output, pump_ended));
-    let exit = watch_over(&mut child, &group, limits).await;
+    let exit = watch_over(&mut process, limits).await;
     // The pump may be gone already, where all writers are.
     let _ = ended.send(());
     let (output, pipe) = pump.await.map_err(std::io::Error::other)?;
-    group.let_go();
+    process.let_go();
     Ok(Ran { exit: exit?, output, pipe })
+}
+
+/// A program that runs, wherever it does.
+enum Process {
+    Own(Child, Group),
+    Inside(Inside),
+}
+
+impl Process {
+    async fn wait(&mut self) -> std::io::Result<Exit> {
+        match self {
+            Self::Own(child, _) => child.wait().await.map(exit_of),
+            Self::Inside(inside) => inside.wait().await,
+        }
+    }
+
+    /// Sends a signal to its group.
+    fn signal(&self, signal: Signal) {
+        match self {
+            Self::Own(_, group) => group.signal(signal),
+            Self::Inside(inside) => inside.signal(signal),
+        }
+    }
+
+    /// Kills it with all that it started.
+    fn kill(&self) {
+        match self {
+            Self::Own(_, group) => group.kill(),
+            Self::Inside(inside) => inside.kill(),
+        }
+    }
+
+    /// Leaves what it started alone.
+    fn let_go(self) {
+        match self {
+            Self::Own(_, group) => group.let_go(),
+            Self::Inside(inside) => inside.let_go(),
+        }
+    }
 }
 
 async fn spawn(program: Program, writer: std::io::PipeWriter) -> std::io::Result<Child> {
@@ -136,33 +209,33 @@ impl Drop for Group {
     }
 }
 
-async fn watch_over(child: &mut Child, group: &Group, mut limits: Limits<'_>) -> std::io::Result<Exit> {
+async fn watch_over(process: &mut Process, mut limits: Limits<'_>) -> std::io::Result<Exit> {
     let timeout = limits.timeout.map(|timeout| Instant::now() + timeout);
     let mut ending: Option<(Exit, Ending)> = None;
     loop {
         let next_signal = ending.as_ref().and_then(|(_, ending)| ending.next_at);
         tokio::select! {
-            status = child.wait() => {
-                let Some((exit, _)) = ending else { return Ok(exit_of(status?)) };
-                group.signal(Signal::KILL);
-                return Ok(exit);
+            exit = process.wait() => {
+                let Some((told, _)) = ending else { return exit };
+                process.signal(Signal::KILL);
+                return Ok(told);
             }
             stop = worse_than(&mut limits.stop, &limits.known) => {
                 let is_lost = matches!(stop, Stop::Lost(_));
                 limits.known = stop;
                 if is_lost {
-                    group.kill();
+                    process.kill();
                     ending = Some((Exit::Stopped, Ending { next_at: None, signal: Signal::KILL }));
                 } else if ending.is_none() && !(limits.goes_on)() {
-                    ending = Some((Exit::Stopped, Ending::begin(group, limits.patience)));
+                    ending = Some((Exit::Stopped, Ending::begin(process, limits.patience)));
                 }
             }
             () = at(timeout), if ending.is_none() => {
-                ending = Some((Exit::TimedOut, Ending::begin(group, limits.patience)));
+                ending = Some((Exit::TimedOut, Ending::begin(process, limits.patience)));
             }
             () = at(next_signal), if next_signal.is_some() => {
                 if let Some((_, ending)) = &mut ending {
-                    ending.go_on(group, limits.patience);
+                    ending.go_on(process, limits.patience);
                 }
             }
         }
@@ -176,17 +249,17 @@ struct Ending {
 }
 
 impl Ending {
-    fn begin(group: &Group, patience: Patience) -> Self {
-        group.signal(Signal::INT);
+    fn begin(process: &Process, patience: Patience) -> Self {
+        process.signal(Signal::INT);
         Self { signal: Signal::INT, next_at: Some(Instant::now() + patience.interrupted) }
     }
 
-    fn go_on(&mut self, group: &Group, patience: Patience) {
+    fn go_on(&mut self, process: &Process, patience: Patience) {
         if self.signal == Signal::INT {
-            group.signal(Signal::TERM);
+            process.signal(Signal::TERM);
             *self = Self { signal: Signal::TERM, next_at: Some(Instant::now() + patience.terminated) };
         } else {
-            group.kill();
+            process.kill();
             *self = Self { signal: Signal::KILL, next_at: None };
         }
     }

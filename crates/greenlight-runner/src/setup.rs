@@ -1,7 +1,6 @@
 //! Setting a job up: its workflow read, its folders made, its variables known, and whatever this version cannot do said at once.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use greenlight_core::effect::JobOrder;
@@ -12,11 +11,15 @@ use tokio::task::JoinSet;
 use crate::action;
 use crate::contexts::{JobContexts, Status};
 use crate::host::StepUpdate;
-use crate::job::{JobRun, RunnerOptions};
+use crate::job::{JobRun, Made, RunnerOptions};
 use crate::output::JobLog;
+use crate::process::Place;
 use crate::stop::Stop;
 use crate::variables;
 use crate::workspace::Workspace;
+
+/// The variable by which a workflow demands to be isolated.
+const DEMAND: &str = "GREENLIGHT_ISOLATION";
 
 /// Makes a job ready to run its first step. The error is one sentence.
 pub(crate) async fn prepare(
@@ -25,7 +28,7 @@ pub(crate) async fn prepare(
     updates: mpsc::Sender<StepUpdate>,
     stop: watch::Receiver<Stop>,
     options: &RunnerOptions,
-    root: &mut Option<PathBuf>,
+    made: &mut Made,
 ) -> Result<JobRun, String> {
     let workflow = read(&order)?;
     let job = workflow.job(&order.job_id).cloned();
@@ -33,7 +36,7 @@ pub(crate) async fn prepare(
     check(&job)?;
     let no_room = |error| format!("a folder for the job in {} cannot be made: {error}", options.work_dir.display());
     let workspace = Workspace::create(&options.work_dir, &order.repository).map_err(no_room)?;
-    *root = Some(workspace.root.clone());
+    made.root = Some(workspace.root.clone());
     std::fs::write(&workspace.event, order.github.get("event").to_json()).map_err(no_room)?;
     let given = log.host.given();
     for (_, secret) in &given.secrets {
@@ -46,13 +49,18 @@ pub(crate) async fn prepare(
     let mut env: BTreeMap<String, String> =
         given.env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     env.extend(environment(&order, &workflow, &job, &contexts)?);
+    demand(&env, &order, options)?;
     log.write(0, header(&order, options).as_bytes()).await;
+    let no_sandbox = |error| format!("the job cannot be isolated: {error}");
+    made.sandbox = options.isolation.enter(&workspace).await.map_err(no_sandbox)?;
+    let place = made.sandbox.clone().map_or(Place::Bare, Place::Sandbox);
     Ok(JobRun {
         inherited: variables::inherited(&workspace),
         options: options.clone(),
         workflow,
         job,
         workspace,
+        place,
         log,
         updates,
         contexts,
@@ -118,8 +126,7 @@ fn header(order: &JobOrder, options: &RunnerOptions) -> String {
     let github = |name| order.github.get(name).coerce_string();
     let trust = if order.trusted { "" } else { "This run is not trusted: it has no secrets.\n" };
     format!(
-        "Greenlight runner {}, {} {}\nRepository {}, {} of {}, by {}\nCommit {} ({})\n{trust}\
-         Isolation: a process group and folders of its own.\n",
+        "Greenlight runner {}, {} {}\nRepository {}, {} of {}, by {}\nCommit {} ({})\n{trust}{}\n",
         options.name,
         std::env::consts::OS,
         std::env::consts::ARCH,
@@ -129,5 +136,17 @@ fn header(order: &JobOrder, options: &RunnerOptions) -> String {
         github("actor"),
         order.checkout.sha,
         order.checkout.git_ref,
+        options.isolation.told(),
     )
+}
+
+/// Refuses a job whose workflow demands isolation that this machine lacks.
+fn demand(env: &BTreeMap<String, String>, order: &JobOrder, options: &RunnerOptions) -> Result<(), String> {
+    match (env.get(DEMAND).map(String::as_str), options.isolation.lack()) {
+        (Some("required"), Some(lack)) => {
+            Err(format!("job '{}' demands isolation ({DEMAND}: required), and this runner lacks {lack}", order.job_id))
+        }
+        (Some("required") | None, _) => Ok(()),
+        (Some(other), _) => Err(format!("{DEMAND} can only be `required`, not `{other}`")),
+    }
 }

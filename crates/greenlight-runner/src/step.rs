@@ -187,7 +187,7 @@ impl JobRun {
         };
         let stop = self.stop.clone();
         let limits = Limits { timeout: scope.timeout, stop, known, goes_on: &goes_on, patience: self.options.patience };
-        let ran = match run(program, output, limits).await {
+        let ran = match run(&self.place, program, output, limits).await {
             Ok(ran) => ran,
             Err(error) => return StepEnd::failure(format!("cannot be started: {error}")),
         };
@@ -223,7 +223,7 @@ impl JobRun {
         let shell =
             Shell::of(shell.as_deref().filter(|shell| !shell.is_empty()), path).map_err(|error| error.to_string())?;
         let file = self.workspace.temp.join(format!("_step_{}{}", self.file_count, shell.ending()));
-        std::fs::write(&file, shell.script(&script))
+        crate::workspace::write_new(&file, shell.script(&script).as_bytes())
             .map_err(|error| format!("cannot be written as a script: {error}"))?;
         let (program, arguments) = shell.command(&file, path).map_err(|error| error.to_string())?;
         let folder = folder.map(text).transpose()?.unwrap_or_default();

@@ -29,7 +29,7 @@ const INHERITED: [&str; 17] = [
 ];
 
 /// Where programs are looked for where nobody says so.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The parts of the `github` context that are variables too, `GITHUB_` before them.
 const GITHUB: [&str; 32] = [

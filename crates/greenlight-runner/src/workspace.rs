@@ -1,7 +1,8 @@
 //! A job's folders: all new, all its own, all removed behind it. They are few, since removing a folder takes some filesystems
 //! milliseconds.
 
-use std::os::unix::fs::PermissionsExt;
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -54,6 +55,39 @@ impl Workspace {
         Ok(workspace)
     }
 
+    /// Returns the job's number on this runner.
+    pub(crate) fn number(&self) -> u64 {
+        self.root.file_name().and_then(|name| name.to_str()?.parse().ok()).unwrap_or(1)
+    }
+
+    /// Returns the folders that the job's processes write to.
+    pub(crate) fn folders(&self) -> [PathBuf; 4] {
+        [&self.workspace, &self.temp, &self.home, &self.tools].map(PathBuf::clone)
+    }
+
+    /// Returns what the job sees as `/tmp`, where it has a view of its own.
+    pub(crate) fn shared_temp(&self) -> PathBuf {
+        self.root.join("_tmp")
+    }
+
+    /// Writes the machine's tables of users and groups with the job's own in front, so that its number has a name. Returns where.
+    pub(crate) fn write_names(&self, number: &str) -> std::io::Result<[PathBuf; 2]> {
+        let home = self.home.display();
+        let own = [
+            ("/etc/passwd", "_passwd", format!("runner:x:{number}:{number}:runner:{home}:/bin/bash\n")),
+            ("/etc/group", "_group", format!("runner:x:{number}:\n")),
+        ];
+        let mut made = [PathBuf::new(), PathBuf::new()];
+        for (place, (table, name, line)) in made.iter_mut().zip(own) {
+            let rest = std::fs::read_to_string(table).unwrap_or_default();
+            let rest: String =
+                rest.lines().filter(|line| !line.starts_with("runner:")).map(|line| format!("{line}\n")).collect();
+            *place = self.root.join(name);
+            std::fs::write(&*place, line + &rest)?;
+        }
+        Ok(made)
+    }
+
     /// Returns the folder of a relative path, where it is inside the workspace after all links are followed.
     pub(crate) fn inside(&self, path: &str) -> Result<PathBuf, String> {
         let joined = self.workspace.join(path);
@@ -76,6 +110,22 @@ impl Workspace {
             }
         }
     }
+}
+
+/// Writes a new file into a folder that belongs to a job, and gives it to whoever has the folder. What the job put in its place goes:
+/// a link there would lead the runner's hand anywhere.
+pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = std::fs::File::options().write(true).create_new(true).open(path)?;
+    file.write_all(bytes)?;
+    let folder = path.parent().unwrap_or(path).symlink_metadata()?;
+    if folder.uid() != file.metadata()?.uid() {
+        fchown(&file, Some(folder.uid()), Some(folder.gid()))?;
+    }
+    Ok(())
 }
 
 fn new_folder(work_dir: &Path) -> std::io::Result<PathBuf> {
@@ -156,6 +206,18 @@ mod tests {
         for path in ["..", "a/../../x", "/etc", "link", "link/x", "dangling/x", "../../../../../../../../etc"] {
             assert!(workspace.inside(path).is_err(), "{path}");
         }
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_a_new_file_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, elsewhere) = (folder.path().join("file"), folder.path().join("elsewhere"));
+        std::fs::write(&elsewhere, "kept").unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+        write_new(&file, b"new").unwrap();
+        assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "kept");
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "new");
+        assert!(!file.is_symlink());
     }
 
     #[test]

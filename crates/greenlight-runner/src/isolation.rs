@@ -1,0 +1,265 @@
+//! What keeps jobs apart from the server, from the machine and from each other, as far as this machine has it.
+//!
+//! [`Isolation::find`] looks once, at start, by really making a sandbox; what it found and what is missing is told in each job's
+//! header. In falling order: `bwrap` (namespaces with a view of the files of its own), `unshare` (namespaces alone), neither. Landlock
+//! and control groups come on top where the kernel gives them. Where we are root, each job has a user of its own as well.
+
+mod cgroup;
+mod user;
+mod view;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::sandbox::{INIT, Plan, Sandbox, wall};
+use crate::workspace::Workspace;
+use cgroup::Groups;
+pub(crate) use cgroup::JobGroup;
+pub(crate) use user::User;
+
+/// How much isolation is asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IsolationWanted {
+    /// As much as the machine has.
+    #[default]
+    Auto,
+    /// Folders and process groups of their own, no more.
+    None,
+    /// All of it, or no job runs.
+    Required,
+}
+
+impl IsolationWanted {
+    /// Reads a setting.
+    pub fn parse(text: &str) -> Option<Self> {
+        match text {
+            "auto" => Some(Self::Auto),
+            "none" => Some(Self::None),
+            "required" => Some(Self::Required),
+            _ => None,
+        }
+    }
+}
+
+/// What an isolation is made from.
+#[derive(Clone, Debug)]
+pub struct IsolationOptions {
+    /// How much is asked for.
+    pub wanted: IsolationWanted,
+    /// The program whose `main` calls [`crate::sandbox::init::run_if_asked`] first: usually this one.
+    pub program: PathBuf,
+    /// The folder below which jobs have theirs.
+    pub work_dir: PathBuf,
+    /// Folders that no job may look into: the server's data, the mirrors, the settings with their secrets.
+    pub hidden: Vec<PathBuf>,
+    /// Folders below a hidden one (or a home folder) that jobs may read all the same.
+    pub visible: Vec<PathBuf>,
+}
+
+/// Isolation was required, and the machine does not have it.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "isolation of jobs is required, and this machine lacks {missing}; install bubblewrap, allow user namespaces, or set runner.isolation = \"auto\""
+)]
+pub struct IsolationError {
+    missing: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Walls {
+    /// `bwrap`, at this path.
+    Bubble(PathBuf),
+    /// `unshare`, at this path.
+    Namespaces(PathBuf),
+    /// Landlock alone.
+    Landlock,
+    /// None.
+    Nothing,
+}
+
+/// What this machine isolates jobs with.
+#[derive(Clone, Debug)]
+pub struct Isolation {
+    options: Option<IsolationOptions>,
+    walls: Walls,
+    groups: Groups,
+    /// What there is, in words.
+    has: Vec<String>,
+    /// What there is not, in words, with the reason.
+    lacks: Vec<String>,
+}
+
+impl Isolation {
+    /// Returns no isolation: what a test or a person asked for.
+    pub fn none() -> Self {
+        Self {
+            options: None,
+            walls: Walls::Nothing,
+            groups: Groups::default(),
+            has: Vec::new(),
+            lacks: vec!["everything else was not asked for".into()],
+        }
+    }
+
+    /// Finds out what the machine has, by trying it.
+    pub async fn find(options: IsolationOptions) -> Result<Self, IsolationError> {
+        if options.wanted == IsolationWanted::None {
+            return Ok(Self::none());
+        }
+        let is_required = options.wanted == IsolationWanted::Required;
+        let mut found = Self {
+            options: Some(options),
+            walls: Walls::Nothing,
+            groups: Groups::find(),
+            has: Vec::new(),
+            lacks: Vec::new(),
+        };
+        let wall = found.try_walls().await;
+        found.describe(&wall);
+        let lacks_a_wall = !matches!(found.walls, Walls::Bubble(_)) || wall.is_empty();
+        if is_required && lacks_a_wall {
+            return Err(IsolationError { missing: found.lacks.join("; ") });
+        }
+        Ok(found)
+    }
+
+    /// Tries one kind of walls after the other. Returns what Landlock gave.
+    async fn try_walls(&mut self) -> String {
+        let bubble = find_program("bwrap").map(Walls::Bubble);
+        let namespaces = find_program("unshare").map(Walls::Namespaces);
+        if bubble.is_none() {
+            self.lacks.push("a view of the files of its own (bwrap is not installed: install bubblewrap)".into());
+        }
+        for walls in [bubble, namespaces, Some(Walls::Landlock)].into_iter().flatten() {
+            match self.try_one(&walls).await {
+                Ok(wall) if walls == Walls::Landlock && wall.is_empty() => {}
+                Ok(wall) => {
+                    self.walls = walls;
+                    return wall;
+                }
+                Err(error) => self.lacks.push(match &walls {
+                    Walls::Bubble(_) => format!("a view of the files of its own (bwrap: {error})"),
+                    Walls::Namespaces(_) => format!("namespaces (unshare: {error})"),
+                    Walls::Landlock | Walls::Nothing => format!("a sandbox ({error})"),
+                }),
+            }
+        }
+        String::new()
+    }
+
+    async fn try_one(&self, walls: &Walls) -> std::io::Result<String> {
+        let no_options = || std::io::Error::other("there is no isolation to be tried");
+        let work_dir = self.options.as_ref().ok_or_else(no_options)?.work_dir.clone();
+        let workspace = Workspace::create(&work_dir, "try")?;
+        let tried = async {
+            let sandbox = Sandbox::start(self.plan(walls, &workspace, None)?).await?;
+            sandbox.end().await;
+            Ok(sandbox.wall.clone())
+        };
+        let tried = tried.await;
+        // What cannot be removed now is swept at the next start.
+        let _ = std::fs::remove_dir_all(&workspace.root);
+        tried
+    }
+
+    fn describe(&mut self, wall: &str) {
+        let namespaces = "user, PID, mount, IPC and UTS namespaces";
+        match self.walls {
+            Walls::Bubble(_) => self.has.push(format!("bubblewrap ({namespaces})")),
+            Walls::Namespaces(_) => self.has.push(namespaces.into()),
+            Walls::Landlock | Walls::Nothing => {}
+        }
+        if wall.is_empty() {
+            self.lacks.push("Landlock (the kernel does not have it, or it is switched off)".into());
+        } else {
+            self.has.push(wall.to_owned());
+        }
+        match User::for_job(0) {
+            Some(_) if matches!(self.walls, Walls::Bubble(_)) => self.has.push("a user of its own".into()),
+            _ => self.lacks.push("a user of its own (that takes a runner started by root, and bubblewrap)".into()),
+        }
+        match self.groups.told() {
+            Some(told) => self.has.push(told),
+            None => self.lacks.push("a control group (none can be made: delegate one to the runner)".into()),
+        }
+        self.lacks.push("a network of its own".into());
+    }
+
+    /// Returns in a sentence or two what jobs are isolated with, and what is missing.
+    pub fn told(&self) -> String {
+        let has: String = self.has.iter().map(|has| format!(", {has}")).collect();
+        let lacks = if self.lacks.is_empty() { String::new() } else { format!(" Missing: {}.", self.lacks.join("; ")) };
+        format!("Isolation: folders and a process group of its own{has}.{lacks}")
+    }
+
+    /// Returns what a demand for isolation lacks here, where it lacks something.
+    pub fn lack(&self) -> Option<String> {
+        let is_whole = matches!(self.walls, Walls::Bubble(_)) && self.has.iter().any(|has| has.starts_with("Landlock"));
+        (!is_whole).then(|| self.lacks.join("; "))
+    }
+
+    /// Makes the sandbox of a job; nothing where there are no walls.
+    pub(crate) async fn enter(&self, workspace: &Workspace) -> std::io::Result<Option<Arc<Sandbox>>> {
+        if self.walls == Walls::Nothing {
+            return Ok(None);
+        }
+        let number = workspace.number();
+        let group = self.groups.make(&format!("{}-{number}", std::process::id()));
+        let plan = self.plan(&self.walls, workspace, group)?;
+        Ok(Some(Arc::new(Sandbox::start(plan).await?)))
+    }
+
+    fn plan(&self, walls: &Walls, workspace: &Workspace, group: Option<JobGroup>) -> std::io::Result<Plan> {
+        let no_options = || std::io::Error::other("there is no isolation to be planned");
+        let options = self.options.as_ref().ok_or_else(no_options)?;
+        let own = workspace.folders();
+        std::fs::create_dir_all(&workspace.tools)?;
+        let mut hidden = options.hidden.clone();
+        hidden.extend(workspace.root.parent().map(Path::to_path_buf));
+        let mut command: Vec<OsString> = Vec::new();
+        let mut writable = own.to_vec();
+        writable.extend(["/dev", "/proc"].map(PathBuf::from));
+        let mut readable = Vec::new();
+        let mut user = None;
+        match walls {
+            Walls::Bubble(program) => {
+                user = User::for_job(workspace.number());
+                std::fs::create_dir(workspace.shared_temp())?;
+                command.push(program.into());
+                command.extend(view::bubble(workspace, &options.program, user, &hidden, &options.visible)?);
+                writable.extend(["/tmp", "/var/tmp", "/run"].map(PathBuf::from));
+            }
+            Walls::Namespaces(program) => {
+                command.push(program.into());
+                command.extend(view::NAMESPACES.iter().map(OsString::from));
+                readable = readable_outside(&hidden, options);
+                command.push(options.program.clone().into());
+            }
+            Walls::Landlock | Walls::Nothing => {
+                readable = readable_outside(&hidden, options);
+                command.push(options.program.clone().into());
+            }
+        }
+        command.push(INIT.into());
+        user.map_or(Ok(()), |user| user.give(&workspace.root))?;
+        Ok(Plan { command, user, writable, readable, group })
+    }
+}
+
+/// Without a view of its own, what a job may read is all but what is hidden.
+fn readable_outside(hidden: &[PathBuf], options: &IsolationOptions) -> Vec<PathBuf> {
+    let hidden: Vec<PathBuf> =
+        hidden.iter().chain(&view::homes()).filter_map(|path| path.canonicalize().ok()).collect();
+    let mut readable = wall::all_but(&hidden);
+    readable.extend(options.visible.iter().cloned());
+    readable.push(options.program.clone());
+    readable
+}
+
+fn find_program(name: &str) -> Option<PathBuf> {
+    ["/usr/bin", "/bin", "/usr/local/bin", "/usr/sbin", "/sbin"]
+        .iter()
+        .map(|folder| Path::new(folder).join(name))
+        .find(|path| path.is_file())
+}

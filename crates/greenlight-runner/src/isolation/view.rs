@@ -1,0 +1,189 @@
+//! What a job sees of the machine: everything to read, nothing to write but its own folders, and what is the server's or a person's
+//! not at all.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use super::User;
+use crate::workspace::Workspace;
+
+/// Where the first process's program is within the view.
+const PROGRAM: &str = "/run/greenlight-job";
+
+/// The number that the job's user has within its user namespace.
+const USER: &str = "1001";
+
+/// How large what a job writes into memory (`/run`, `/dev/shm`) may become.
+const MEMORY_BYTES_MAX: &str = "1073741824";
+
+/// What `unshare` is told, where there is no `bwrap`.
+pub(crate) const NAMESPACES: [&str; 9] = [
+    "--user",
+    "--map-current-user",
+    "--pid",
+    "--fork",
+    "--kill-child=KILL",
+    "--mount",
+    "--mount-proc",
+    "--ipc",
+    "--uts",
+];
+
+/// Returns where people's own files are.
+pub(crate) fn homes() -> Vec<PathBuf> {
+    let mut homes: Vec<PathBuf> = ["/root", "/home"].map(PathBuf::from).into();
+    let own = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute() && home != Path::new("/"));
+    homes.extend(own.filter(|own| !homes.iter().any(|home| own.starts_with(home))));
+    homes
+}
+
+/// Returns what `bwrap` is told, but for the program to start.
+pub(crate) fn bubble(
+    workspace: &Workspace,
+    program: &Path,
+    user: Option<User>,
+    hidden: &[PathBuf],
+    visible: &[PathBuf],
+) -> std::io::Result<Vec<OsString>> {
+    let mut told: Vec<OsString> = Vec::new();
+    let mut tell = |words: &[&std::ffi::OsStr]| told.extend(words.iter().map(OsString::from));
+    for word in ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"] {
+        tell(&[word.as_ref()]);
+    }
+    for word in ["--as-pid-1", "--die-with-parent", "--new-session"] {
+        tell(&[word.as_ref()]);
+    }
+    if user.is_none() {
+        tell(&["--unshare-user", "--uid", USER, "--gid", USER].map(std::ffi::OsStr::new));
+    }
+    tell(&["--ro-bind".as_ref(), "/".as_ref(), "/".as_ref()]);
+    tell(&["--dev".as_ref(), "/dev".as_ref(), "--proc".as_ref(), "/proc".as_ref()]);
+    tell(&["--perms", "1777", "--size", MEMORY_BYTES_MAX, "--tmpfs", "/dev/shm"].map(std::ffi::OsStr::new));
+    tell(&["--bind".as_ref(), workspace.shared_temp().as_ref(), "/tmp".as_ref()]);
+    if Path::new("/var/tmp").is_dir() {
+        tell(&["--bind".as_ref(), workspace.shared_temp().as_ref(), "/var/tmp".as_ref()]);
+    }
+    tell(&["--size".as_ref(), MEMORY_BYTES_MAX.as_ref(), "--tmpfs".as_ref(), "/run".as_ref()]);
+    let mut empty = covered(hidden);
+    empty.retain(|path| !path.starts_with("/run"));
+    for path in &empty {
+        tell(&["--tmpfs".as_ref(), path.as_ref()]);
+    }
+    let shown: Vec<PathBuf> = resolver().into_iter().chain(visible.iter().cloned()).chain(on_path(&empty)).collect();
+    for folder in way_to(&empty, shown.iter().chain(&workspace.folders())) {
+        // What `bwrap` makes by itself on its way nobody else could pass through.
+        tell(&["--perms".as_ref(), "0755".as_ref(), "--dir".as_ref(), folder.as_ref()]);
+    }
+    for path in shown {
+        tell(&["--ro-bind-try".as_ref(), path.as_ref(), path.as_ref()]);
+    }
+    for folder in workspace.folders() {
+        tell(&["--bind".as_ref(), folder.as_ref(), folder.as_ref()]);
+    }
+    for path in empty.iter().map(PathBuf::as_path) {
+        tell(&["--remount-ro".as_ref(), path.as_ref()]);
+    }
+    let change = user.map(change_user).unwrap_or_default();
+    let number = match user {
+        Some(user) if !change.iter().any(|word| word == "--user") => user.id().to_string(),
+        _ => USER.to_owned(),
+    };
+    for (made, place) in workspace.write_names(&number)?.iter().zip(["/etc/passwd", "/etc/group"]) {
+        tell(&["--ro-bind".as_ref(), made.as_ref(), place.as_ref()]);
+    }
+    tell(&["--ro-bind".as_ref(), program.as_ref(), PROGRAM.as_ref(), "--chdir".as_ref(), "/".as_ref(), "--".as_ref()]);
+    told.extend(change.into_iter().map(OsString::from));
+    told.push(PROGRAM.into());
+    Ok(told)
+}
+
+/// Returns what root says to become a job's user: `bwrap` needs root's rights to reach the job's folders, the job needs none.
+fn change_user(user: User) -> Vec<String> {
+    let id = user.id();
+    let mut words = vec![
+        "setpriv".to_owned(),
+        format!("--reuid={id}"),
+        format!("--regid={id}"),
+        "--clear-groups".to_owned(),
+        "--inh-caps=-all".to_owned(),
+        "--bounding-set=-all".to_owned(),
+        "--".to_owned(),
+    ];
+    if anybody_may_make_namespaces() {
+        let map = [format!("--map-user={USER}"), format!("--map-group={USER}")];
+        words.extend(["unshare".to_owned(), "--user".to_owned()].into_iter().chain(map));
+        words.push("--".to_owned());
+    }
+    words
+}
+
+fn anybody_may_make_namespaces() -> bool {
+    let is = |name: &str, value: &str| {
+        std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).is_ok_and(|found| found.trim() == value)
+    };
+    !is("unprivileged_userns_clone", "0") && !is("apparmor_restrict_unprivileged_userns", "1")
+}
+
+/// Returns the folders that are shown as empty: each once, none below another, links followed.
+fn covered(hidden: &[PathBuf]) -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = hidden
+        .iter()
+        .chain(&homes())
+        .filter_map(|path| path.canonicalize().ok())
+        .filter(|path| path.is_dir())
+        .collect();
+    all.sort();
+    all.dedup();
+    let tops = all.clone();
+    all.retain(|path| !tops.iter().any(|top| top != path && path.starts_with(top)));
+    // What lies in a temporary folder is not seen anyway.
+    all.retain(|path| path != Path::new("/") && path != Path::new("/tmp") && path != Path::new("/var/tmp"));
+    all
+}
+
+/// Returns the folders on the way from an empty one to what is shown within it, the outer ones first.
+fn way_to<'a>(empty: &[PathBuf], shown: impl Iterator<Item = &'a PathBuf>) -> BTreeSet<PathBuf> {
+    let mut way = BTreeSet::new();
+    for path in shown {
+        if let Some(top) = empty.iter().find(|top| path.starts_with(top)) {
+            let between = path.ancestors().skip(1).take_while(|folder| folder != top);
+            way.extend(between.filter(|folder| folder.starts_with(top)).map(Path::to_path_buf));
+        }
+    }
+    way
+}
+
+/// Returns the file that names are looked up by, where it is a link into `/run`.
+fn resolver() -> Option<PathBuf> {
+    Path::new("/etc/resolv.conf").canonicalize().ok().filter(|path| path.starts_with("/run"))
+}
+
+/// Returns the folders on the PATH that would be hidden with a home folder: their programs may be run.
+fn on_path(empty: &[PathBuf]) -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).filter(|folder| empty.iter().any(|top| folder.starts_with(top))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_into_an_empty_folder_is_made_from_outside_in() {
+        let empty = [PathBuf::from("/data")];
+        let shown =
+            [PathBuf::from("/data/work/1/demo"), PathBuf::from("/data/work/1/_home"), PathBuf::from("/other/x")];
+        let way: Vec<_> = way_to(&empty, shown.iter()).into_iter().collect();
+        assert_eq!(way, [PathBuf::from("/data/work"), PathBuf::from("/data/work/1")]);
+    }
+
+    #[test]
+    fn a_folder_below_a_hidden_one_is_hidden_with_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().canonicalize().unwrap();
+        std::fs::create_dir(folder.join("inner")).unwrap();
+        let covered = covered(&[folder.join("inner"), folder.clone(), folder.join("missing")]);
+        assert!(covered.contains(&folder) && !covered.contains(&folder.join("inner")));
+    }
+}

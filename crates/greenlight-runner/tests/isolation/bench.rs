@@ -1,0 +1,227 @@
+//! A place for jobs in sandboxes, and the harness.
+
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use greenlight_core::effect::{Checkout, JobEnd, JobOrder};
+use greenlight_core::id::{AttemptId, JobKey, RepoId, RunNumber, Sha, Token};
+use greenlight_core::port::Reply;
+use greenlight_core::run::Conclusion;
+use greenlight_core::time::Timestamp;
+use greenlight_runner::{
+    CheckedOut, CheckoutRequest, Isolation, IsolationOptions, IsolationWanted, JobHost, LogBlock, Patience,
+    RunnerOptions, StepUpdate, Stop, run_job,
+};
+use greenlight_workflow::Value;
+use tokio::sync::watch;
+
+/// Names the folder in which this program is to run a job until it is killed.
+pub const TO_BE_KILLED: &str = "ISOLATION_TO_BE_KILLED";
+
+/// How long a test may take.
+const TIME_MAX: Duration = Duration::from_secs(60);
+
+/// A test: what it does with a bench.
+pub type Test = fn(Bench) -> Pin<Box<dyn Future<Output = ()>>>;
+
+/// A place that remembers what was said.
+#[derive(Default)]
+struct Place(Mutex<Vec<u8>>);
+
+impl JobHost for Place {
+    fn checkout<'a>(&'a self, _: &'a CheckoutRequest, dest: &'a Path) -> Reply<'a, Result<CheckedOut, String>> {
+        Box::pin(async move {
+            std::fs::create_dir_all(dest).map_err(|error| error.to_string())?;
+            std::fs::write(dest.join("README"), "hello\n").map_err(|error| error.to_string())?;
+            Ok(CheckedOut { sha: Sha::ZERO, git_ref: None })
+        })
+    }
+
+    fn step(&self, _: StepUpdate) -> Reply<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn log(&self, block: LogBlock) -> Reply<'_, ()> {
+        Box::pin(async move { self.0.lock().unwrap().extend_from_slice(&block.text) })
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(1_700_000_000_000)
+    }
+}
+
+/// Folders as a server has them, and what jobs there can be told.
+pub struct Bench {
+    folder: tempfile::TempDir,
+    isolation: Arc<Isolation>,
+    place: Arc<Place>,
+    env: &'static str,
+    pub stop: watch::Sender<Stop>,
+}
+
+impl Bench {
+    async fn new(wanted: IsolationWanted) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("work")).unwrap();
+        let isolation = isolation(folder.path(), wanted).await;
+        Self { folder, isolation, place: Arc::default(), env: "SOME: thing", stop: watch::channel(Stop::No).0 }
+    }
+
+    /// Returns the same with another isolation.
+    pub fn with(self, isolation: Arc<Isolation>) -> Self {
+        Self { isolation, ..self }
+    }
+
+    /// Returns the same whose jobs have another `env`.
+    pub fn with_env(self, env: &'static str) -> Self {
+        Self { env, ..self }
+    }
+
+    /// Returns the server's folder.
+    pub fn data(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Returns the folder of the jobs.
+    pub fn work(&self) -> PathBuf {
+        self.folder.path().join("work")
+    }
+
+    /// Have jobs a view of the files of their own?
+    pub fn has_a_view(&self) -> bool {
+        self.isolation.told().contains("bubblewrap (")
+    }
+
+    /// Returns all that jobs said.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&self.place.0.lock().unwrap()).into_owned()
+    }
+
+    /// Runs a job of these steps, and removes what it left.
+    pub async fn run(&self, steps: &str) -> JobEnd {
+        let options = options(&self.work(), &self.isolation);
+        let ended = run_job(order(steps, self.env), self.place.clone(), self.stop.subscribe(), &options).await;
+        ended.cleanup.finish().await;
+        ended.end
+    }
+
+    /// Waits until a step said this.
+    pub async fn heard(&self, line: &str) {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !self.log().lines().any(|said| said == line) {
+            assert!(Instant::now() < deadline, "'{line}' was never said:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
+    #[track_caller]
+    pub fn succeeded(&self, end: &JobEnd) {
+        assert_eq!(end.conclusion, Conclusion::Success, "{}\n{}", end.reason, self.log());
+    }
+}
+
+async fn isolation(data: &Path, wanted: IsolationWanted) -> Arc<Isolation> {
+    let options = IsolationOptions {
+        wanted,
+        program: std::env::current_exe().unwrap(),
+        work_dir: data.join("work"),
+        hidden: vec![data.to_owned()],
+        visible: Vec::new(),
+    };
+    Arc::new(Isolation::find(options).await.unwrap())
+}
+
+fn options(work: &Path, isolation: &Arc<Isolation>) -> RunnerOptions {
+    let mut options = RunnerOptions::new(work, "bench");
+    options.isolation = isolation.clone();
+    options.patience = Patience {
+        interrupted: Duration::from_millis(500),
+        terminated: Duration::from_millis(300),
+        cancelled: Duration::from_secs(20),
+    };
+    options
+}
+
+fn order(steps: &str, env: &str) -> JobOrder {
+    let steps: String = steps.lines().map(|line| format!("      {line}\n")).collect();
+    let workflow = format!("on: push\njobs:\n  test:\n    runs-on: linux\n    env:\n      {env}\n    steps:\n{steps}");
+    JobOrder {
+        attempt: AttemptId { repo: RepoId(7), run: RunNumber(1), run_attempt: 1, job: JobKey::from("test"), tried: 1 },
+        token: Token(3),
+        repository: "octo/demo".into(),
+        workflow_path: ".github/workflows/ci.yml".into(),
+        workflow_text: workflow.into(),
+        job_id: "test".into(),
+        job_name: "test".into(),
+        matrix: Value::Null,
+        strategy: Value::Null,
+        github: Value::from_json(r#"{"event_name": "push", "repository": "octo/demo", "event": {}}"#).unwrap(),
+        needs: Value::Null,
+        inputs: Value::Null,
+        env: Vec::new(),
+        checkout: Checkout { sha: Sha::ZERO, git_ref: "refs/heads/main".into() },
+        timeout: Duration::from_secs(60),
+        trusted: true,
+    }
+}
+
+/// Is a process with this among its arguments alive?
+pub fn alive(mark: &str) -> bool {
+    std::fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let is_dead = stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with('Z'));
+        !is_dead && line.split(|&byte| byte == 0).any(|word| word == mark.as_bytes())
+    })
+}
+
+/// Runs a job that never ends.
+pub fn be_killed(data: &Path) -> ExitCode {
+    runtime().block_on(async {
+        let options = options(&data.join("work"), &isolation(data, IsolationWanted::Auto).await);
+        let (_stop, stopped) = watch::channel(Stop::No);
+        let steps = "- run: setsid env -i sleep 6667";
+        run_job(order(steps, "A: b"), Arc::new(Place::default()), stopped, &options).await.cleanup.finish().await;
+    });
+    ExitCode::SUCCESS
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+}
+
+/// Runs the tests whose names hold what was asked for, and tells it as libtest does.
+pub fn run_all(tests: &[(&str, Test)]) -> ExitCode {
+    let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let lists = std::env::args().any(|word| word == "--list");
+    let chosen = tests.iter().filter(|(name, _)| asked.is_empty() || asked.iter().any(|part| name.contains(part)));
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    let runtime = runtime();
+    for (name, test) in chosen {
+        if lists {
+            println!("{name}: test");
+            continue;
+        }
+        let bench = runtime.block_on(Bench::new(IsolationWanted::Auto));
+        if bench.isolation.lack().is_some() && std::env::var("CI").is_err() {
+            println!("test {name} ... skipped: {}", bench.isolation.told());
+            skipped += 1;
+            continue;
+        }
+        let run = AssertUnwindSafe(|| runtime.block_on(async { tokio::time::timeout(TIME_MAX, test(bench)).await }));
+        let is_ok = matches!(std::panic::catch_unwind(run), Ok(Ok(())));
+        println!("test {name} ... {}", if is_ok { "ok" } else { "FAILED" });
+        if is_ok { passed += 1 } else { failed += 1 }
+    }
+    if !lists {
+        let word = if failed == 0 { "ok" } else { "FAILED" };
+        println!(
+            "\ntest result: {word}. {passed} passed; {failed} failed; {skipped} ignored; 0 measured; 0 filtered out"
+        );
+    }
+    ExitCode::from(u8::from(failed > 0))
+}
