@@ -22,11 +22,12 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const DELIVERIES: &str = "deliveries";
 /// More deliveries than this in a [`STREAM_WINDOW`] are a stream. GitHub itself sends the deliveries of one event within
 /// that time, and those are looked at as they come.
-const STREAM_MIN: u64 = 8;
+const STREAM_MIN: f64 = 8.0;
 const STREAM_WINDOW: Duration = Duration::from_millis(20);
-/// In a stream the pause after a look is this many times as long as the look was: the door keeps the larger share of the
-/// machine, and what has gathered is looked at when the stream ends.
-const PAUSE_PER_LOOK: u32 = 6;
+/// In a stream the pause after a look is as many times as long as the look was as this many deliveries come in a second: the
+/// more come, the larger the door's share of the machine. What has gathered is looked at when the stream ends.
+const RATE_PER_PAUSE: f64 = 200.0;
+const PAUSES_MAX: f64 = 24.0;
 /// Shortest and longest pause: what comes in between gathers for one commit, and looking goes on under any stream.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_millis(250);
@@ -73,25 +74,27 @@ pub async fn run(shared: Arc<Shared>) {
 struct Pace {
     since: Instant,
     stored: u64,
-    is_stream: bool,
+    /// How many looks long a pause is; none while there is no stream.
+    pauses: Option<f64>,
 }
 
 impl Pace {
     fn new(now: Instant) -> Self {
-        Self { since: now, stored: 0, is_stream: false }
+        Self { since: now, stored: 0, pauses: None }
     }
 
     /// Returns how long to wait in a stream before the next look; `stored` were stored since the start, the last look took
     /// `took`.
     fn pause(&mut self, stored: u64, took: Duration, now: Instant) -> Option<Duration> {
-        let (count, window) = (stored - self.stored, now.duration_since(self.since));
+        let (count, window) = ((stored - self.stored) as f64, now.duration_since(self.since));
+        let windows = window.div_duration_f64(STREAM_WINDOW).max(1.0);
+        let pauses = || (count / (windows * STREAM_WINDOW.as_secs_f64()) / RATE_PER_PAUSE).min(PAUSES_MAX);
         if window >= STREAM_WINDOW {
-            let most = STREAM_MIN as f64 * window.div_duration_f64(STREAM_WINDOW);
-            *self = Self { since: now, stored, is_stream: count as f64 > most };
+            *self = Self { since: now, stored, pauses: (count > STREAM_MIN * windows).then(pauses) };
         } else if count > STREAM_MIN {
-            self.is_stream = true;
+            self.pauses = Some(self.pauses.unwrap_or_default().max(pauses()));
         }
-        self.is_stream.then(|| (took * PAUSE_PER_LOOK).clamp(PAUSE_MIN, PAUSE_MAX))
+        self.pauses.map(|pauses| took.mul_f64(pauses).clamp(PAUSE_MIN, PAUSE_MAX))
     }
 }
 
@@ -192,13 +195,16 @@ mod tests {
         let mut pace = Pace::new(now);
         for _ in 0..20 {
             now += look;
-            stored += 40;
-            let pause = pace.pause(stored, look, now).expect("it is a stream");
-            assert_eq!(pause, look * PAUSE_PER_LOOK);
-            now += pause;
-            stored += 240;
+            stored += 5;
+            let pause = pace.pause(stored, look, now);
+            assert!(pause.is_none_or(|pause| pause == look * 5), "a thousand a second: {pause:?}");
+            let on = pause.unwrap_or(STREAM_WINDOW);
+            now += on;
+            stored += u64::try_from(on.as_millis()).unwrap();
         }
-        assert_eq!(pace.pause(stored, Duration::from_secs(9), now), Some(PAUSE_MAX));
+        now += STREAM_WINDOW;
+        assert_eq!(pace.pause(stored + 20_000, Duration::from_secs(9), now), Some(PAUSE_MAX));
+        stored += 20_000;
         now += PAUSE_MAX;
         assert_eq!(pace.pause(stored, look, now), None);
     }
