@@ -1,51 +1,130 @@
-//! `uses:`: which actions this version runs, and how.
+//! `uses:`: which action a step means, and how each kind of it runs.
 
-use greenlight_workflow::{Template, UsesRef, evaluate_entries};
+use std::sync::Arc;
 
-use crate::contexts::Frame;
-use crate::job::JobRun;
+use greenlight_workflow::{ActionRuns, StepKind, Template, UsesRef, evaluate_entries};
+
+use crate::contexts::{ActionPlace, Frame};
+use crate::hook::{Hook, Part};
+use crate::host::AnnotationLevel;
+use crate::job::{JobRun, RunnerOptions};
+use crate::manifest::{self, Inputs};
+use crate::shelf::{Action, Kept};
 use crate::step::{StepEnd, StepScope};
+
+/// How deep actions may be within actions.
+pub(crate) const DEPTH_MAX: usize = 9;
 
 /// The action that is served by the built-in checkout.
 const CHECKOUT: (&str, &str) = ("actions", "checkout");
 
-/// Says which actions this version does not run.
-pub(crate) fn check(reference: &UsesRef) -> Result<(), String> {
-    match reference {
-        UsesRef::Local(_) => Ok(()),
-        reference if is_checkout(reference) => Ok(()),
-        other => Err(format!(
-            "the action {other} is not supported by this version of Greenlight: it runs scripts, actions/checkout and local \
-             actions that are made of steps"
-        )),
-    }
-}
-
-fn is_checkout(reference: &UsesRef) -> bool {
+/// Is this action served by the runner itself?
+pub(crate) fn is_built_in(reference: &UsesRef, options: &RunnerOptions) -> bool {
     let UsesRef::Repository { owner, repo, path, .. } = reference else { return false };
-    owner.eq_ignore_ascii_case(CHECKOUT.0) && repo.eq_ignore_ascii_case(CHECKOUT.1) && path.is_empty()
+    let is_checkout = owner.eq_ignore_ascii_case(CHECKOUT.0) && repo.eq_ignore_ascii_case(CHECKOUT.1);
+    is_checkout && path.is_empty() && options.built_in_checkout
 }
 
 impl JobRun {
     /// Runs an action.
     pub(crate) async fn run_action(
-        &mut self,
-        frame: &mut Frame,
+        &self,
+        frame: &Arc<Frame>,
         scope: &StepScope<'_>,
         reference: &UsesRef,
         with: &[(String, Template)],
     ) -> StepEnd {
-        let inputs = match evaluate_entries(with, &scope.seen) {
-            Ok(inputs) => inputs,
-            Err(error) => return StepEnd::failure(format!("has inputs that cannot be computed: {}", error.message)),
-        };
-        match reference {
-            UsesRef::Local(path) => self.run_composite(frame, scope, path, inputs).await,
-            reference if is_checkout(reference) => self.run_checkout(frame, scope, &inputs).await,
-            other => match check(other) {
-                Err(why) => StepEnd::failure(why),
-                Ok(()) => StepEnd::success(Vec::new()),
-            },
+        if is_built_in(reference, &self.options) {
+            return match evaluate_entries(with, &scope.seen) {
+                Ok(inputs) => self.run_checkout(frame, scope, &inputs).await,
+                Err(error) => StepEnd::failure(format!("has inputs that cannot be computed: {}", error.message)),
+            };
         }
+        let action = match self.action_of(frame, scope, reference).await {
+            Ok(action) => action,
+            Err(why) => return StepEnd::failure(why),
+        };
+        let inputs = match Self::inputs(&action, with, scope) {
+            Ok(inputs) => inputs,
+            Err(why) => return StepEnd::failure(why),
+        };
+        for warning in &inputs.warnings {
+            self.complain(scope.at.index, AnnotationLevel::Warning, warning).await;
+        }
+        match &action.manifest.runs {
+            ActionRuns::Node { post, .. } => {
+                if post.is_some() {
+                    self.keep_for_the_end(Hook::new(frame, scope.step, &action, &scope.at));
+                }
+                self.run_node(frame, scope, &action, Part::Main, &inputs).await
+            }
+            ActionRuns::Composite { steps } => self.run_composite(frame, scope, &action, steps, &inputs).await,
+            ActionRuns::Docker { .. } => StepEnd::failure(format!(
+                "uses {}, which runs in a container: this version of Greenlight cannot do that yet",
+                action.name
+            )),
+            _ => StepEnd::failure(format!(
+                "uses {}, which is of a kind that no runner but GitHub's own knows",
+                action.name
+            )),
+        }
+    }
+
+    /// Computes the inputs that a step gives to its action.
+    pub(crate) fn inputs(
+        action: &Action,
+        with: &[(String, Template)],
+        scope: &StepScope<'_>,
+    ) -> Result<Inputs, String> {
+        let given = evaluate_entries(with, &scope.seen)
+            .map_err(|error| format!("has inputs that cannot be computed: {}", error.message))?;
+        Inputs::of(&action.manifest, given, &scope.seen)
+    }
+
+    /// Returns the action that a step means. Those of the workspace are read now, for a step may have made them.
+    async fn action_of(&self, frame: &Frame, scope: &StepScope<'_>, reference: &UsesRef) -> Result<Action, String> {
+        if frame.depth >= DEPTH_MAX {
+            return Err(format!("is the {}th action within another, which is too deep", DEPTH_MAX + 1));
+        }
+        if let Some(action) = self.shelf.get(&scope.at.key) {
+            return Ok(action);
+        }
+        let UsesRef::Local(path) = reference else {
+            return Err(format!("uses {reference}, which this version of Greenlight cannot run yet"));
+        };
+        let folder = self.workspace.inside(path).map_err(|why| format!("uses {path}: {why}"))?;
+        let (folder, manifest) = manifest::read(path, &folder, &self.workspace.workspace)
+            .map_err(|why| forgotten(why, &self.workspace.workspace))?;
+        if let ActionRuns::Composite { steps } = &manifest.runs {
+            // What it uses of other repositories is known only now.
+            self.find_actions(steps, &scope.at.key, frame.depth + 1, None, scope.at.index)
+                .await
+                .map_err(|why| format!("uses {path}, which cannot be made ready: {why}"))?;
+        }
+        if matches!(&manifest.runs, ActionRuns::Node { pre: Some(_), .. }) {
+            let why = format!("`pre` execution is not supported for local action from '{path}'");
+            self.complain(scope.at.index, AnnotationLevel::Warning, &why).await;
+        }
+        let place = ActionPlace { path: folder, repository: None, git_ref: None };
+        Ok(Action { manifest: Arc::new(manifest), place, name: path.clone(), kept: Kept::default() })
+    }
+}
+
+/// Says what is mostly the reason for an action that is not there.
+fn forgotten(why: String, workspace: &std::path::Path) -> String {
+    let is_empty = std::fs::read_dir(workspace).is_ok_and(|mut entries| entries.next().is_none());
+    match why.contains("there is no action.yml") {
+        true if is_empty => {
+            format!("{why}. Did you forget to run actions/checkout before running your local action?")
+        }
+        _ => why,
+    }
+}
+
+/// Returns the inputs that a step was written with.
+pub(crate) fn written_inputs(kind: &StepKind) -> &[(String, Template)] {
+    match kind {
+        StepKind::Uses { with, .. } => with,
+        _ => &[],
     }
 }

@@ -38,7 +38,7 @@ struct Asked {
 impl JobRun {
     /// Checks the repository out.
     pub(crate) async fn run_checkout(
-        &mut self,
+        &self,
         frame: &Frame,
         scope: &StepScope<'_>,
         inputs: &[(String, String)],
@@ -49,7 +49,7 @@ impl JobRun {
         };
         for name in &asked.unknown {
             let why = format!("actions/checkout has no input '{name}'");
-            self.complain(frame, AnnotationLevel::Warning, &why).await;
+            self.complain(scope.at.index, AnnotationLevel::Warning, &why).await;
         }
         // A process of the job that changes a folder into a link meanwhile would lead the checkout out of the workspace.
         self.place.freeze().await;
@@ -61,11 +61,12 @@ impl JobRun {
                 return StepEnd::failure(format!("has a bad path: {why}"));
             }
         };
-        let known = self.told();
-        let mut stop = self.stop.clone();
+        self.told();
+        let mut stop = scope.at.stop.clone();
+        let known = stop.borrow().clone();
         let host = self.log.host.clone();
         let checkout =
-            tokio::time::timeout(scope.timeout.unwrap_or(self.order.timeout), host.checkout(&asked.request, &dest));
+            tokio::time::timeout(scope.time_left().unwrap_or(self.order.timeout), host.checkout(&asked.request, &dest));
         let done = tokio::select! {
             done = checkout => Some(done),
             told = self.stop_unless_it_goes_on(frame, scope, &mut stop, known) => {
@@ -80,7 +81,7 @@ impl JobRun {
         match done {
             Ok(Ok(done)) => {
                 let shown = done.git_ref.as_deref().unwrap_or("detached");
-                self.log.line(frame.index, &format!("Checked out {} ({shown}) from the mirror", done.sha)).await;
+                self.log.line(scope.at.index, &format!("Checked out {} ({shown}) from the mirror", done.sha)).await;
                 let git_ref = done.git_ref.as_deref().map_or_else(|| done.sha.to_string(), str::to_owned);
                 StepEnd::success(vec![("ref".into(), git_ref), ("commit".into(), done.sha.to_string())])
             }

@@ -1,16 +1,20 @@
 //! What expressions see: the job's contexts, and those of one step.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use greenlight_core::effect::JobOrder;
 use greenlight_core::run::Conclusion;
 use greenlight_workflow::{Context, Contexts, Object, StatusCheck, Value};
 
+use crate::hash;
 use crate::host::Given;
 use crate::variables::architecture;
 use crate::workspace::Workspace;
+
+/// The secret or variable that asks for debugging.
+const STEP_DEBUG: &str = "ACTIONS_STEP_DEBUG";
 
 /// How a step ended, for the steps after it.
 #[derive(Clone, Debug)]
@@ -41,59 +45,99 @@ impl Status {
     }
 }
 
+/// An action, as its steps know it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ActionPlace {
+    /// `github.action_path`
+    pub(crate) path: PathBuf,
+    /// `github.action_repository`; nothing for a local action.
+    pub(crate) repository: Option<String>,
+    /// `github.action_ref`; nothing for a local action.
+    pub(crate) git_ref: Option<String>,
+}
+
 /// A list of steps with what belongs to it alone: the job's own, or those of an action that is made of steps.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Frame {
+    /// Tells it from all others of the job: the places of the steps that lead to it.
+    pub(crate) key: String,
     pub(crate) inputs: Value,
-    pub(crate) steps: Vec<(Arc<str>, StepResult)>,
-    pub(crate) status: Status,
-    /// Where the action is; nothing for the job itself.
-    pub(crate) action_path: Option<PathBuf>,
+    /// The action; nothing for the job itself.
+    pub(crate) action: Option<ActionPlace>,
     /// Variables of the step that called the action.
     pub(crate) env: Vec<(String, String)>,
     /// How deep actions are within actions.
     pub(crate) depth: usize,
-    /// The step of the workflow that this belongs to, for the log.
-    pub(crate) index: u32,
+    state: Mutex<FrameState>,
+}
+
+/// What a list of steps came to so far.
+#[derive(Debug)]
+pub(crate) struct FrameState {
+    pub(crate) steps: Vec<(Arc<str>, StepResult)>,
+    pub(crate) status: Status,
 }
 
 impl Frame {
     /// Returns the job's own list of steps.
     pub(crate) fn of_job(inputs: Value) -> Self {
-        Self {
-            inputs,
-            steps: Vec::new(),
-            status: Status::Success,
-            action_path: None,
-            env: Vec::new(),
-            depth: 0,
-            index: 0,
-        }
+        Self::new(String::new(), inputs, None, Vec::new(), 0)
+    }
+
+    /// Returns the list of steps of an action.
+    pub(crate) fn new(
+        key: String,
+        inputs: Value,
+        action: Option<ActionPlace>,
+        env: Vec<(String, String)>,
+        depth: usize,
+    ) -> Self {
+        let state = Mutex::new(FrameState { steps: Vec::new(), status: Status::Success });
+        Self { key, inputs, action, env, depth, state }
+    }
+
+    /// Returns the key of one of its steps.
+    pub(crate) fn key_of(&self, position: usize) -> String {
+        format!("{}/{position}", self.key)
+    }
+
+    /// Returns what it came to so far.
+    pub(crate) fn state(&self) -> MutexGuard<'_, FrameState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns how it stands.
+    pub(crate) fn status(&self) -> Status {
+        self.state().status
     }
 }
 
 /// Contexts as an expression sees them on a runner.
-pub(crate) struct Seen(Contexts);
+#[derive(Clone)]
+pub(crate) struct Seen {
+    contexts: Contexts,
+    workspace: Arc<Path>,
+}
 
 impl Seen {
     /// Returns the same with another environment.
     pub(crate) fn with_env(mut self, env: &BTreeMap<String, String>) -> Self {
-        self.0.set("env", env_value(env));
+        self.contexts.set("env", env_value(env));
         self
     }
 }
 
 impl Context for Seen {
     fn named(&self, name: &str) -> Value {
-        self.0.named(name)
+        self.contexts.named(name)
     }
 
     fn status(&self) -> StatusCheck {
-        self.0.status()
+        self.contexts.status()
     }
 
-    fn hash_files(&self, _: &[String], _: bool) -> Result<String, String> {
-        Err("hashFiles is not supported by this version of Greenlight".into())
+    fn hash_files(&self, patterns: &[String], follow_symbolic_links: bool) -> Result<String, String> {
+        hash::hash_files(&self.workspace, patterns, follow_symbolic_links)
     }
 }
 
@@ -101,6 +145,7 @@ impl Context for Seen {
 pub(crate) struct JobContexts {
     base: Contexts,
     github: Vec<(Arc<str>, Value)>,
+    workspace: Arc<Path>,
 }
 
 impl JobContexts {
@@ -113,11 +158,16 @@ impl JobContexts {
         set(&mut github, "job", Value::string(&*order.job_id));
         set(&mut github, "workspace", path(&workspace.workspace));
         set(&mut github, "event_path", path(&workspace.event));
+        let token = given.secrets.iter().find(|(name, _)| name.eq_ignore_ascii_case("GITHUB_TOKEN"));
+        if let Some((_, token)) = token.filter(|_| order.trusted) {
+            set(&mut github, "token", Value::String(token.clone()));
+        }
         let runner = Value::object([
             ("os", Value::string("Linux")),
             ("arch", Value::string(architecture())),
             ("name", Value::string(runner_name)),
             ("environment", Value::string("self-hosted")),
+            ("debug", Value::string(if is_debugged(given) { "1" } else { "" })),
             ("temp", path(&workspace.temp)),
             ("tool_cache", path(&workspace.tools)),
         ]);
@@ -128,39 +178,67 @@ impl JobContexts {
             .with("needs", order.needs.clone())
             .with("vars", if given.vars.is_null() { no_values() } else { given.vars.clone() })
             .with("secrets", secrets(order, given));
-        Self { base, github }
+        Self { base, github, workspace: workspace.workspace.as_path().into() }
     }
 
     /// Returns the contexts outside of any step.
     pub(crate) fn outside(&self, inputs: &Value, env: &BTreeMap<String, String>) -> Seen {
         let github = Value::Object(Arc::new(Object::new(self.github.clone())));
-        Seen(self.base.clone().with("github", github).with("inputs", inputs.clone()).with("env", env_value(env)))
+        let contexts =
+            self.base.clone().with("github", github).with("inputs", inputs.clone()).with("env", env_value(env));
+        Seen { contexts, workspace: self.workspace.clone() }
     }
 
-    /// Returns the contexts of a step.
+    /// Returns the contexts of a step. What `success()` and `failure()` look at is the list that the step stands in.
     pub(crate) fn of_step(&self, frame: &Frame, action: &str, env: &BTreeMap<String, String>, job: Status) -> Seen {
+        self.of(frame, action, env, job, frame.status())
+    }
+
+    /// Returns the contexts of what runs before or after all steps: it looks at the whole job.
+    pub(crate) fn of_hook(&self, frame: &Frame, action: &str, env: &BTreeMap<String, String>, job: Status) -> Seen {
+        self.of(frame, action, env, job, job)
+    }
+
+    fn of(&self, frame: &Frame, action: &str, env: &BTreeMap<String, String>, job: Status, own: Status) -> Seen {
         let mut github = self.github.clone();
         set(&mut github, "action", Value::string(action));
-        if let Some(path) = &frame.action_path {
-            set(&mut github, "action_path", Value::string(path.display().to_string()));
+        if let Some(place) = &frame.action {
+            let text = |text: &Option<String>| text.as_deref().map_or(Value::Null, Value::string);
+            set(&mut github, "action_path", Value::string(place.path.display().to_string()));
+            set(&mut github, "action_repository", text(&place.repository));
+            set(&mut github, "action_ref", text(&place.git_ref));
         }
         let is_cancelled = job == Status::Cancelled;
         let status = StatusCheck {
-            success: frame.status == Status::Success && !is_cancelled,
-            failure: frame.status == Status::Failure && !is_cancelled,
+            success: own == Status::Success && !is_cancelled,
+            failure: own == Status::Failure && !is_cancelled,
             cancelled: is_cancelled,
         };
+        let steps = steps_value(&frame.state().steps);
         let contexts = self
             .base
             .clone()
             .with("github", Value::Object(Arc::new(Object::new(github))))
             .with("inputs", frame.inputs.clone())
             .with("job", Value::object([("status", Value::string(job.as_str()))]))
-            .with("steps", steps_value(&frame.steps))
+            .with("steps", steps)
             .with("env", env_value(env))
             .with_status(status);
-        Seen(contexts)
+        Seen { contexts, workspace: self.workspace.clone() }
     }
+
+    /// Returns an entry of the `github` context.
+    pub(crate) fn github(&self, name: &str) -> Value {
+        let mut named = self.github.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        named.next().map_or(Value::Null, |(_, value)| value.clone())
+    }
+}
+
+/// Is debugging asked for, by a secret or a variable?
+pub(crate) fn is_debugged(given: &Given) -> bool {
+    let is_on = |value: &str| value.trim().eq_ignore_ascii_case("true") || value.trim() == "1";
+    let mut secrets = given.secrets.iter().filter(|(name, _)| name.eq_ignore_ascii_case(STEP_DEBUG));
+    secrets.any(|(_, value)| is_on(value)) || is_on(&given.vars.get(STEP_DEBUG).coerce_string())
 }
 
 /// Returns the `secrets` context: nothing for a run that is not trusted (S1).

@@ -61,6 +61,11 @@ impl StepFiles {
         Ok(files)
     }
 
+    /// Returns the number of the step.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
     /// Returns the path of one of them.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.join(format!("_{name}_{}", self.number))

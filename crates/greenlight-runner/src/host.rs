@@ -11,6 +11,8 @@ use greenlight_core::run::Conclusion;
 use greenlight_core::time::Timestamp;
 use greenlight_workflow::Value;
 
+use crate::source::ActionSource;
+
 /// The place that a job runs in: it has the repository, keeps the log, and knows the time.
 pub trait JobHost: Send + Sync {
     /// Puts a clone into `dest`, a folder of the job's. An error is one sentence and fails the step.
@@ -28,6 +30,11 @@ pub trait JobHost: Send + Sync {
     /// Returns what is known about the job that no workflow file may hold: its secrets, the variables of its repository.
     fn given(&self) -> Given {
         Given::default()
+    }
+
+    /// Returns where the files of actions come from; nothing where there are only those of the workspace.
+    fn actions(&self) -> Option<Arc<dyn ActionSource>> {
+        None
     }
 
     /// Takes in an error, a warning or a notice; the line is in the log as well.
@@ -55,6 +62,8 @@ pub struct Given {
     /// Variables that actions get above all others, and that no run step sees: the tokens and addresses of our services
     /// (`ACTIONS_RUNTIME_TOKEN`, …). What is named `…_TOKEN` is masked.
     pub action_env: Vec<(Arc<str>, Arc<str>)>,
+    /// Variables that every step gets above all others (`ACTIONS_ID_TOKEN_REQUEST_URL`, …). What is named `…_TOKEN` is masked.
+    pub step_env: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// Secrets are counted, never shown.
@@ -138,6 +147,23 @@ pub enum AnnotationLevel {
     Notice,
 }
 
+impl Annotation {
+    /// Returns one that is about no place.
+    pub fn new(step: u32, level: AnnotationLevel, message: Arc<str>) -> Self {
+        Self {
+            step,
+            level,
+            message,
+            title: None,
+            file: None,
+            line: None,
+            end_line: None,
+            column: None,
+            end_column: None,
+        }
+    }
+}
+
 /// An error, a warning or a notice, perhaps about a place in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Annotation {
@@ -153,4 +179,10 @@ pub struct Annotation {
     pub file: Option<Arc<str>>,
     /// The line, from 1.
     pub line: Option<u32>,
+    /// The last line, where there are several.
+    pub end_line: Option<u32>,
+    /// The column, from 1.
+    pub column: Option<u32>,
+    /// The last column.
+    pub end_column: Option<u32>,
 }

@@ -5,24 +5,27 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use greenlight_core::effect::{JobEnd, JobOrder};
 use greenlight_core::run::Conclusion;
 use greenlight_core::time::{Timestamp, spoken};
-use greenlight_workflow::{Job, Step, Workflow};
+use greenlight_workflow::{Job, Workflow};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use crate::contexts::{Frame, JobContexts, Status};
-use crate::host::{JobHost, StepState, StepUpdate};
+use crate::hook::Hook;
+use crate::host::{Given, JobHost, StepState, StepUpdate};
 use crate::isolation::Isolation;
 use crate::leftovers::Since;
 use crate::output::JobLog;
 use crate::process::{Patience, Place};
 use crate::sandbox::Sandbox;
+use crate::shelf::Shelf;
+use crate::step::At;
 use crate::stop::{Stop, tell, worse_than};
 use crate::workspace::{Workspace, clean_up};
 use crate::{job_end, setup};
@@ -44,6 +47,10 @@ pub struct RunnerOptions {
     pub log_bytes_max: u64,
     /// How long what is told to end is waited for.
     pub patience: Patience,
+    /// The Node for actions that ask for a version; the `node` on the PATH serves the others.
+    pub nodes: BTreeMap<u32, PathBuf>,
+    /// Is `actions/checkout` served by the runner itself, from the mirror? Else it is an action like any other.
+    pub built_in_checkout: bool,
     /// What jobs are kept apart with.
     pub isolation: Arc<Isolation>,
 }
@@ -56,6 +63,8 @@ impl RunnerOptions {
             name: name.into(),
             log_bytes_max: LOG_BYTES_MAX,
             patience: Patience::default(),
+            nodes: BTreeMap::new(),
+            built_in_checkout: true,
             isolation: Arc::new(Isolation::none()),
         }
     }
@@ -115,20 +124,45 @@ pub(crate) struct JobRun {
     pub(crate) contexts: JobContexts,
     /// What every step inherits of the machine.
     pub(crate) inherited: BTreeMap<String, String>,
+    /// What the workflow and the job say of the environment.
+    pub(crate) written_env: BTreeMap<String, String>,
+    /// What the job was given beside its workflow.
+    pub(crate) given: Given,
+    /// Is debugging asked for?
+    pub(crate) is_debugged: bool,
+    pub(crate) shelf: Shelf,
+    pub(crate) stop: watch::Receiver<Stop>,
+    /// How many steps had files so far, those within actions included.
+    pub(crate) file_count: AtomicU32,
+    /// How many places in the log are taken.
+    pub(crate) index_count: AtomicU32,
+    pub(crate) state: Mutex<JobState>,
+    /// The pipes of processes that run on in the background.
+    pub(crate) background: Mutex<JoinSet<()>>,
+}
+
+/// What a job came to so far.
+#[derive(Debug)]
+pub(crate) struct JobState {
     /// What workflow, job and `GITHUB_ENV` set so far.
     pub(crate) env: BTreeMap<String, String>,
     /// What `GITHUB_PATH` added so far.
     pub(crate) paths: Vec<String>,
     pub(crate) status: Status,
-    pub(crate) stop: watch::Receiver<Stop>,
     /// Why it failed first.
     pub(crate) reason: Option<String>,
     /// `environment_url`, where a step set it.
     pub(crate) environment_url: Option<String>,
-    /// The pipes of processes that run on in the background.
-    pub(crate) background: JoinSet<()>,
-    /// How many steps had files so far, those within actions included.
-    pub(crate) file_count: u32,
+    /// What runs after the last step, the last one first.
+    pub(crate) posts: Vec<Hook>,
+}
+
+impl JobState {
+    /// Returns the state of a job that begins with these variables.
+    pub(crate) fn new(env: BTreeMap<String, String>) -> Self {
+        let (paths, posts) = (Vec::new(), Vec::new());
+        Self { env, paths, status: Status::Success, reason: None, environment_url: None, posts }
+    }
 }
 
 /// Does a job. Nothing of it is alive when this future is dropped before its end, but its folder stays for the next sweep.
@@ -224,11 +258,13 @@ async fn work(
     let completed =
         |conclusion| StepState::Completed { conclusion, started_at: Some(started_at), completed_at: log.host.now() };
     match prepared {
-        Ok(mut run) => {
+        Ok(run) => {
             hand_over(completed(Conclusion::Success)).await;
-            let mut frame = Frame::of_job(run.order.inputs.clone());
-            run.run_steps(&mut frame).await;
-            job_end::end(run, frame, is_late.load(Ordering::Relaxed)).await
+            let frame = Arc::new(Frame::of_job(run.order.inputs.clone()));
+            run.run_pre_parts(&frame).await;
+            run.run_steps(&frame).await;
+            run.run_post_parts().await;
+            job_end::end(run, &frame, is_late).await
         }
         Err(reason) => {
             let reason = log.masked(&reason);
@@ -245,21 +281,38 @@ async fn work(
 }
 
 impl JobRun {
-    async fn run_steps(&mut self, frame: &mut Frame) {
-        let steps: Vec<Step> = self.job.steps().to_vec();
-        for (index, step) in (1..).zip(&steps) {
-            frame.index = index;
-            self.run_step(frame, step).await;
-        }
+    /// Returns what the job came to so far.
+    pub(crate) fn state(&self) -> MutexGuard<'_, JobState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns how the job stands.
+    pub(crate) fn status(&self) -> Status {
+        self.state().status
+    }
+
+    /// Returns the pipes that are read though nobody wants to know.
+    pub(crate) fn background(&self) -> MutexGuard<'_, JoinSet<()>> {
+        self.background.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the next place in the log.
+    pub(crate) fn next_index(&self) -> u32 {
+        self.index_count.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// Tells how a step goes. Steps within actions are not told of.
-    pub(crate) async fn tell(&self, frame: &Frame, name: &str, state: StepState) {
+    pub(crate) async fn tell(&self, frame: &Frame, at: &At, name: &str, state: StepState) {
         if frame.depth == 0 {
-            let name = self.log.masked(name).into();
-            // The updates are taken in until the job is over.
-            let _ = self.updates.send(StepUpdate { index: frame.index, name, state }).await;
+            self.tell_of(at, name, state).await;
         }
+    }
+
+    /// Tells how what has a place of its own in the log goes.
+    pub(crate) async fn tell_of(&self, at: &At, name: &str, state: StepState) {
+        let name = self.log.masked(name).into();
+        // The updates are taken in until the job is over.
+        let _ = self.updates.send(StepUpdate { index: at.index, name, state }).await;
     }
 
     /// Returns the time.
@@ -268,10 +321,10 @@ impl JobRun {
     }
 
     /// Looks at what the job was told, and returns it.
-    pub(crate) fn told(&mut self) -> Stop {
+    pub(crate) fn told(&self) -> Stop {
         let told = self.stop.borrow().clone();
         if told != Stop::No {
-            self.status = Status::Cancelled;
+            self.state().status = Status::Cancelled;
         }
         told
     }

@@ -17,12 +17,24 @@ pub mod workspace;
 mod contexts;
 mod variables;
 
+mod background;
 mod step;
-mod action;
-mod composite;
-mod checkout;
+mod script;
 mod shell;
+mod step_end;
 mod file_command;
+
+mod shelf;
+pub mod source;
+pub mod action_store;
+mod manifest;
+mod action;
+mod node;
+mod composite;
+mod hook;
+mod checkout;
+mod hash;
+mod pattern;
 
 pub mod isolation;
 pub mod sandbox;
@@ -34,14 +46,19 @@ mod leftovers;
 
 mod output;
 mod command;
+mod matcher;
 pub mod mask;
 
 #[cfg(test)]
 mod tests;
 
+pub use action_store::{ActionOverride, ActionRemote, ActionStore, ActionStoreOptions, RemoteError};
 pub use agent::{Pool, PoolOptions, Server};
-pub use host::{Annotation, AnnotationLevel, CheckedOut, CheckoutRequest, JobHost, LogBlock, StepState, StepUpdate};
+pub use host::{
+    Annotation, AnnotationLevel, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepState, StepUpdate,
+};
 pub use isolation::{Isolation, IsolationError, IsolationOptions, IsolationWanted};
 pub use job::{Cleanup, Ended, RunnerOptions, run_job};
 pub use process::Patience;
+pub use source::{ActionFiles, ActionName, ActionSource, Origin};
 pub use stop::Stop;

@@ -3,8 +3,9 @@
 //! One clock, one search and one hand-over for each block that was read, not for each line. A block goes on as soon as it was
 //! read, so a line is seen at once; only the beginning of a line waits for its end, for a secret must not be cut in two.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -14,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::command::{Command, is_stop_token};
 use crate::host::{Annotation, AnnotationLevel, JobHost, LogBlock};
 use crate::mask::Masks;
+use crate::matcher::{self, Matcher, Matching, Problem};
 
 /// How long a line may be; the rest of it is left out.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
@@ -39,11 +41,65 @@ pub(crate) struct JobLog {
     masks: Mutex<Masks>,
     written: AtomicU64,
     bytes_max: u64,
+    /// The problem matchers, the newest first, and how often they changed.
+    matchers: Mutex<Vec<Arc<Matcher>>>,
+    matcher_changes: AtomicUsize,
+    workspace: OnceLock<PathBuf>,
+    is_debugged: AtomicBool,
 }
 
 impl JobLog {
     pub(crate) fn new(host: Arc<dyn JobHost>, bytes_max: u64) -> Self {
-        Self { host, masks: Mutex::default(), written: AtomicU64::new(0), bytes_max }
+        Self {
+            host,
+            masks: Mutex::default(),
+            written: AtomicU64::new(0),
+            bytes_max,
+            matchers: Mutex::default(),
+            matcher_changes: AtomicUsize::new(0),
+            workspace: OnceLock::new(),
+            is_debugged: AtomicBool::new(false),
+        }
+    }
+
+    /// Learns where the job works, and whether `debug` is shown.
+    pub(crate) fn set_up(&self, workspace: &Path, is_debugged: bool) {
+        // A job is set up once.
+        let _ = self.workspace.set(workspace.to_owned());
+        self.is_debugged.store(is_debugged, Ordering::Relaxed);
+    }
+
+    fn workspace(&self) -> &Path {
+        self.workspace.get().map_or(Path::new(""), PathBuf::as_path)
+    }
+
+    fn matchers(&self) -> MutexGuard<'_, Vec<Arc<Matcher>>> {
+        self.matchers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds the problem matchers of a file, in the place of those of the same owners.
+    fn add_matchers(&self, file: &str) -> Result<(), String> {
+        let path = self.workspace().join(file.trim());
+        let bad = |why: String| format!("Unable to process command '##[add-matcher]{file}' successfully: {why}");
+        let found = path.metadata().map_err(|error| bad(error.to_string()))?;
+        if !found.is_file() || found.len() > matcher::FILE_BYTES_MAX {
+            return Err(bad(format!("it is no file of at most {} bytes", matcher::FILE_BYTES_MAX)));
+        }
+        let text = std::fs::read_to_string(&path).map_err(|error| bad(error.to_string()))?;
+        let read = matcher::read(text.trim_start_matches('\u{feff}')).map_err(bad)?;
+        let mut matchers = self.matchers();
+        for added in read {
+            matchers.retain(|known| !known.owner.eq_ignore_ascii_case(&added.owner));
+            matchers.insert(0, Arc::new(added));
+        }
+        matchers.truncate(matcher::MATCHERS_MAX);
+        self.matcher_changes.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn remove_matchers(&self, owner: &str) {
+        self.matchers().retain(|known| !known.owner.eq_ignore_ascii_case(owner.trim()));
+        self.matcher_changes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Returns the masks.
@@ -87,6 +143,10 @@ pub(crate) struct Said {
     pub(crate) outputs: Vec<(String, String)>,
     /// What `save-state` saved.
     pub(crate) state: Vec<(String, String)>,
+    /// What `set-env` set, where it may.
+    pub(crate) env: Vec<(String, String)>,
+    /// What `add-path` added, where it may.
+    pub(crate) paths: Vec<String>,
     /// The command that fails the step, where one does.
     pub(crate) refused: Option<String>,
 }
@@ -103,11 +163,19 @@ pub(crate) struct Output {
     annotations: [u32; 3],
     annotated: Vec<Annotation>,
     said: Said,
+    /// May commands set variables and the path?
+    may_set_env: bool,
+    /// Are commands shown as they were written?
+    is_echoing: bool,
+    /// The problem matchers on their way, and at which change of the job's list they were taken.
+    matching: Vec<Matching>,
+    matcher_changes: usize,
 }
 
 impl Output {
-    pub(crate) fn new(log: Arc<JobLog>, step: u32) -> Self {
-        Self {
+    pub(crate) fn new(log: Arc<JobLog>, step: u32, may_set_env: bool) -> Self {
+        let is_echoing = log.is_debugged.load(Ordering::Relaxed);
+        let mut output = Self {
             log,
             step,
             pending: Vec::new(),
@@ -116,6 +184,27 @@ impl Output {
             annotations: [0; 3],
             annotated: Vec::new(),
             said: Said::default(),
+            may_set_env,
+            is_echoing,
+            matching: Vec::new(),
+            matcher_changes: 0,
+        };
+        output.take_matchers();
+        output
+    }
+
+    /// Takes the job's problem matchers, where they changed.
+    fn take_matchers(&mut self) {
+        let changes = self.log.matcher_changes.load(Ordering::Relaxed);
+        if changes == self.matcher_changes {
+            return;
+        }
+        self.matcher_changes = changes;
+        let mut known = std::mem::take(&mut self.matching);
+        for matcher in self.log.matchers().iter() {
+            let kept = known.iter().position(|matching| Arc::ptr_eq(&matching.matcher, matcher));
+            let matching = kept.map(|place| known.swap_remove(place));
+            self.matching.push(matching.unwrap_or_else(|| Matching::new(matcher.clone())));
         }
     }
 
@@ -163,24 +252,20 @@ impl Output {
     }
 
     async fn take_lines(&mut self, lines: &[u8]) {
-        if !may_have_command(lines) {
+        self.take_matchers();
+        if self.matching.is_empty() && !may_have_command(lines) {
             self.log.write(self.step, lines).await;
             return;
         }
         let mut shown = Vec::with_capacity(lines.len());
         for line in lines.split_inclusive(|&byte| byte == b'\n') {
-            let command = if may_have_command(line) {
-                Command::parse(String::from_utf8_lossy(line).trim_end_matches(['\n', '\r']))
-            } else {
-                None
-            };
-            match command.map(|command| self.obey(command)) {
-                None | Some(Shown::AsWritten) => shown.extend_from_slice(line),
-                Some(Shown::As(text)) => {
+            match self.take_line(line) {
+                Shown::AsWritten => shown.extend_from_slice(line),
+                Shown::As(text) => {
                     shown.extend_from_slice(text.as_bytes());
                     shown.push(b'\n');
                 }
-                Some(Shown::Not) => {}
+                Shown::Not => {}
             }
         }
         if !shown.is_empty() {
@@ -191,32 +276,115 @@ impl Output {
             let annotation = Annotation {
                 message: masked(&annotation.message),
                 title: annotation.title.as_ref().map(masked),
+                file: annotation.file.as_ref().map(masked),
                 ..annotation
             };
             self.log.host.annotate(annotation).await;
         }
     }
 
+    fn take_line(&mut self, line: &[u8]) -> Shown {
+        let has_matchers = !self.matching.is_empty();
+        let may_be_command = may_have_command(line);
+        if !has_matchers && !may_be_command {
+            return Shown::AsWritten;
+        }
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end_matches(['\n', '\r']);
+        let command = if may_be_command { Command::parse(text) } else { None };
+        match command.map(|command| self.obey(command, text)) {
+            None | Some(Shown::AsWritten) if has_matchers => self.match_problems(text),
+            None => Shown::AsWritten,
+            Some(shown) => shown,
+        }
+    }
+
+    /// Shows a line to the problem matchers.
+    fn match_problems(&mut self, text: &str) -> Shown {
+        let line = matcher::without_colours(text);
+        for place in 0..self.matching.len() {
+            let Some(problem) = self.matching[place].look(&line) else { continue };
+            for (other, matching) in self.matching.iter_mut().enumerate() {
+                if other != place {
+                    matching.reset();
+                }
+            }
+            if let Some(shown) = self.problem(&problem, &line) {
+                return shown;
+            }
+        }
+        Shown::AsWritten
+    }
+
+    fn problem(&mut self, problem: &Problem, line: &str) -> Option<Shown> {
+        let message = problem.message.as_deref().filter(|message| !message.trim().is_empty())?;
+        let level = problem.level()?;
+        let number = |text: &Option<String>| text.as_deref().and_then(|text| text.trim().parse().ok());
+        let annotation = Annotation {
+            title: problem.code.as_deref().map(str::trim).filter(|code| !code.is_empty()).map(Arc::from),
+            file: problem.file_in(self.log.workspace()).map(Arc::from),
+            line: number(&problem.line),
+            end_line: number(&problem.end_line),
+            column: number(&problem.column),
+            end_column: number(&problem.end_column),
+            ..Annotation::new(self.step, level, message.into())
+        };
+        self.annotate(annotation);
+        Some(Shown::As(format!("##[{}]{line}", word(level))))
+    }
+
     /// Does what a command says, and returns what is shown of it.
-    fn obey(&mut self, command: Command) -> Shown {
+    fn obey(&mut self, command: Command, text: &str) -> Shown {
         if let Some(token) = &self.stopped_until {
             if command.name.eq_ignore_ascii_case(token) {
                 self.stopped_until = None;
             }
             return Shown::AsWritten;
         }
+        let echo = if self.is_echoing { Shown::AsWritten } else { Shown::Not };
         match command.name.as_str() {
             "add-mask" => self.add_mask(&command),
             "stop-commands" => self.stop_commands(&command),
-            "error" => self.annotation(AnnotationLevel::Error, "error", command),
-            "warning" => self.annotation(AnnotationLevel::Warning, "warning", command),
-            "notice" => self.annotation(AnnotationLevel::Notice, "notice", command),
+            "error" => self.annotation(AnnotationLevel::Error, command),
+            "warning" => self.annotation(AnnotationLevel::Warning, command),
+            "notice" => self.annotation(AnnotationLevel::Notice, command),
             "group" => Shown::As(format!("##[group]{}", command.data)),
             "endgroup" => Shown::As("##[endgroup]".into()),
-            "set-output" => self.set_value(command, |said| &mut said.outputs),
-            "save-state" => self.set_value(command, |said| &mut said.state),
+            "set-output" => self.set_value(command, |said| &mut said.outputs).unwrap_or(echo),
+            "save-state" => self.set_value(command, |said| &mut said.state).unwrap_or(echo),
+            "set-env" if self.may_set_env => self.set_value(command, |said| &mut said.env).unwrap_or(echo),
+            "add-path" if self.may_set_env => {
+                if self.said.paths.len() < VALUES_MAX && !command.data.is_empty() {
+                    self.said.paths.push(command.data);
+                }
+                echo
+            }
             "set-env" | "add-path" => self.refuse(&command.name),
-            "debug" | "echo" | "add-matcher" | "remove-matcher" => Shown::Not,
+            "add-matcher" => match self.log.add_matchers(&command.data) {
+                Ok(()) => {
+                    self.take_matchers();
+                    Shown::As(text.to_owned())
+                }
+                Err(why) => {
+                    self.said.refused.get_or_insert_with(|| why.clone());
+                    Shown::As(format!("##[error]{why}"))
+                }
+            },
+            "remove-matcher" => {
+                self.log.remove_matchers(command.property("owner").unwrap_or(&command.data));
+                self.take_matchers();
+                Shown::As(text.to_owned())
+            }
+            "debug" if self.log.is_debugged.load(Ordering::Relaxed) => Shown::As(format!("##[debug]{}", command.data)),
+            "debug" => Shown::Not,
+            "echo" => {
+                match command.data.trim().to_ascii_lowercase().as_str() {
+                    "on" => self.is_echoing = true,
+                    "off" => self.is_echoing = false,
+                    _ => {}
+                }
+                Shown::Not
+            }
             _ => Shown::AsWritten,
         }
     }
@@ -249,33 +417,63 @@ impl Output {
         Shown::As(format!("##[error]{why}"))
     }
 
-    fn set_value(&mut self, command: Command, place: impl Fn(&mut Said) -> &mut Vec<(String, String)>) -> Shown {
+    /// Sets a value. Returns what is shown in the place of the command, where it could not.
+    fn set_value(
+        &mut self,
+        command: Command,
+        place: impl Fn(&mut Said) -> &mut Vec<(String, String)>,
+    ) -> Option<Shown> {
         let Some(name) = command.property("name").map(str::to_owned) else {
-            return Shown::As(format!("##[warning]the command '{}' names nothing", command.name));
+            return Some(Shown::As(format!("##[warning]the command '{}' names nothing", command.name)));
         };
         let values = place(&mut self.said);
         if values.len() >= VALUES_MAX {
-            return Shown::As(format!("##[warning]a step sets at most {VALUES_MAX} values with '{}'", command.name));
+            let why = format!("##[warning]a step sets at most {VALUES_MAX} values with '{}'", command.name);
+            return Some(Shown::As(why));
         }
         values.push((name, command.data));
-        Shown::Not
+        None
     }
 
-    fn annotation(&mut self, level: AnnotationLevel, word: &str, command: Command) -> Shown {
-        let count = &mut self.annotations[level as usize];
+    fn annotation(&mut self, level: AnnotationLevel, command: Command) -> Shown {
+        let text = |name: &str| command.property(name).map(Arc::from);
+        let number = |name: &str| command.property(name).and_then(|number| number.trim().parse().ok());
+        let file = command.property("file").map(|file| self.relative(file));
+        let line = number("line");
+        self.annotate(Annotation {
+            title: text("title"),
+            file: file.map(Arc::from),
+            line,
+            end_line: number("endline").or(line),
+            column: number("col"),
+            end_column: number("endcolumn"),
+            ..Annotation::new(self.step, level, command.data.as_str().into())
+        });
+        Shown::As(format!("##[{}]{}", word(level), command.data))
+    }
+
+    /// Takes an annotation in, where there are not too many.
+    fn annotate(&mut self, annotation: Annotation) {
+        let count = &mut self.annotations[annotation.level as usize];
         *count += 1;
         if *count <= ANNOTATIONS_MAX {
-            let text = |name: &str| command.property(name).map(Arc::from);
-            self.annotated.push(Annotation {
-                step: self.step,
-                level,
-                message: command.data.chars().take(ANNOTATION_LENGTH_MAX).collect::<String>().into(),
-                title: text("title"),
-                file: text("file"),
-                line: command.property("line").and_then(|line| line.parse().ok()),
-            });
+            let message: String = annotation.message.chars().take(ANNOTATION_LENGTH_MAX).collect();
+            self.annotated.push(Annotation { message: message.into(), ..annotation });
         }
-        Shown::As(format!("##[{word}]{}", command.data))
+    }
+
+    /// Returns a file's path relative to the workspace, where it is in it.
+    fn relative(&self, file: &str) -> String {
+        let inside = Path::new(file).strip_prefix(self.log.workspace());
+        inside.map_or_else(|_| file.to_owned(), |path| path.display().to_string())
+    }
+}
+
+fn word(level: AnnotationLevel) -> &'static str {
+    match level {
+        AnnotationLevel::Error => "error",
+        AnnotationLevel::Warning => "warning",
+        AnnotationLevel::Notice => "notice",
     }
 }
 

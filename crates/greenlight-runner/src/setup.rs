@@ -1,20 +1,21 @@
 //! Setting a job up: its workflow read, its folders made, its variables known, and whatever this version cannot do said at once.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex};
 
 use greenlight_core::effect::JobOrder;
-use greenlight_workflow::{Finding, Job, JobKind, Step, StepKind, Workflow, evaluate_entries, parse_workflow};
+use greenlight_workflow::{Finding, Job, JobKind, Workflow, evaluate_entries, parse_workflow};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
-use crate::action;
-use crate::contexts::{JobContexts, Status};
+use crate::contexts::{JobContexts, is_debugged};
 use crate::host::StepUpdate;
-use crate::job::{JobRun, Made, RunnerOptions};
+use crate::job::{JobRun, JobState, Made, RunnerOptions};
 use crate::output::JobLog;
 use crate::process::Place;
-use crate::stop::Stop;
+use crate::shelf::Shelf;
+use crate::stop::{Stop, worse_than};
 use crate::variables;
 use crate::workspace::Workspace;
 
@@ -42,19 +43,21 @@ pub(crate) async fn prepare(
     for (_, secret) in &given.secrets {
         log.masks().add(secret);
     }
-    for (_, token) in given.action_env.iter().filter(|(name, _)| name.ends_with("_TOKEN")) {
+    let services = given.action_env.iter().chain(&given.step_env);
+    for (_, token) in services.filter(|(name, _)| name.ends_with("_TOKEN")) {
         log.masks().add(token);
     }
     let contexts = JobContexts::new(&order, &given, &workspace, &options.name);
     let mut env: BTreeMap<String, String> =
         given.env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-    env.extend(environment(&order, &workflow, &job, &contexts)?);
+    let written_env = environment(&order, &workflow, &job, &contexts)?;
+    env.extend(written_env.clone());
     demand(&env, &order, options)?;
     log.write(0, header(&order, options).as_bytes()).await;
     let no_sandbox = |error| format!("the job cannot be isolated: {error}");
     made.sandbox = options.isolation.enter(&workspace).await.map_err(no_sandbox)?;
     let place = made.sandbox.clone().map_or(Place::Bare, Place::Sandbox);
-    Ok(JobRun {
+    let run = JobRun {
         inherited: variables::inherited(&workspace),
         options: options.clone(),
         workflow,
@@ -64,16 +67,24 @@ pub(crate) async fn prepare(
         log,
         updates,
         contexts,
-        env,
-        paths: Vec::new(),
-        status: Status::Success,
+        written_env,
+        is_debugged: is_debugged(&given),
+        given,
+        shelf: Shelf::default(),
         stop,
-        reason: None,
-        environment_url: None,
-        background: JoinSet::new(),
-        file_count: 0,
+        file_count: AtomicU32::new(0),
+        index_count: AtomicU32::new(0),
+        state: Mutex::new(JobState::new(env)),
+        background: Mutex::new(JoinSet::new()),
         order,
-    })
+    };
+    run.log.set_up(&run.workspace.workspace, run.is_debugged);
+    let mut told = run.stop.clone();
+    tokio::select! {
+        found = run.find_actions(run.job.steps(), "", 0, None, 0) => found?,
+        _ = worse_than(&mut told, &Stop::No) => {}
+    }
+    Ok(run)
 }
 
 fn read(order: &JobOrder) -> Result<Workflow, String> {
@@ -88,22 +99,14 @@ fn read(order: &JobOrder) -> Result<Workflow, String> {
 /// Says what this version cannot do, before it did half of the job.
 fn check(job: &Job) -> Result<(), String> {
     let no = |what: &str| Err(format!("job '{}' {what}, which this version of Greenlight cannot do yet", job.id));
-    let JobKind::Steps(steps) = &job.kind else { return no("calls another workflow") };
+    let JobKind::Steps(_) = &job.kind else { return no("calls another workflow") };
     if job.container.is_some() {
         return no("wants to run in a container");
     }
     if job.services.is_some() {
         return no("wants service containers");
     }
-    steps.iter().try_for_each(check_step)
-}
-
-pub(crate) fn check_step(step: &Step) -> Result<(), String> {
-    match &step.kind {
-        StepKind::Run { .. } if !step.background => Ok(()),
-        StepKind::Uses { reference, .. } if !step.background => action::check(reference),
-        _ => Err(format!("step '{}' runs beside others, which this version of Greenlight cannot do yet", step.id)),
-    }
+    Ok(())
 }
 
 fn environment(

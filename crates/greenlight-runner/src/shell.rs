@@ -83,7 +83,7 @@ impl Shell {
 }
 
 /// Finds a program on a path.
-fn find(program: &str, path: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str, path: &str) -> Option<PathBuf> {
     if program.contains('/') {
         return Some(program.into());
     }

@@ -3,6 +3,8 @@
 mod agent;
 mod ending;
 mod files;
+mod javascript;
+mod parallel;
 mod steps;
 mod using;
 mod words;
@@ -19,9 +21,11 @@ use greenlight_core::time::Timestamp;
 use greenlight_workflow::Value;
 use tokio::sync::watch;
 
-use crate::host::{Annotation, CheckedOut, CheckoutRequest, JobHost, LogBlock, StepState, StepUpdate};
+use crate::action_store::{ActionOverride, ActionStore, ActionStoreOptions};
+use crate::host::{Annotation, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepState, StepUpdate};
 use crate::job::{RunnerOptions, run_job};
 use crate::process::Patience;
+use crate::source::ActionSource;
 use crate::stop::Stop;
 
 /// A place that remembers everything.
@@ -32,6 +36,10 @@ struct Place {
     annotations: Mutex<Vec<Annotation>>,
     summaries: Mutex<Vec<(u32, String)>>,
     checkouts: Mutex<Vec<CheckoutRequest>>,
+    given: Mutex<Given>,
+    actions: Mutex<Option<Arc<dyn ActionSource>>>,
+    /// What the fake checkout brings beside its own files.
+    files: Mutex<Vec<(String, String)>>,
 }
 
 impl Place {
@@ -75,6 +83,9 @@ impl JobHost for Place {
             std::fs::create_dir_all(dest.join(".github/actions/greet")).unwrap();
             std::fs::write(dest.join("README"), "hello\n").unwrap();
             std::fs::write(dest.join(".github/actions/greet/action.yml"), using::GREET).unwrap();
+            for (path, text) in self.files.lock().unwrap().iter() {
+                write(&dest.join(path), text);
+            }
             Ok(CheckedOut { sha: request.sha.unwrap_or(Sha::ZERO), git_ref: request.name.clone() })
         })
     }
@@ -94,6 +105,14 @@ impl JobHost for Place {
         Timestamp::from_millis(1_700_000_000_000)
     }
 
+    fn given(&self) -> Given {
+        self.given.lock().unwrap().clone()
+    }
+
+    fn actions(&self) -> Option<Arc<dyn ActionSource>> {
+        self.actions.lock().unwrap().clone()
+    }
+
     fn annotate<'a>(&'a self, annotation: Annotation) -> Reply<'a, ()> {
         Box::pin(async move { self.annotations.lock().unwrap().push(annotation) })
     }
@@ -101,6 +120,12 @@ impl JobHost for Place {
     fn summarize<'a>(&'a self, step: u32, markdown: String) -> Reply<'a, ()> {
         Box::pin(async move { self.summaries.lock().unwrap().push((step, markdown)) })
     }
+}
+
+/// Writes a file, and makes the folders that it is in.
+fn write(path: &Path, text: &str) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
 }
 
 /// Returns the order for the job `test` of this workflow.
@@ -145,13 +170,50 @@ struct Done {
 /// A folder to work in, and what jobs in it can be told.
 struct Bench {
     folder: tempfile::TempDir,
+    /// The repositories of actions.
+    repositories: tempfile::TempDir,
     place: Arc<Place>,
     stop: watch::Sender<Stop>,
 }
 
 impl Bench {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), place: Arc::default(), stop: watch::channel(Stop::No).0 }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            repositories: tempfile::tempdir().unwrap(),
+            place: Arc::default(),
+            stop: watch::channel(Stop::No).0,
+        }
+    }
+
+    /// Adds files to what a checkout brings.
+    fn with_files(self, files: &[(&str, &str)]) -> Self {
+        let own = files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned()));
+        self.place.files.lock().unwrap().extend(own);
+        self
+    }
+
+    /// Adds files of repositories, each as OWNER/REPO/PATH: any ref of theirs has them.
+    fn with_repositories(self, files: &[(&str, &str)]) -> Self {
+        let mut overrides = Vec::new();
+        for (path, text) in files {
+            let name: Vec<&str> = path.splitn(3, '/').take(2).collect();
+            let folder = self.repositories.path().join(name.join("/"));
+            write(&self.repositories.path().join(path), text);
+            overrides.push(ActionOverride { repository: name.join("/").into(), git_ref: None, folder });
+        }
+        let options = ActionStoreOptions {
+            folder: self.repositories.path().join("_store"),
+            overrides,
+            ..ActionStoreOptions::default()
+        };
+        *self.place.actions.lock().unwrap() = Some(Arc::new(ActionStore::open(options, None).unwrap()));
+        self
+    }
+
+    /// Runs a job of these steps.
+    async fn steps(&self, steps: &str) -> Done {
+        self.run(order(&workflow(steps))).await
     }
 
     fn options(&self) -> RunnerOptions {
@@ -179,6 +241,17 @@ impl Bench {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
+}
+
+/// Is there a Node? Where there is none the test says that it was skipped; with `CI=true` that is a failure.
+fn has_node(test: &str) -> bool {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let has_node = crate::shell::find("node", &path).is_some();
+    if !has_node {
+        assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{test} needs node on the PATH");
+        eprintln!("skipped: {test} needs node on the PATH");
+    }
+    has_node
 }
 
 /// Runs a job of these steps.

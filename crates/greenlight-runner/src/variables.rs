@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use greenlight_workflow::Value;
 
+use crate::contexts::ActionPlace;
 use crate::leftovers::MARK;
 use crate::workspace::Workspace;
 
@@ -89,7 +90,15 @@ pub(crate) fn inherited(workspace: &Workspace) -> BTreeMap<String, String> {
 }
 
 /// Sets the variables that are the same for all steps and that no workflow can change.
-pub(crate) fn force(variables: &mut BTreeMap<String, String>, workspace: &Workspace, runner_name: &str) {
+pub(crate) fn force(
+    variables: &mut BTreeMap<String, String>,
+    workspace: &Workspace,
+    runner_name: &str,
+    is_debugged: bool,
+) {
+    if is_debugged {
+        variables.insert("RUNNER_DEBUG".into(), "1".into());
+    }
     variables.entry("CI".into()).or_insert_with(|| "true".into());
     let runner_workspace = workspace.workspace.parent().unwrap_or(&workspace.workspace);
     let forced = [
@@ -111,9 +120,23 @@ pub(crate) fn force(variables: &mut BTreeMap<String, String>, workspace: &Worksp
 pub(crate) fn force_github(variables: &mut BTreeMap<String, String>, github: &Value) {
     for name in GITHUB {
         let value = github.get(name);
-        if !value.is_null() && value.is_scalar() {
+        if value.is_null() {
+            // What the workflow set in its place is not GitHub's.
+            variables.remove(&format!("GITHUB_{}", name.to_ascii_uppercase()));
+        } else if value.is_scalar() {
             variables.insert(format!("GITHUB_{}", name.to_ascii_uppercase()), value.coerce_string().to_string());
         }
+    }
+}
+
+/// Sets the variables that name the action that runs.
+pub(crate) fn force_action(variables: &mut BTreeMap<String, String>, place: &ActionPlace) {
+    variables.insert("GITHUB_ACTION_PATH".into(), place.path.display().to_string());
+    for (name, value) in [("GITHUB_ACTION_REPOSITORY", &place.repository), ("GITHUB_ACTION_REF", &place.git_ref)] {
+        match value {
+            Some(value) => variables.insert(name.into(), value.clone()),
+            None => variables.remove(name),
+        };
     }
 }
 

@@ -24,6 +24,8 @@ pub(crate) struct Workspace {
     pub(crate) home: PathBuf,
     /// `RUNNER_TOOL_CACHE`: made by who needs it.
     pub(crate) tools: PathBuf,
+    /// The job's copies of actions: made by who needs it.
+    pub(crate) actions: PathBuf,
     /// The files that steps speak through.
     pub(crate) commands: PathBuf,
     /// `GITHUB_EVENT_PATH`.
@@ -44,6 +46,7 @@ impl Workspace {
             workspace: root.join(name),
             home: root.join("_home"),
             tools: root.join("_tools"),
+            actions: root.join("_actions"),
             event: temp.join("_event.json"),
             commands: temp.clone(),
             temp,

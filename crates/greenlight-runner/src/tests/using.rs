@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use greenlight_core::id::Sha;
 use greenlight_core::run::Conclusion::Failure;
 
-use super::{run_steps, succeeded};
+use super::{Bench, run_steps, succeeded};
 
 /// A local action, as the fake checkout brings it.
 pub(super) const GREET: &str = r#"
@@ -69,11 +69,16 @@ async fn a_checkout_says_what_it_cannot_do() {
 }
 
 #[tokio::test]
-async fn an_action_that_is_not_supported_is_named_before_anything_runs() {
+async fn an_action_that_cannot_be_had_is_named_before_anything_runs() {
     let done = run_steps("- run: echo never\n- uses: actions/setup-node@v4").await;
     assert_eq!(done.end.conclusion, Failure);
-    assert!(done.end.reason.contains("actions/setup-node@v4 is not supported"), "{}", done.end.reason);
+    assert!(done.end.reason.contains("actions/setup-node@v4 comes from a repository"), "{}", done.end.reason);
     assert!(!done.place.whole().contains("never\n"));
+    let bench = Bench::new().with_repositories(&[("octo/empty/README", "")]);
+    let done = bench.steps("- run: echo never\n- uses: octo/empty@v1").await;
+    assert!(done.end.reason.contains("octo/empty@v1, where there is no action.yml"), "{}", done.end.reason);
+    let done = bench.steps("- run: echo never\n- uses: octo/missing@v1").await;
+    assert!(done.end.reason.contains("octo/missing@v1 was never fetched"), "{}", done.end.reason);
 }
 
 #[tokio::test]
@@ -103,4 +108,102 @@ async fn a_local_action_runs_its_steps() {
 async fn a_local_action_that_is_not_there_says_what_to_do() {
     let done = run_steps("- uses: ./.github/actions/greet").await;
     assert!(done.end.reason.contains("Did you forget to run actions/checkout"), "{}", done.end.reason);
+}
+
+#[tokio::test]
+async fn actions_within_actions_end_at_ten() {
+    let bench =
+        Bench::new().with_files(&[("loop/action.yml", "name: l\nruns: {using: composite, steps: [{uses: ./loop}]}")]);
+    let done = bench.steps("- uses: actions/checkout@v4\n- uses: ./loop").await;
+    assert_eq!(done.end.conclusion, Failure);
+    assert!(
+        done.place.log(2).contains("is the 10th action within another, which is too deep"),
+        "{}",
+        done.place.log(2)
+    );
+    let deep: Vec<(String, String)> = (1..=9)
+        .map(|n| {
+            let inner =
+                if n == 9 { "{run: echo deepest, shell: bash}".to_owned() } else { format!("{{uses: ./a{}}}", n + 1) };
+            (format!("a{n}/action.yml"), format!("name: a\nruns: {{using: composite, steps: [{inner}]}}"))
+        })
+        .collect();
+    let files: Vec<(&str, &str)> = deep.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let done = Bench::new().with_files(&files).steps("- uses: actions/checkout@v4\n- uses: ./a1").await;
+    succeeded(&done);
+    assert!(done.place.log(2).contains("deepest\n"));
+}
+
+#[tokio::test]
+async fn an_action_of_a_repository_may_use_others() {
+    let outer = r#"
+name: Outer
+inputs: {who: {required: true}}
+outputs: {said: {value: "${{ steps.inner.outputs.said }} from ${{ github.action_ref }}"}}
+runs:
+  using: composite
+  steps:
+    - id: inner
+      uses: octo/tools/inner@v2
+      with: {who: "${{ inputs.who }}"}
+    - id: broken
+      shell: bash
+      continue-on-error: true
+      run: exit 3
+    - shell: bash
+      run: |
+        echo "broken is ${{ steps.broken.outcome }}, ${{ steps.broken.conclusion }}"
+        echo "$GITHUB_ACTION_REPOSITORY $GITHUB_ACTION_REF $FROM_CALLER ${INPUT_WHO:-no input}"
+        echo "FROM_ACTION=yes" >> $GITHUB_ENV
+        cat "$GITHUB_ACTION_PATH/data"
+"#;
+    let inner = r#"
+name: Inner
+inputs: {who: {default: nobody}}
+outputs: {said: {value: "${{ steps.x.outputs.said }}"}}
+runs:
+  using: composite
+  steps: [{id: x, shell: sh, run: 'echo "said=hello ${{ inputs.who }}" >> $GITHUB_OUTPUT'}]
+"#;
+    let bench = Bench::new().with_repositories(&[
+        ("octo/outer/action.yml", outer),
+        ("octo/outer/data", "data of the action\n"),
+        ("octo/tools/inner/action.yaml", inner),
+    ]);
+    let done = bench
+        .steps(
+            "- id: outer
+  uses: octo/outer@v1
+  env: {FROM_CALLER: caller}
+  with: {who: you, nonsense: 1}
+- run: echo \"${{ steps.outer.outputs.said }}; $FROM_ACTION; ${FROM_CALLER:-gone}; ${{ steps.inner.outcome }}\"",
+        )
+        .await;
+    succeeded(&done);
+    let log = done.place.log(1);
+    assert!(log.contains("broken is failure, success\nocto/outer v1 caller no input\ndata of the action\n"), "{log}");
+    assert!(log.contains("Unexpected input(s) 'nonsense', valid inputs are ['who']"), "{log}");
+    assert_eq!(done.place.said(2), "hello you from v1; yes; gone; \n");
+    assert!(done.place.log(0).contains("Action octo/tools@v2 comes from"), "{}", done.place.log(0));
+}
+
+#[tokio::test]
+async fn a_job_cannot_change_an_action_for_the_next_one() {
+    let action = "name: x\nruns: {using: composite, steps: [{shell: bash, run: 'cat $GITHUB_ACTION_PATH/data; echo evil > $GITHUB_ACTION_PATH/data'}]}";
+    let bench = Bench::new().with_repositories(&[("octo/x/action.yml", action), ("octo/x/data", "good\n")]);
+    for _ in 0..2 {
+        let done = bench.steps("- uses: octo/x@v1").await;
+        succeeded(&done);
+        assert!(!done.place.whole().contains("evil\n"), "{}", done.place.whole());
+    }
+}
+
+#[tokio::test]
+async fn the_repositorys_own_actions_are_those_of_the_workflows_commit() {
+    let action = "name: x\nruns: {using: composite, steps: [{shell: bash, run: echo own action}]}";
+    let done =
+        Bench::new().with_repositories(&[("octo/demo/tools/x/action.yml", action)]).steps("- uses: $/tools/x").await;
+    succeeded(&done);
+    assert!(done.place.log(1).contains("own action\n"));
+    assert!(done.place.log(0).contains(&format!("octo/demo@{}", "ab".repeat(20))), "{}", done.place.log(0));
 }
