@@ -1,6 +1,6 @@
 //! `cargo xtask sim`: lives many seeds of the simulation, and plants bugs to see that it sees.
 //!
-//! The simulation is a program of the workspace (`greenlight-sim`), started through cargo as a release build. `--mutants` builds
+//! The simulation is a program of the workspace (`greenlight-sim`), started through cargo, in a release build with a profile of its own. `--mutants` builds
 //! it again with one patch of `mutants/` after the other against a copy of the core below `target/`: shipping code has no
 //! switch for tests.
 
@@ -38,7 +38,7 @@ pub fn run(root: &Path, arguments: &[String]) -> ExitCode {
     }
     let status = Command::new(cargo())
         .current_dir(root)
-        .args(["run", "--quiet", "--release", "--package", "greenlight-sim", "--"])
+        .args(["run", "--quiet", "--profile", "sim", "--package", "greenlight-sim", "--"])
         .args(arguments)
         .status();
     match status {

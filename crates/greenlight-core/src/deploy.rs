@@ -15,7 +15,7 @@ use crate::id::{DeploymentId, EffectKey, EnvironmentName, PullNumber, RefName, S
 use crate::item::{Class, ItemState};
 use crate::outbox::{Wanted, remove, want, withdraw};
 use crate::pull::{MergeStanding, Pull};
-use crate::report::{self, aggregate_context, is_tested_green};
+use crate::report::{self, is_tested_green};
 use crate::repository::{Repository, Topic};
 use crate::room::tell;
 use crate::run::{Conclusion, Job, JobState, Run, Subject, Suite, SuiteKey, SuitePhase, Trust};
@@ -242,8 +242,9 @@ fn create(state: &mut Repository, environment: &EnvironmentName, sha: Sha, not_b
         production: environment.as_str() == "production",
     };
     state.touch(Topic::Commit(sha));
+    let aggregate = state.aggregate();
     let wanted = Wanted::now(create_key(environment, sha), Class::Deployment, effect);
-    want(state, wanted.not_before(not_before).after_success(sha, aggregate_context()));
+    want(state, wanted.not_before(not_before).after_success(sha, aggregate));
 }
 
 /// Takes in what became of making a deployment.

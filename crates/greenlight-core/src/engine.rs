@@ -82,7 +82,7 @@ fn repository_seen(state: &mut Repository, repository: &RepositoryRef) {
     if state.meta().repository == *repository {
         return;
     }
-    state.meta_mut().repository = repository.clone();
+    state.set_reference(repository.clone());
     state.touch_all();
 }
 

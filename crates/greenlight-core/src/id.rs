@@ -51,6 +51,11 @@ macro_rules! text_id {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// Returns the text, shared.
+            pub fn shared(&self) -> Arc<str> {
+                self.0.clone()
+            }
         }
 
         impl fmt::Display for $name {
@@ -163,6 +168,7 @@ pub struct Sha([u8; 20]);
 
 impl Sha {
     /// Returns the first eight bytes, as a number that is ordered as they are: they nearly always tell two apart.
+    #[inline]
     fn beginning(&self) -> u64 {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
@@ -170,6 +176,7 @@ impl Sha {
 }
 
 impl Ord for Sha {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         self.beginning().cmp(&other.beginning()).then_with(|| self.0.cmp(&other.0))
     }
@@ -220,7 +227,10 @@ impl Sha {
 
     /// Returns the first seven digits, as people read them.
     pub fn short(&self) -> String {
-        self.to_string()[..7].to_owned()
+        let digit = |number: u8| char::from(DIGITS[usize::from(number)]);
+        let mut text: String = self.0[..4].iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect();
+        text.pop();
+        text
     }
 }
 
@@ -233,9 +243,10 @@ fn hex_digit(digit: u8) -> Result<u8, ShaError> {
     }
 }
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 impl fmt::Display for Sha {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 40];
         for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
             pair[0] = DIGITS[usize::from(byte >> 4)];

@@ -27,6 +27,9 @@ pub const NOT_YET_MAX: Duration = Duration::from_secs(300);
 /// How long to wait before asking again after "not yet".
 const NOT_YET_WAIT: Duration = Duration::from_secs(5);
 
+/// The event whose workflows decide about a merge.
+const PULL_REQUEST: &str = "pull_request";
+
 /// Whether a pull request may be merged, and why not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Readiness {
@@ -46,9 +49,11 @@ impl Readiness {
 
 /// Returns the name of the suite that tests a pull request's present head against its present base.
 pub(crate) fn suite_key(pull: &Pull) -> SuiteKey {
+    // Nearly always the event is one, and its name is shared.
+    let told = &pull.event.name;
     SuiteKey {
         head_sha: pull.snapshot.head_sha,
-        event: "pull_request".into(),
+        event: if &**told == PULL_REQUEST { told.clone() } else { PULL_REQUEST.into() },
         subject: Subject::Pull(pull.snapshot.number, pull.snapshot.base_ref.clone()),
     }
 }

@@ -33,7 +33,7 @@ impl Wanted {
     /// Wants an effect in a lane of its own, at once.
     pub(crate) fn now(key: impl Into<EffectKey>, class: Class, effect: Effect) -> Self {
         let key = key.into();
-        Self { lane: key.as_str().into(), key, class, effect, not_before: Timestamp::EPOCH, after_success: None }
+        Self { lane: key.shared(), key, class, effect, not_before: Timestamp::EPOCH, after_success: None }
     }
 
     /// Wants it in a lane that it shares.

@@ -3,6 +3,7 @@
 //! A job has its own context; `greenlight` is the one aggregate that a branch's rules should require. After an end only a later
 //! attempt is pending again (I6), and a context is written at most three times in an attempt (I8).
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::effect::{Answer, Effect, Outcome, Refusal};
@@ -11,13 +12,12 @@ use crate::event::PullStanding;
 use crate::id::{Context, EffectKey, Sha};
 use crate::item::Class;
 use crate::outbox::{Wanted, want, withdraw};
+pub use crate::repository::AGGREGATE;
 use crate::repository::{Repository, Topic};
 use crate::run::{Conclusion, Job, JobState, Run, Subject, Suite, SuitePhase, Trust};
 use crate::shown::{Link, ReportForm, ReportState, ShownReport, description};
 use crate::time::{Duration, Timestamp};
 
-/// The aggregate's context.
-pub const AGGREGATE: &str = "greenlight";
 /// When an end is compared once more with what GitHub shows (R10).
 pub const COMPARE_AFTER: Duration = Duration::from_secs(600);
 /// How long a job's pending is held back, for what may follow at once (R11).
@@ -25,23 +25,13 @@ pub const HOLD: Duration = Duration::from_millis(100);
 /// How often one context of one commit is written at most; GitHub takes 1,000 (R11).
 pub const WRITES_MAX: u32 = 900;
 
-/// Returns the aggregate's context.
-pub fn aggregate_context() -> Context {
-    Context::from(AGGREGATE)
-}
-
 /// Says what a commit should show under a context. After an end, only a higher rank leads back to pending.
 pub(crate) fn set(state: &mut Repository, sha: Sha, context: &Context, wanted: ShownReport, rank: u64) {
     let name = (sha, context.clone());
+    if is_told(state, &name, wanted.state, rank) {
+        return;
+    }
     match state.reports.get(&name) {
-        Some(report) if report.rank > rank => return,
-        Some(report) if report.rank == rank && report.wanted.state.is_final() && !wanted.state.is_final() => return,
-        // An end is told once in an attempt: another text alone is not worth one of its writes.
-        Some(report)
-            if report.rank == rank && report.wanted.state.is_final() && report.wanted.state == wanted.state =>
-        {
-            return;
-        }
         Some(report) if report.rank == rank && report.wanted == wanted => return,
         Some(_) => {
             let report = state.reports.get_mut(&name).expect("it was there a line ago");
@@ -68,6 +58,24 @@ pub(crate) fn set(state: &mut Repository, sha: Sha, context: &Context, wanted: S
         touch_followers(state, sha);
     }
     state.touch(Topic::Report(sha, context.clone()));
+}
+
+/// Is there nothing to say any more, whatever the words are: a later attempt spoke, or this one has ended so?
+fn is_told(state: &Repository, name: &(Sha, Context), wanted: ReportState, rank: u64) -> bool {
+    state.reports.get(name).is_some_and(|report| {
+        let ended = report.wanted.state.is_final();
+        // An end is told once in an attempt: another text alone is not worth one of its writes.
+        report.rank > rank || (report.rank == rank && ended && (!wanted.is_final() || report.wanted.state == wanted))
+    })
+}
+
+/// Says what a job's context should show.
+pub(crate) fn set_job(state: &mut Repository, run: &Run, job: &Job, rank: u64) {
+    let sha = run.suite.head_sha;
+    if !is_told(state, &(sha, job.context.clone()), state_of_job(job), rank) {
+        let wanted = of_job(state, run, job);
+        set(state, sha, &job.context, wanted, rank);
+    }
 }
 
 /// Settles a report: what differs from what GitHub accepted is sent.
@@ -137,8 +145,13 @@ fn class_of(report: &Report) -> Class {
     }
 }
 
+/// About how long such a key is: most are written without a second look for room.
+const KEY_LENGTH: usize = 120;
+
 fn key_of(sha: Sha, context: &Context) -> EffectKey {
-    EffectKey::from(format!("show:{sha}:{context}"))
+    let mut key = String::with_capacity(KEY_LENGTH);
+    let _ = write!(key, "show:{sha}:{context}");
+    EffectKey::from(key)
 }
 
 /// Takes in what became of showing a report.
@@ -214,15 +227,18 @@ pub(crate) fn of_cibuild(state: &Repository, sha: Sha, workflow: &str) -> Option
     Some((job.context.clone(), shown, (latest << 24) + attempts))
 }
 
-/// Returns what a job's context shows.
-pub(crate) fn of_job(state: &Repository, run: &Run, job: &Job) -> ShownReport {
-    let report = match &job.state {
+fn state_of_job(job: &Job) -> ReportState {
+    match &job.state {
         JobState::Waiting | JobState::Queued { .. } => ReportState::Pending,
         JobState::Leased(_) => ReportState::Running,
         JobState::Completed { conclusion, .. } => state_of(*conclusion),
-    };
+    }
+}
+
+/// Returns what a job's context shows.
+fn of_job(state: &Repository, run: &Run, job: &Job) -> ShownReport {
     ShownReport {
-        state: report,
+        state: state_of_job(job),
         description: description(&job_sentence(state, run, job)),
         link: Some(Link::Job(run.number, job.key.clone())),
         summary: None,
@@ -277,7 +293,7 @@ fn state_of(conclusion: Conclusion) -> ReportState {
 /// Settles what a commit shows as a whole.
 pub(crate) fn settle_commit(state: &mut Repository, sha: Sha) {
     if let Some((shown, rank)) = aggregate(state, sha) {
-        set(state, sha, &aggregate_context(), shown, rank);
+        set(state, sha, &state.aggregate(), shown, rank);
     }
 }
 
@@ -472,9 +488,10 @@ pub(crate) fn has_failed(state: &Repository, suite: &Suite) -> bool {
 
 /// Was the aggregate accepted by GitHub as a success, and is it one still?
 pub(crate) fn is_green_on_github(state: &Repository, sha: Sha) -> bool {
-    state.reports.get(&(sha, aggregate_context())).is_some_and(|report| {
+    let name = (sha, state.aggregate());
+    state.reports.get(&name).is_some_and(|report| {
         // One that is under way may change what GitHub shows.
-        !state.showing.contains(&(sha, aggregate_context()))
+        !state.showing.contains(&name)
             && report.wanted.state == ReportState::Success
             && report.accepted.as_ref().is_some_and(|shown| shown.state == ReportState::Success)
     })

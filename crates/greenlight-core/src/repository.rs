@@ -219,6 +219,7 @@ pub struct Repository {
     pub settings: Settings,
     meta: Meta,
     meta_changed: bool,
+    words: Words,
     /// What people may do.
     pub people: Tracked<UserId, Person>,
     /// Branches and tags.
@@ -265,12 +266,37 @@ pub struct Repository {
     pub(crate) showing: BTreeSet<(Sha, Context)>,
 }
 
+/// Names that rules ask for all the time, made once.
+#[derive(Clone, Debug)]
+struct Words {
+    default_branch: RefName,
+    aggregate: Context,
+    /// What comes before every suite of its commit.
+    first: SuiteKey,
+}
+
+impl Words {
+    fn of(repository: &RepositoryRef) -> Self {
+        let nothing: Arc<str> = "".into();
+        let subject = Subject::Pull(PullNumber(0), RefName::new(nothing.clone()));
+        Self {
+            default_branch: RefName::branch(&repository.default_branch),
+            aggregate: Context::from(AGGREGATE),
+            first: SuiteKey { head_sha: Sha::ZERO, event: nothing, subject },
+        }
+    }
+}
+
+/// The aggregate's context.
+pub const AGGREGATE: &str = "greenlight";
+
 /// What a workflow file was read as: the workflow, or what is wrong with it, in one sentence and rendered.
 pub(crate) type Reading = Result<Arc<Workflow>, (Arc<str>, Arc<str>)>;
 
 impl Repository {
     /// Returns a repository of which nothing is known yet.
     pub fn new(repository: RepositoryRef, settings: Settings) -> Self {
+        let words = Words::of(&repository);
         let meta = Meta {
             repository,
             last_run: 0,
@@ -286,6 +312,7 @@ impl Repository {
             settings,
             meta,
             meta_changed: true,
+            words,
             people: Tracked::default(),
             branches: Tracked::default(),
             pulls: Tracked::default(),
@@ -398,7 +425,10 @@ impl Repository {
 
     fn take_in(&mut self, entity: Entity) {
         match entity {
-            Entity::Meta(meta) => self.meta = meta,
+            Entity::Meta(meta) => {
+                self.words = Words::of(&meta.repository);
+                self.meta = meta;
+            }
             Entity::Person(person) => self.people.load(person.user.id, person),
             Entity::Branch(branch) => self.branches.load(branch.name.clone(), branch),
             Entity::Pull(pull) => self.pulls.load(pull.snapshot.number, pull),
@@ -434,17 +464,17 @@ impl Repository {
     pub fn touch_all(&mut self) {
         let agenda = &mut self.agenda;
         agenda.repository = true;
-        agenda.people.extend(self.people.map.keys());
-        agenda.pulls.extend(self.pulls.map.keys());
-        agenda.suites.extend(self.suites.map.keys().cloned());
+        put_all(&mut agenda.people, self.people.map.keys());
+        put_all(&mut agenda.pulls, self.pulls.map.keys());
+        put_all(&mut agenda.suites, self.suites.map.keys());
         agenda.commits.extend(self.suites.map.keys().map(|key| key.head_sha));
         agenda.commits.extend(self.reports.map.keys().map(|(sha, _)| *sha));
-        agenda.runs.extend(self.runs.map.keys());
-        agenda.reports.extend(self.reports.map.keys().cloned());
-        agenda.branches.extend(self.branches.map.keys().cloned());
-        agenda.wishes.extend(self.wishes.map.keys().cloned());
-        agenda.environments.extend(self.environments.map.keys().cloned());
-        agenda.deployments.extend(self.deployments.map.keys());
+        put_all(&mut agenda.runs, self.runs.map.keys());
+        put_all(&mut agenda.reports, self.reports.map.keys());
+        put_all(&mut agenda.branches, self.branches.map.keys());
+        put_all(&mut agenda.wishes, self.wishes.map.keys());
+        put_all(&mut agenda.environments, self.environments.map.keys());
+        put_all(&mut agenda.deployments, self.deployments.map.keys());
     }
 
     /// Puts a topic on the agenda.
@@ -494,14 +524,25 @@ impl Repository {
     }
 
     /// Returns the same, to be changed.
-    pub fn meta_mut(&mut self) -> &mut Meta {
+    pub(crate) fn meta_mut(&mut self) -> &mut Meta {
         self.meta_changed = true;
         &mut self.meta
     }
 
+    /// Takes in what GitHub calls the repository and its default branch by now.
+    pub(crate) fn set_reference(&mut self, repository: RepositoryRef) {
+        self.words = Words::of(&repository);
+        self.meta_mut().repository = repository;
+    }
+
     /// Returns the full ref of the default branch.
     pub fn default_branch(&self) -> RefName {
-        RefName::branch(&self.meta.repository.default_branch)
+        self.words.default_branch.clone()
+    }
+
+    /// Returns the aggregate's context.
+    pub(crate) fn aggregate(&self) -> Context {
+        self.words.aggregate.clone()
     }
 
     /// Returns what `.greenlight.yml` says, where it was read and is right.
@@ -541,8 +582,7 @@ impl Repository {
 
     /// Returns the suites of a commit.
     pub fn suites_at(&self, sha: Sha) -> impl Iterator<Item = &Suite> {
-        let first =
-            SuiteKey { head_sha: sha, event: "".into(), subject: Subject::Pull(PullNumber(0), RefName::from("")) };
+        let first = SuiteKey { head_sha: sha, ..self.words.first.clone() };
         self.suites.range(first..).map(|(_, suite)| suite).take_while(move |suite| suite.key.head_sha == sha)
     }
 
@@ -603,6 +643,15 @@ impl Repository {
         );
         drain(&mut self.outbox, &mut changes, |key| EntityKey::Item(key.clone()), |value| Entity::Item(value.clone()));
         (changes, std::mem::take(&mut self.audit))
+    }
+}
+
+/// Puts keys that come in order into a set, which is most often empty: then it is built at once.
+fn put_all<'a, K: Ord + Clone + 'a>(set: &mut BTreeSet<K>, keys: impl Iterator<Item = &'a K>) {
+    if set.is_empty() {
+        *set = keys.cloned().collect();
+    } else {
+        set.extend(keys.cloned());
     }
 }
 

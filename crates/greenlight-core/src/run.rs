@@ -74,6 +74,7 @@ pub struct SuiteKey {
 }
 
 impl Ord for SuiteKey {
+    #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
         self.head_sha
             .cmp(&other.head_sha)

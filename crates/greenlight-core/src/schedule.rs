@@ -588,7 +588,7 @@ fn verdict(run: &Run) -> (Conclusion, String) {
 
 /// Says what the contexts of a run's jobs should show.
 fn shown(state: &mut Repository, number: RunNumber) {
-    let Some(run) = state.runs.get(&number) else { return };
+    let Some(run) = state.runs.get_shared(&number) else { return };
     let Some(suite) = state.suites.get(&run.suite) else { return };
     if !suite.runs.contains(&number) {
         return;
@@ -600,25 +600,21 @@ fn shown(state: &mut Repository, number: RunNumber) {
         }
         return;
     }
-    let sha = run.suite.head_sha;
     let rank = |job: &Job| (number.0 << 24) | (u64::from(run.attempt) << 8) | u64::from(job.tried.min(255));
-    let reports: Vec<_> = match &*run.workflow {
-        CIBUILD => report::of_cibuild(state, sha, CIBUILD).into_iter().collect(),
-        _ => run
-            .jobs
-            .iter()
-            .filter(|job| job.expanded || job.is_over())
-            .map(|job| (job.context.clone(), report::of_job(state, run, job), rank(job)))
-            .collect(),
-    };
+    if &*run.workflow == CIBUILD {
+        if let Some((context, shown, rank)) = report::of_cibuild(state, run.suite.head_sha, CIBUILD) {
+            report::set(state, run.suite.head_sha, &context, shown, rank);
+        }
+    } else {
+        for job in run.jobs.iter().filter(|job| job.expanded || job.is_over()) {
+            report::set_job(state, &run, job, rank(job));
+        }
+    }
     let over = run.jobs.is_empty() || run.is_over();
     // Whether a job waits for a runner that is not there is said of the commit as a whole, too.
     let queued = run.jobs.iter().any(|job| matches!(job.state, JobState::Queued { .. }));
-    for (context, shown, rank) in reports {
-        report::set(state, sha, &context, shown, rank);
-    }
     if over || (queued && state.settings.labels.is_some()) {
-        state.touch(Topic::Commit(sha));
+        state.touch(Topic::Commit(run.suite.head_sha));
     }
 }
 

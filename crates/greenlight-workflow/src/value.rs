@@ -11,7 +11,7 @@ use std::sync::Arc;
 pub const JSON_DEPTH_MAX: usize = 64;
 
 /// How many entries an object has before lookups go through an index.
-const OBJECT_SCAN_MAX: usize = 8;
+const OBJECT_SCAN_MAX: usize = 24;
 
 /// A value of the expression language.
 #[derive(Clone, Debug, Default, PartialEq)]
