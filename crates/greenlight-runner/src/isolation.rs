@@ -12,7 +12,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::sandbox::{INIT, Plan, Sandbox, wall};
+use crate::sandbox::{INIT, Plan, Sandbox, init, wall};
 use crate::workspace::Workspace;
 use cgroup::Groups;
 pub(crate) use cgroup::JobGroup;
@@ -47,11 +47,11 @@ impl IsolationWanted {
 pub struct IsolationOptions {
     /// How much is asked for.
     pub wanted: IsolationWanted,
-    /// The program whose `main` calls [`crate::sandbox::init::run_if_asked`] first: usually this one.
-    pub program: PathBuf,
+    /// The program whose `main` calls [`crate::sandbox::init::run_if_asked`] first; this one where nothing is said.
+    pub program: Option<PathBuf>,
     /// The folder below which jobs have theirs.
     pub work_dir: PathBuf,
-    /// Folders that no job may look into: the server's data, the mirrors, the settings with their secrets.
+    /// Files and folders that no job may look into: the server's data, the mirrors, the settings and files with secrets.
     pub hidden: Vec<PathBuf>,
     /// Folders below a hidden one (or a home folder) that jobs may read all the same.
     pub visible: Vec<PathBuf>,
@@ -103,10 +103,11 @@ impl Isolation {
     }
 
     /// Finds out what the machine has, by trying it.
-    pub async fn find(options: IsolationOptions) -> Result<Self, IsolationError> {
+    pub async fn find(mut options: IsolationOptions) -> Result<Self, IsolationError> {
         if options.wanted == IsolationWanted::None {
             return Ok(Self::none());
         }
+        options.program = options.program.or_else(init::this_program);
         let is_required = options.wanted == IsolationWanted::Required;
         let mut found = Self {
             options: Some(options),
@@ -115,7 +116,12 @@ impl Isolation {
             has: Vec::new(),
             lacks: Vec::new(),
         };
-        let wall = found.try_walls().await;
+        let wall = if found.program().is_some() {
+            found.try_walls().await
+        } else {
+            found.lacks.push("a sandbox (this program was not started as one that can be inside it)".into());
+            String::new()
+        };
         found.describe(&wall);
         let lacks_a_wall = !matches!(found.walls, Walls::Bubble(_)) || wall.is_empty();
         if is_required && lacks_a_wall {
@@ -210,9 +216,14 @@ impl Isolation {
         Ok(Some(Arc::new(Sandbox::start(plan).await?)))
     }
 
+    fn program(&self) -> Option<&Path> {
+        self.options.as_ref()?.program.as_deref()
+    }
+
     fn plan(&self, walls: &Walls, workspace: &Workspace, group: Option<JobGroup>) -> std::io::Result<Plan> {
         let no_options = || std::io::Error::other("there is no isolation to be planned");
         let options = self.options.as_ref().ok_or_else(no_options)?;
+        let own_program = self.program().ok_or_else(no_options)?;
         let own = workspace.folders();
         std::fs::create_dir_all(&workspace.tools)?;
         let mut hidden = options.hidden.clone();
@@ -227,18 +238,18 @@ impl Isolation {
                 user = User::for_job(workspace.number());
                 std::fs::create_dir(workspace.shared_temp())?;
                 command.push(program.into());
-                command.extend(view::bubble(workspace, &options.program, user, &hidden, &options.visible)?);
+                command.extend(view::bubble(workspace, own_program, user, &hidden, &options.visible)?);
                 writable.extend(["/tmp", "/var/tmp", "/run"].map(PathBuf::from));
             }
             Walls::Namespaces(program) => {
                 command.push(program.into());
                 command.extend(view::NAMESPACES.iter().map(OsString::from));
                 readable = readable_outside(&hidden, options);
-                command.push(options.program.clone().into());
+                command.push(own_program.into());
             }
             Walls::Landlock | Walls::Nothing => {
                 readable = readable_outside(&hidden, options);
-                command.push(options.program.clone().into());
+                command.push(own_program.into());
             }
         }
         command.push(INIT.into());
@@ -253,7 +264,7 @@ fn readable_outside(hidden: &[PathBuf], options: &IsolationOptions) -> Vec<PathB
         hidden.iter().chain(&view::homes()).filter_map(|path| path.canonicalize().ok()).collect();
     let mut readable = wall::all_but(&hidden);
     readable.extend(options.visible.iter().cloned());
-    readable.push(options.program.clone());
+    readable.extend(options.program.clone());
     readable
 }
 

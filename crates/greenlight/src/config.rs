@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use greenlight_core::id::RoomName;
 pub use greenlight_github::secret::Secret;
+use greenlight_runner::IsolationWanted;
 
 pub use source::{Environment, Origin};
 
@@ -85,6 +86,12 @@ pub struct Runner {
     pub slots: usize,
     /// What jobs may ask for with `runs-on`, lower case.
     pub labels: Arc<[Arc<str>]>,
+    /// How much jobs are kept apart from the machine.
+    pub isolation: IsolationWanted,
+    /// Folders that jobs may read though they lie where isolated jobs see nothing.
+    pub visible: Vec<PathBuf>,
+    /// Files with settings and secrets, which jobs never see.
+    pub hidden: Vec<PathBuf>,
 }
 
 /// A room that can be told something.

@@ -4,6 +4,10 @@ use clap::Parser as _;
 use greenlight::cli::{self, Cli};
 
 fn main() -> std::process::ExitCode {
+    // A job's sandbox begins with this same program.
+    if let Some(code) = greenlight_runner::sandbox::init::run_if_asked() {
+        return code;
+    }
     end_with_the_reader();
     cli::start(Cli::parse())
 }

@@ -112,6 +112,9 @@ pub enum StartError {
     /// The folder that jobs work in.
     #[error("the folder that jobs work in cannot be used")]
     Work(#[source] std::io::Error),
+    /// Jobs cannot be isolated as the settings require.
+    #[error("jobs would not be isolated")]
+    Isolation(#[source] greenlight_runner::IsolationError),
     /// There is no webhook secret.
     #[error("no delivery could be verified")]
     Secrets(#[source] SecretsError),
@@ -189,7 +192,7 @@ async fn share(config: Config, stop: CancellationToken, tasks: TaskTracker) -> R
     let door: Arc<dyn Store> = store.clone();
     let boot: Arc<str> = uuid::Uuid::new_v4().to_string().into();
     Ok(Arc::new(Shared {
-        pool: pool::open(&config, &boot)?,
+        pool: pool::open(&config, &boot).await?,
         boot,
         door: Arc::new(Door::new(door, verifier)),
         store,

@@ -81,6 +81,11 @@ pub(crate) fn bubble(
     for folder in workspace.folders() {
         tell(&["--bind".as_ref(), folder.as_ref(), folder.as_ref()]);
     }
+    for file in hidden.iter().filter_map(|path| path.canonicalize().ok()).filter(|path| path.is_file()) {
+        if !empty.iter().any(|top| file.starts_with(top)) && !file.starts_with("/run") && !file.starts_with("/tmp") {
+            tell(&["--ro-bind".as_ref(), "/dev/null".as_ref(), file.as_ref()]);
+        }
+    }
     for path in empty.iter().map(PathBuf::as_path) {
         tell(&["--remount-ro".as_ref(), path.as_ref()]);
     }

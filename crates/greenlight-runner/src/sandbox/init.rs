@@ -10,8 +10,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, getrlimit,
@@ -46,8 +47,20 @@ struct Init {
     writing: Mutex<()>,
 }
 
-/// Is this process to be the first one of a sandbox? Then it never returns to what it was started as.
+/// Was [`run_if_asked`] called, so that this program can be started as the first process of a sandbox?
+static CAN_BE_ASKED: OnceLock<()> = OnceLock::new();
+
+/// Returns this program, where it can be the first process of a sandbox.
+pub(crate) fn this_program() -> Option<PathBuf> {
+    CAN_BE_ASKED.get()?;
+    std::env::current_exe().ok()
+}
+
+/// Is this process to be the first one of a sandbox? Then it never returns to what it was started as. To be called by `main`, before
+/// anything else.
 pub fn run_if_asked() -> Option<ExitCode> {
+    // It says the same each time.
+    let _ = CAN_BE_ASKED.set(());
     let mut arguments = std::env::args_os().skip(1);
     (arguments.next()? == *super::INIT && arguments.next().is_none()).then(|| match serve() {
         Ok(()) => ExitCode::SUCCESS,
@@ -76,7 +89,7 @@ fn serve() -> std::io::Result<()> {
     Ok(())
 }
 
-fn paths(list: Vec<Vec<u8>>) -> Vec<std::path::PathBuf> {
+fn paths(list: Vec<Vec<u8>>) -> Vec<PathBuf> {
     list.into_iter().map(|path| OsString::from_vec(path).into()).collect()
 }
 

@@ -127,7 +127,7 @@ impl Bench {
 async fn isolation(data: &Path, wanted: IsolationWanted) -> Arc<Isolation> {
     let options = IsolationOptions {
         wanted,
-        program: std::env::current_exe().unwrap(),
+        program: None,
         work_dir: data.join("work"),
         hidden: vec![data.to_owned()],
         visible: Vec::new(),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use greenlight_core::id::RoomName;
+use greenlight_runner::IsolationWanted;
 
 use super::keys::{self, Form};
 use super::source::{Given, Origin, Sources};
@@ -135,7 +136,32 @@ impl Checker {
             Some(given) => given.texts.iter().map(|label| label.to_lowercase().into()).collect(),
             None => LABELS.iter().map(|label| Arc::from(*label)).collect(),
         };
-        Some(Runner { slots, labels })
+        let isolation = self.text("runner.isolation").unwrap_or_default();
+        let Some(isolation) = IsolationWanted::parse(&isolation) else {
+            self.problem("runner.isolation", &format!("must be auto, required or none, not `{isolation}`"));
+            return None;
+        };
+        let visible = self.sources.given.get("runner.visible").map(|given| given.texts.clone()).unwrap_or_default();
+        if let Some(path) = visible.iter().find(|path| !Path::new(path).is_absolute()) {
+            self.problem("runner.visible", &format!("must be full paths, and `{path}` is none"));
+            return None;
+        }
+        let visible = visible.into_iter().map(PathBuf::from).collect();
+        Some(Runner { slots, labels, isolation, visible, hidden: self.files() })
+    }
+
+    /// Returns the files that settings were read from, those with secrets included.
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files = BTreeSet::new();
+        for given in self.sources.given.values() {
+            if let Origin::File { path, .. } = &given.origin {
+                files.insert(path.clone());
+            }
+            if given.form == Form::File {
+                files.extend(given.texts.iter().map(|text| beside(&given.origin, text)));
+            }
+        }
+        files.into_iter().collect()
     }
 
     fn rooms(&mut self) -> BTreeMap<RoomName, Room> {

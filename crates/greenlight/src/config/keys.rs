@@ -46,6 +46,8 @@ pub const KEYS: &[Key] = &[
     key("pages.url", Kind::Text, None),
     key("runner.slots", Kind::Number, None),
     key("runner.labels", Kind::List, None),
+    key("runner.isolation", Kind::Text, Some("auto")),
+    key("runner.visible", Kind::List, None),
     key("rooms.*.kind", Kind::Text, None),
     key("rooms.*.url", Kind::Secret, None),
     key("rooms.*.secret", Kind::Secret, None),

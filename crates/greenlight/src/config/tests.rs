@@ -70,6 +70,15 @@ fn the_environment_wins_over_the_file() {
 }
 
 #[test]
+fn isolation_is_one_of_three_and_hides_what_settings_come_from() {
+    let config = load("[runner]\nisolation = \"required\"\nvisible = [\"/opt/tools\"]", &[]).unwrap();
+    assert_eq!(config.runner.isolation, greenlight_runner::IsolationWanted::Required);
+    assert!(config.runner.hidden.iter().any(|path| path.ends_with("greenlight.toml")), "{:?}", config.runner.hidden);
+    let told = problem(load("[runner]\nisolation = \"yes\"\nvisible = [\"tools\"]", &[]));
+    assert!(told.contains("runner.isolation must be auto, required or none, not `yes`"), "{told}");
+}
+
+#[test]
 fn all_problems_are_told_at_once() {
     let told = problem(load("listen = \"here\"\n[pages]\nlisten = \"0.0.0.0:80\"\n[runner]\nslots = 0", &[]));
     for part in ["listen must be an address", "pages.listen must be a loopback", "runner.slots must be a number from 1"]

@@ -11,7 +11,7 @@ use greenlight_core::fact::{Fact, LeaseAsked};
 use greenlight_core::id::{AttemptId, Token};
 use greenlight_core::port::Reply;
 use greenlight_core::step::Cell;
-use greenlight_runner::{JobHost, Pool, PoolOptions, RunnerOptions, Server};
+use greenlight_runner::{Isolation, IsolationOptions, JobHost, Pool, PoolOptions, RunnerOptions, Server};
 use greenlight_store::{Blobs, Logs};
 use tokio::sync::Mutex;
 
@@ -31,12 +31,25 @@ pub fn open_logs(config: &Config) -> Result<Arc<Logs>, StartError> {
 }
 
 /// Makes the pool; what jobs of an earlier life left is removed.
-pub fn open(config: &Config, boot: &Arc<str>) -> Result<Arc<Pool>, StartError> {
+pub async fn open(config: &Config, boot: &Arc<str>) -> Result<Arc<Pool>, StartError> {
+    let work_dir = config.data.join("work");
+    let mut runner = RunnerOptions::new(&work_dir, NAME);
+    let mut hidden = config.runner.hidden.clone();
+    hidden.push(config.data.clone());
+    let isolation = IsolationOptions {
+        wanted: config.runner.isolation,
+        program: None,
+        work_dir,
+        hidden,
+        visible: config.runner.visible.clone(),
+    };
+    runner.isolation = Arc::new(Isolation::find(isolation).await.map_err(StartError::Isolation)?);
+    tracing::info!("{}", runner.isolation.told());
     let options = PoolOptions {
         slots: config.runner.slots,
         labels: config.runner.labels.clone(),
         boot: Some(boot.clone()),
-        runner: RunnerOptions::new(config.data.join("work"), NAME),
+        runner,
     };
     Pool::new(options).map(Arc::new).map_err(StartError::Work)
 }
