@@ -104,6 +104,20 @@ impl Mirrors {
         Ok(checked_out)
     }
 
+    /// Finds the commit that a name has on the other side now.
+    pub async fn resolve(&self, repository: &RepositoryRef, name: &str) -> Result<Sha, Arc<GitError>> {
+        let mirror = self.mirror(repository.id);
+        Ok(resolve(&mirror, repository, &Wanted::Name(name.into())).await?.sha)
+    }
+
+    /// Writes the files of a commit into `dest`, an empty folder, without their history.
+    pub async fn export(&self, repository: &RepositoryRef, sha: Sha, dest: &Path) -> Result<(), Arc<GitError>> {
+        self.checkout(repository, &CheckoutRequest::commit(sha, None), dest).await?;
+        let folder = dest.join(".git");
+        let removed = remove_tree(&folder).await;
+        removed.map_err(|source| Arc::new(GitError::Folder { path: folder, source }))
+    }
+
     async fn fill(
         &self,
         mirror: &Mirror,

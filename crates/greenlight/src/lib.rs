@@ -8,6 +8,7 @@ pub mod cli;
 pub mod config;
 
 pub mod intake;
+pub mod actions;
 pub mod server;
 pub mod rooms;
 
