@@ -1,5 +1,6 @@
 //! `/api/v1`: what the verbs and other programs ask and wish. The same queries and wishes as the pages, as JSON.
 
+mod dev;
 mod logs;
 mod openapi;
 pub mod shape;
@@ -35,6 +36,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("post", "/api/v1/repos/{owner}/{repo}/environments/{name}/unlock"),
     ("post", "/api/v1/repos/{owner}/{repo}/sync"),
     ("get", "/api/v1/repos/{owner}/{repo}/why"),
+    ("post", "/api/v1/dev/job-env"),
 ];
 
 type Answer<T> = Result<Json<T>, Refusal>;
@@ -55,6 +57,7 @@ pub fn routes() -> Router<Arc<Shared>> {
         post(unlock),
         post(sync),
         get(why),
+        post(dev::job_env),
     ];
     let described = Router::new().route("/api/openapi.json", get(async || Json(openapi::describe())));
     ROUTES.iter().zip(handlers).fold(described, |router, ((_, path), handler)| router.route(path, handler))

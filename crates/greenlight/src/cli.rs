@@ -1,6 +1,7 @@
 //! The verbs: what they take, and which code they end with.
 
 mod client;
+mod dev;
 mod emulate;
 mod env;
 mod exec;
@@ -45,6 +46,9 @@ enum Verb {
     /// List, watch and steer runs.
     #[command(subcommand, after_help = example("greenlight run watch 12"))]
     Run(run::Verb),
+    /// Try a running server from outside.
+    #[command(subcommand, after_help = example("greenlight dev job-env --json"))]
+    Dev(dev::Verb),
     /// List and unlock environments.
     #[command(subcommand, after_help = example("greenlight env unlock production"))]
     Env(env::Verb),
@@ -100,6 +104,7 @@ async fn perform(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Config(verb) => settings::perform(verb),
         Verb::Run(verb) => run::perform(verb).await,
         Verb::Env(verb) => env::perform(verb).await,
+        Verb::Dev(verb) => dev::perform(verb).await,
     }
 }
 

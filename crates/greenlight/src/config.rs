@@ -17,6 +17,7 @@ use greenlight_core::id::RoomName;
 pub use greenlight_github::secret::Secret;
 use greenlight_runner::IsolationWanted;
 
+use crate::services::Limits;
 pub use source::{Environment, Origin};
 
 /// Name of the file that is read where no other is named.
@@ -39,6 +40,8 @@ pub struct Config {
     pub pages: Pages,
     /// The built-in runner.
     pub runner: Runner,
+    /// The services for actions.
+    pub services: Services,
     /// The rooms that `.greenlight.yml` may name.
     pub rooms: BTreeMap<RoomName, Room>,
 }
@@ -92,6 +95,15 @@ pub struct Runner {
     pub visible: Vec<PathBuf>,
     /// Files with settings and secrets, which jobs never see.
     pub hidden: Vec<PathBuf>,
+}
+
+/// The services for actions: artifacts, caches, identity.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// Where jobs of the built-in runner reach the public listener; nothing for its own address.
+    pub url: Option<Arc<str>>,
+    /// How much is kept, and for how long.
+    pub limits: Limits,
 }
 
 /// A room that can be told something.

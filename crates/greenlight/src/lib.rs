@@ -1,7 +1,8 @@
 //! The program: it wires the rules to the world. Settings, the two listeners, the loops, rooms, pages, the API and the verbs.
 //!
 //! A webhook enters at [`intake`] and is stored; [`server`] turns it into facts, steps the repository that it belongs to
-//! and has the effects carried out by its hands: GitHub, the mirrors, and [`rooms`]. What came of it is read on [`pages`]
+//! and has the effects carried out by its hands: GitHub, the mirrors, and [`rooms`]. What actions ask for while a job runs is answered by
+//! [`services`]. What came of it is read on [`pages`]
 //! and through [`api`], which the verbs of [`cli`] use as well. No rule is decided here; the core does that.
 
 pub mod cli;
@@ -9,6 +10,7 @@ pub mod config;
 
 pub mod intake;
 pub mod actions;
+pub mod services;
 pub mod server;
 pub mod rooms;
 

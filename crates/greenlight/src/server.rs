@@ -20,6 +20,7 @@ pub mod outbox;
 pub mod board;
 pub mod host;
 pub mod pool;
+pub mod holders;
 
 pub mod missed;
 pub mod hosted;
@@ -44,6 +45,7 @@ use crate::config::Config;
 use crate::intake::{self, Door, Entrance};
 use crate::pages;
 use crate::rooms::Rooms;
+use crate::services::{self, Services};
 
 /// How long an address that is taken is tried again at start.
 const LISTEN_WAIT_MAX: Duration = Duration::from_secs(10);
@@ -71,6 +73,12 @@ pub struct Shared {
     pub board: board::Board,
     /// The built-in runner.
     pub pool: Arc<greenlight_runner::Pool>,
+    /// What actions ask for.
+    pub services: Arc<Services>,
+    /// Jobs that are no run's, for trying the services from outside.
+    pub dev_jobs: holders::DevJobs,
+    /// Where the public listener listens.
+    pub public_at: SocketAddr,
     /// GitHub.
     pub github: Arc<github::GitHub>,
     /// The mirrors.
@@ -109,6 +117,9 @@ pub enum StartError {
     /// The blobs cannot be kept.
     #[error("the folder of the blobs cannot be used")]
     Blobs(#[source] greenlight_store::BlobError),
+    /// The keys of the services.
+    #[error("the services for actions cannot be opened")]
+    Services(#[source] services::keys::KeysError),
     /// The folder that jobs work in.
     #[error("the folder that jobs work in cannot be used")]
     Work(#[source] std::io::Error),
@@ -143,13 +154,17 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let (public_at, private_at) =
         (public.local_addr().unwrap_or(addresses.0), private.local_addr().unwrap_or(addresses.1));
     let (stop, tasks, entrance) = (CancellationToken::new(), TaskTracker::new(), Arc::new(Entrance::new()));
-    tasks.spawn(serve(public, intake::routes(entrance.clone()), stop.clone()));
+    let place = Arc::new(services::Place::new());
+    let routes = intake::routes(entrance.clone()).merge(services::routes(place.clone()));
+    tasks.spawn(serve(public, routes, stop.clone()));
     // Should the rest fail, the listener that answers already ends with this guard.
     let guard = stop.clone().drop_guard();
-    let shared = share(config, stop.clone(), tasks).await?;
+    let shared = share(config, public_at, stop.clone(), tasks).await?;
     guard.disarm();
     // Nobody else sets it.
     let _ = entrance.set(shared.door.clone());
+    holders::begin(&shared);
+    let _ = place.set(shared.services.clone());
     shared.tasks.spawn(serve(private, pages::routes(shared.clone()), stop));
     let spawn = |name: &'static str, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
         shared.tasks.spawn(async move {
@@ -163,6 +178,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     spawn("hosted Actions", Box::pin(hosted::run(shared.clone())));
     spawn("disk", Box::pin(disk::run(shared.clone())));
     spawn("retention", Box::pin(retention::run(shared.clone())));
+    spawn("artifacts and caches", Box::pin(services::sweep::run(shared.services.clone(), shared.stop.clone())));
     spawn("runner", Box::pin(pool::run(shared.clone())));
     tell_start(&shared.config, public_at, private_at);
     Ok(Running { public: public_at, pages: private_at, shared })
@@ -179,12 +195,19 @@ impl Running {
     }
 }
 
-async fn share(config: Config, stop: CancellationToken, tasks: TaskTracker) -> Result<Arc<Shared>, StartError> {
+async fn share(
+    config: Config,
+    public_at: SocketAddr,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+) -> Result<Arc<Shared>, StartError> {
     let verifier = Verifier::new(&config.github.webhook_secrets).map_err(StartError::Secrets)?;
     let github = Arc::new(github::GitHub::new(&config).map_err(StartError::GitHub)?);
     let rooms = Rooms::new(config.rooms.clone()).map_err(StartError::Rooms)?;
     let store = Database::open(&config.data).await.map_err(StartError::Store)?;
-    let logs = pool::open_logs(&config)?;
+    let blobs = greenlight_store::Blobs::open(&config.data.join("blobs")).map_err(StartError::Blobs)?;
+    let logs = pool::open_logs(&config, blobs.clone())?;
+    let services = Services::open(&config.data.join("keys"), store.clone(), blobs, config.services.limits);
     let standing = Arc::new(standing::Standing::default());
     let git = Arc::new(mirrors::Git::new(config.data.join("mirrors"), github.clone(), standing.clone()));
     let hands = Arc::new(outbox::Hands::new(git.clone(), github.clone(), rooms, standing.clone()));
@@ -192,6 +215,9 @@ async fn share(config: Config, stop: CancellationToken, tasks: TaskTracker) -> R
     let door: Arc<dyn Store> = store.clone();
     let boot: Arc<str> = uuid::Uuid::new_v4().to_string().into();
     Ok(Arc::new(Shared {
+        services: Arc::new(services.map_err(StartError::Services)?),
+        dev_jobs: holders::DevJobs::default(),
+        public_at,
         pool: pool::open(&config, &boot).await?,
         boot,
         door: Arc::new(Door::new(door, verifier)),

@@ -44,6 +44,13 @@ const OPERATIONS: &[Operation] = &[
         "Why",
         &["pull", "run", "deployment"],
     ),
+    (
+        "post",
+        "/api/v1/dev/job-env",
+        "Makes a job that is no run's, and returns the variables that its actions would have.",
+        "Variables",
+        &["ref", "base", "run", "untrusted"],
+    ),
 ];
 
 /// Returns the description.
@@ -95,7 +102,8 @@ fn path_schema(name: &str) -> Value {
 fn query_schema(name: &str) -> Value {
     match name {
         "before" => json!({ "type": "string" }),
-        "follow" => json!({ "type": "boolean" }),
+        "ref" | "base" => json!({ "type": "string" }),
+        "follow" | "untrusted" => json!({ "type": "boolean" }),
         "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 100 }),
         _ => json!({ "type": "integer", "minimum": 0 }),
     }
@@ -154,6 +162,11 @@ fn schemas() -> Value {
             "url:string?", "seen_at:string",
         ]),
         "Wish": schema(&["environment:string", "sha:string", "pull:integer", "state:string", "sentence:string"]),
+        "Variables": json!({
+            "type": "object",
+            "properties": { "variables": { "type": "object", "additionalProperties": { "type": "string" } } },
+            "required": ["variables"],
+        }),
         "Why": schema(&["about:string", "sentences:[]string"]),
     })
 }

@@ -273,3 +273,10 @@ pub struct Wait {
     /// Since when.
     pub since: String,
 }
+
+/// The variables of a job's actions.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Variables {
+    /// By name. Some of the values are secrets.
+    pub variables: std::collections::BTreeMap<String, String>,
+}

@@ -120,6 +120,11 @@ impl Client {
 
     /// Submits a wish.
     pub async fn post(&self, path: &str) -> Result<shape::Answer, ClientError> {
+        self.make(path).await
+    }
+
+    /// Asks for something to be made.
+    pub async fn make<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.read(self.http.post(self.url(path)).timeout(ANSWER_WITHIN)).await
     }
 

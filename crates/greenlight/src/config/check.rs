@@ -4,13 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use greenlight_core::id::RoomName;
 use greenlight_runner::IsolationWanted;
 
 use super::keys::{self, Form};
 use super::source::{Given, Origin, Sources};
-use super::{Config, ConfigError, GitHub, Identity, Pages, Room, RoomKind, Runner, Secret};
+use super::{Config, ConfigError, GitHub, Identity, Pages, Room, RoomKind, Runner, Secret, Services};
+use crate::services::Limits;
 
 /// Most that a file with a secret may hold: a private key is about 2 KB.
 const SECRET_SIZE_MAX: u64 = 64 << 10;
@@ -18,6 +20,10 @@ const SECRET_SIZE_MAX: u64 = 64 << 10;
 const WEBHOOK_SECRETS_MAX: usize = 2;
 /// Most jobs that the built-in runner takes at once.
 const SLOTS_MAX: usize = 256;
+/// Longest that artifacts and caches may be kept, in days.
+const KEPT_DAYS_MAX: u64 = 400;
+/// Most that artifacts, or caches, of one repository may have, in GiB.
+const KEPT_GIB_MAX: u64 = 1 << 20;
 /// What hosted runners on Linux answer to, besides `self-hosted`.
 const LABELS: &[&str] = &["self-hosted", "linux", "ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04"];
 
@@ -45,8 +51,19 @@ impl Checker {
         let github = self.github();
         let pages = self.pages();
         let runner = self.runner();
+        let services = self.services();
         let rooms = self.rooms();
-        Some(Config { url, listen: listen?, data: data?, log, github: github?, pages: pages?, runner: runner?, rooms })
+        Some(Config {
+            url,
+            listen: listen?,
+            data: data?,
+            log,
+            github: github?,
+            pages: pages?,
+            runner: runner?,
+            services: services?,
+            rooms,
+        })
     }
 
     fn github(&mut self) -> Option<GitHub> {
@@ -162,6 +179,23 @@ impl Checker {
             }
         }
         files.into_iter().collect()
+    }
+
+    fn services(&mut self) -> Option<Services> {
+        let url = self.url("services.url");
+        let artifact_days = self.number("services.artifact_days", KEPT_DAYS_MAX);
+        let artifact_gib = self.number("services.artifact_gib", KEPT_GIB_MAX);
+        let cache_days = self.number("services.cache_days", KEPT_DAYS_MAX);
+        let cache_gib = self.number("services.cache_gib", KEPT_GIB_MAX);
+        let days = |days: u64| Duration::from_secs(days * 24 * 3600);
+        let limits = Limits {
+            artifacts_kept: days(artifact_days?),
+            artifact_bytes_max: artifact_gib? << 30,
+            caches_kept: days(cache_days?),
+            cache_bytes_max: cache_gib? << 30,
+            ..Limits::default()
+        };
+        Some(Services { url, limits })
     }
 
     fn rooms(&mut self) -> BTreeMap<RoomName, Room> {

@@ -4,16 +4,18 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use greenlight_core::effect::JobOrder;
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::id::{AttemptId, RefName};
 use greenlight_core::port::Reply;
 use greenlight_core::time::Timestamp;
 use greenlight_git::checkout::Leftovers;
 use greenlight_git::{Depth, Wanted};
-use greenlight_runner::{CheckedOut, CheckoutRequest, JobHost, LogBlock, StepState, StepUpdate};
+use greenlight_runner::{CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepState, StepUpdate};
 use greenlight_store::{LogError, StepRecord};
 
-use super::{Shared, clock};
+use super::{Shared, clock, holders};
+use crate::services::Grant;
 
 /// How long a line that cannot be written waits before it is tried again. The job waits with it (R19).
 const WRITE_AGAIN: Duration = Duration::from_millis(500);
@@ -25,12 +27,14 @@ pub struct Host {
     shared: Arc<Shared>,
     repository: RepositoryRef,
     attempt: AttemptId,
+    given: Given,
 }
 
 impl Host {
-    /// Returns the host of one job attempt.
-    pub fn new(shared: Arc<Shared>, repository: RepositoryRef, attempt: AttemptId) -> Self {
-        Self { shared, repository, attempt }
+    /// Returns the host of one job that was handed out.
+    pub fn new(shared: Arc<Shared>, repository: RepositoryRef, order: &JobOrder) -> Self {
+        let given = given(&shared, &repository, order, &holders::address(&shared));
+        Self { shared, repository, attempt: order.attempt.clone(), given }
     }
 
     async fn check_out(&self, request: &CheckoutRequest, dest: &Path) -> Result<CheckedOut, String> {
@@ -76,6 +80,13 @@ impl Host {
     }
 }
 
+/// Returns what a job is given beside its workflow: the variables of its actions. `url` is where it reaches us.
+pub fn given(shared: &Shared, repository: &RepositoryRef, order: &JobOrder, url: &str) -> Given {
+    let grant = Grant::of_order(order, &repository.default_branch, url, clock::now());
+    let variables = shared.services.variables(&grant, clock::now());
+    Given { action_env: variables.actions, step_env: variables.steps, ..Given::default() }
+}
+
 /// Behind the job's last word its log is packed.
 impl Drop for Host {
     fn drop(&mut self) {
@@ -117,5 +128,9 @@ impl JobHost for Host {
 
     fn now(&self) -> Timestamp {
         clock::now()
+    }
+
+    fn given(&self) -> Given {
+        self.given.clone()
     }
 }

@@ -25,8 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(15);
 const NAME: &str = "built-in";
 
 /// Opens the logs: those of running jobs in one folder, the finished ones among the blobs.
-pub fn open_logs(config: &Config) -> Result<Arc<Logs>, StartError> {
-    let blobs = Blobs::open(&config.data.join("blobs")).map_err(StartError::Blobs)?;
+pub fn open_logs(config: &Config, blobs: Blobs) -> Result<Arc<Logs>, StartError> {
     Logs::open(&config.data.join("logs"), blobs).map_err(StartError::Logs)
 }
 
@@ -163,6 +162,6 @@ impl Server for Work {
     fn host(&self, order: &JobOrder) -> Arc<dyn JobHost> {
         let handle =
             self.shared.directory.by_id(order.attempt.repo).expect("the order came from this repository's loop");
-        Arc::new(Host::new(self.shared.clone(), handle.reference(), order.attempt.clone()))
+        Arc::new(Host::new(self.shared.clone(), handle.reference(), order))
     }
 }
