@@ -7,6 +7,7 @@
 
 mod builder;
 mod scalar;
+mod tab;
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -31,8 +32,8 @@ const VALUE_BYTES: usize = 24;
 /// What GitHub counts for a text besides its UTF-16 units.
 const TEXT_BYTES: usize = 26;
 
-/// How many comments may stand right behind a bracket; each costs a new start.
-const CLOSE_COMMENTS_MAX: usize = 16;
+/// How many places of a file are put right for the scanner; each costs a new start.
+const RESTARTS_MAX: usize = 16;
 
 /// A node of the tree, with the place where it stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,11 +172,13 @@ pub(crate) fn read(text: &str, limits: &Limits) -> Reading {
         return Reading::refused(Finding::error("file-too-large", start(), message));
     }
     let mut text = Cow::Borrowed(text.trim_start_matches('\u{feff}'));
-    for _ in 0..CLOSE_COMMENTS_MAX {
+    for _ in 0..RESTARTS_MAX {
         let reading = Builder::new(&text, limits).run();
-        match reading.findings.last().and_then(|finding| comment_behind_bracket(&text, finding)) {
-            Some(at) => text.to_mut().insert(at, ' '),
-            None => return reading,
+        let Some(finding) = reading.findings.last() else { return reading };
+        match (comment_behind_bracket(&text, finding), tab_behind_colon(&text, finding)) {
+            (Some(at), _) => text.to_mut().insert(at, ' '),
+            (None, Some(at)) => text.to_mut().replace_range(at..=at, " "),
+            (None, None) => return reading,
         }
     }
     Builder::new(&text, limits).run()
@@ -187,10 +190,24 @@ fn comment_behind_bracket(text: &str, finding: &Finding) -> Option<usize> {
     if !finding.message.contains("comments must be separated") {
         return None;
     }
-    let line_start: usize = text.split_inclusive('\n').take(finding.span.line as usize - 1).map(str::len).sum();
-    let line = &text[line_start..];
-    let (at, letter) = line.char_indices().nth(finding.span.column as usize - 1)?;
-    (letter == '#' && line[..at].ends_with([']', '}'])).then_some(line_start + at)
+    let (before, rest) = split(text, finding.span)?;
+    (rest.starts_with('#') && before.ends_with([']', '}'])).then_some(before.len())
+}
+
+/// Returns where a tab stands behind a colon. It is as good as a blank there, which the scanner does not know.
+fn tab_behind_colon(text: &str, finding: &Finding) -> Option<usize> {
+    if !finding.message.contains("must be followed by a valid YAML whitespace") {
+        return None;
+    }
+    let (before, _) = split(text, finding.span)?;
+    before.ends_with(":\t").then(|| before.len() - 1)
+}
+
+/// Splits a text where a finding stands.
+fn split(text: &str, span: Span) -> Option<(&str, &str)> {
+    let line_start: usize = text.split_inclusive('\n').take(span.line as usize - 1).map(str::len).sum();
+    let (at, _) = text[line_start..].char_indices().nth(span.column as usize - 1)?;
+    Some(text.split_at(line_start + at))
 }
 
 fn start() -> Span {

@@ -86,6 +86,19 @@ fn plain_scalars_mean_what_the_core_schema_says() {
 }
 
 #[test]
+fn tabs_may_stand_where_nothing_is_indented() {
+    check(
+        "a:\tb\nc: [\n \td,\n \t{ e: f }\n ]\ng: |\n  \th\n\n  i\tj\n",
+        &["1:4 .a \"b\"", "3:3 .c[0] \"d\"", "4:8 .c[1].e \"f\"", "6:4 .g \"\\th\\n\\ni\\tj\\n\""],
+    );
+}
+
+#[test]
+fn names_with_expressions_in_them_are_not_compared() {
+    check("a-${{ x }}: 1\na-${{ x }}: 2\n", &["1:13 .a-${{ x }} 1", "2:13 .a-${{ x }} 2"]);
+}
+
+#[test]
 fn aliases_keep_the_place_of_what_they_name() {
     check(
         "a: &x { k: 1 }\nb: *x\nc: [*x, &y z, *y]\n",
@@ -117,4 +130,7 @@ fn what_github_does_not_take_is_refused_where_it_stands() {
     refused("a: !custom x\n", "1:4 yaml-tag");
     refused("a: [1, 2\nb: 3\n", "2:2 yaml-syntax");
     refused("\n# nothing\n", "1:1 empty-file");
+    refused("a:\n  \tb: c\n", "2:1 yaml-syntax");
+    refused("a:\n \t- c\n", "2:1 yaml-syntax");
+    refused("a: |\n  x\n\t\nb: c\n", "3:1 yaml-syntax");
 }

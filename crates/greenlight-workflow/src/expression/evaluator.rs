@@ -1,6 +1,8 @@
 //! A tree and contexts to a value.
 
-use super::{Comparison, Context, EVALUATION_BYTES_MAX, ExpressionError, ExpressionErrorKind, Node, functions};
+use super::{
+    Comparison, Context, EVALUATION_BYTES_MAX, ExpressionError, ExpressionErrorKind, Function, Node, functions,
+};
 use crate::value::Value;
 
 pub(super) fn evaluate(root: &Node, context: &dyn Context) -> Result<Value, ExpressionError> {
@@ -19,12 +21,19 @@ pub(super) struct Evaluation<'a> {
 }
 
 /// A value, or the array that a `*` made: later dereferences go to each of its items.
-enum Found {
+pub(super) enum Found {
     Value(Value),
     Filtered(Vec<Value>),
 }
 
 impl Found {
+    fn coerce_bool(&self) -> bool {
+        match self {
+            Found::Value(value) => value.coerce_bool(),
+            Found::Filtered(_) => true,
+        }
+    }
+
     fn into_value(self) -> Value {
         match self {
             Found::Value(value) => value,
@@ -47,14 +56,15 @@ impl Evaluation<'_> {
         Ok(())
     }
 
-    fn find(&mut self, node: &Node) -> Result<Found, ExpressionError> {
+    pub(super) fn find(&mut self, node: &Node) -> Result<Found, ExpressionError> {
         let value = match node {
             Node::Literal(value) => value.clone(),
             Node::Named(name) => self.context.named(name),
             Node::Not(inner) => Value::Bool(!self.value(inner)?.coerce_bool()),
-            Node::And(items) => self.first_where(items, |value| !value.coerce_bool())?,
-            Node::Or(items) => self.first_where(items, Value::coerce_bool)?,
+            Node::And(items) => return self.first_where(items, |found| !found.coerce_bool()),
+            Node::Or(items) => return self.first_where(items, Found::coerce_bool),
             Node::Compare { first, rest } => self.compare(first, rest)?,
+            Node::Call { function: Function::Case, arguments } => return functions::case(self, arguments),
             Node::Call { function, arguments } => functions::call(self, *function, arguments)?,
             Node::Star { base } => return self.star(base),
             Node::Index { base, index } => return self.index(base, index),
@@ -62,11 +72,12 @@ impl Evaluation<'_> {
         Ok(Found::Value(value))
     }
 
-    /// Returns the first item's value that decides, or the last one.
-    fn first_where(&mut self, items: &[Node], decides: impl Fn(&Value) -> bool) -> Result<Value, ExpressionError> {
-        let mut last = Value::Null;
+    /// Returns what the first item came to that decides, or the last one. It stays what it was: an array that a `*` made
+    /// goes on being one.
+    fn first_where(&mut self, items: &[Node], decides: impl Fn(&Found) -> bool) -> Result<Found, ExpressionError> {
+        let mut last = Found::Value(Value::Null);
         for item in items {
-            last = self.value(item)?;
+            last = self.find(item)?;
             if decides(&last) {
                 break;
             }
@@ -125,5 +136,24 @@ fn member(value: &Value, index: &Value) -> Option<Value> {
             items.get(at).cloned()
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Contexts, Scope, parse_expression};
+    use crate::value::Value;
+
+    #[test]
+    fn an_array_of_a_star_stays_one_through_operators_and_case() {
+        let context = Contexts::new().with("a", Value::from_json(r#"[{"x":1},{"x":2},{"y":3}]"#).unwrap());
+        let value = |text: &str| {
+            let scope = Scope::of(["a"]);
+            parse_expression(text, &scope).unwrap().evaluate(&context).unwrap().to_json()
+        };
+        assert_eq!(value("(a.* || a).x"), "[1,2]");
+        assert_eq!(value("(true && a.*).x"), "[1,2]");
+        assert_eq!(value("case(false, a, a.*).x"), "[1,2]");
+        assert_eq!(value("(a || a.*).x"), "null");
     }
 }

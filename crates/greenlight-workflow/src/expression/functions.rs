@@ -1,6 +1,6 @@
 //! The functions: their names, how many arguments each takes, what each does.
 
-use super::evaluator::{Evaluation, evaluation_error};
+use super::evaluator::{Evaluation, Found, evaluation_error};
 use super::{ExpressionError, Node, Scope};
 use crate::value::{Value, fold_case};
 
@@ -70,9 +70,6 @@ impl Function {
 }
 
 pub(super) fn call(evaluation: &mut Evaluation, function: Function, nodes: &[Node]) -> Result<Value, ExpressionError> {
-    if function == Function::Case {
-        return case(evaluation, nodes);
-    }
     let arguments = nodes.iter().map(|node| evaluation.value(node)).collect::<Result<Vec<_>, _>>()?;
     if !matches!(function, Function::Format | Function::Join) {
         // Every other function goes through its texts once; those two count what they put together.
@@ -89,23 +86,23 @@ pub(super) fn call(evaluation: &mut Evaluation, function: Function, nodes: &[Nod
         Function::Always => Value::Bool(true),
         Function::Success | Function::Failure | Function::Cancelled => status(evaluation, function, &arguments),
         Function::HashFiles => hash_files(evaluation, &arguments)?,
-        Function::Case => unreachable!("case is evaluated above, argument by argument"),
+        Function::Case => unreachable!("case is evaluated by itself, argument by argument"),
     };
     evaluation.charge(weight(&value))?;
     Ok(value)
 }
 
 /// Evaluates predicates in order, and only the value that is taken.
-fn case(evaluation: &mut Evaluation, nodes: &[Node]) -> Result<Value, ExpressionError> {
+pub(super) fn case(evaluation: &mut Evaluation, nodes: &[Node]) -> Result<Found, ExpressionError> {
     let (default, pairs) = nodes.split_last().expect("the parser asks for at least three arguments");
     for pair in pairs.chunks_exact(2) {
         match evaluation.value(&pair[0])? {
-            Value::Bool(true) => return evaluation.value(&pair[1]),
+            Value::Bool(true) => return evaluation.find(&pair[1]),
             Value::Bool(false) => {}
             _ => return Err(evaluation_error("case predicate must evaluate to a boolean value")),
         }
     }
-    evaluation.value(default)
+    evaluation.find(default)
 }
 
 fn contains(search: &Value, item: &Value) -> bool {

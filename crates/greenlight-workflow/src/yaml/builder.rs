@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
+use super::tab::Tabs;
 use super::{DEPTH_MAX, Limits, Node, NodeKind, Reading, Style, VALUE_BYTES, scalar, start, text_bytes};
 use crate::finding::{Finding, Span};
 use crate::value::{Value, fold_case};
@@ -14,6 +15,7 @@ pub(super) struct Builder<'a> {
     limits: &'a Limits,
     /// Where lines start, once a block scalar asks for it.
     lines: Vec<&'a str>,
+    tabs: Option<Tabs<'a>>,
     open: Vec<Open>,
     anchors: BTreeMap<usize, Anchored>,
     so_far: Size,
@@ -41,6 +43,8 @@ struct Open {
     anchor: usize,
     before: Size,
     items: Items,
+    /// Whether it stands in brackets; told only where it matters, in a text with tabs.
+    is_flow: bool,
 }
 
 enum Items {
@@ -65,6 +69,7 @@ impl<'a> Builder<'a> {
             text,
             limits,
             lines: Vec::new(),
+            tabs: Tabs::of(text),
             open: Vec::new(),
             anchors: BTreeMap::new(),
             so_far: Size::default(),
@@ -122,6 +127,11 @@ impl<'a> Builder<'a> {
             Event::Alias(anchor) => self.alias(anchor, span),
             Event::Scalar(text, style, anchor, tag) => {
                 let span = self.scalar_span(span, &text, style);
+                match style {
+                    ScalarStyle::Literal | ScalarStyle::Folded => self.check_block(span)?,
+                    _ if self.awaits_key() => self.check_indent(span)?,
+                    _ => {}
+                }
                 let text = self.without_added_line_end(&text, style);
                 let kind = scalar::resolve(text, style, tag.as_deref(), span)?;
                 let node = Node { span, kind };
@@ -155,6 +165,7 @@ impl<'a> Builder<'a> {
         items: Items,
     ) -> Result<Option<Node>, Finding> {
         scalar::check_collection_tag(tag, kind, span)?;
+        self.check_indent(span)?;
         if self.open.len() >= self.depth_max() {
             return Err(self.too_deep(span));
         }
@@ -163,7 +174,8 @@ impl<'a> Builder<'a> {
         if anchor > 0 {
             self.anchors.insert(anchor, Anchored::Open);
         }
-        self.open.push(Open { span, anchor, before, items });
+        let is_flow = self.begins_bracket(span);
+        self.open.push(Open { span, anchor, before, items, is_flow });
         Ok(None)
     }
 
@@ -228,7 +240,7 @@ impl<'a> Builder<'a> {
             },
             Key::Named(name) => {
                 let text = name.as_str().expect("keys are checked when they come");
-                if text.starts_with("${{") || seen.insert(fold_case(text).into()) {
+                if text.contains("${{") || seen.insert(fold_case(text).into()) {
                     entries.push((name, node));
                 } else {
                     let help = "names that differ only in case or quotes are the same name; remove one of them";
@@ -261,6 +273,32 @@ impl<'a> Builder<'a> {
                 .with_help("make the file smaller; what an alias stands for counts each time"));
         }
         Ok(())
+    }
+
+    fn awaits_key(&self) -> bool {
+        matches!(self.open.last(), Some(Open { items: Items::Mapping { key: Key::Awaited, .. }, .. }))
+    }
+
+    /// No list, mapping or key begins behind a tab that indents it, unless it stands between brackets.
+    fn check_indent(&self, span: Span) -> Result<(), Finding> {
+        let Some(tabs) = &self.tabs else { return Ok(()) };
+        let is_between_brackets = || self.open.last().is_some_and(|open| open.is_flow);
+        if tabs.indent(span) && !self.begins_bracket(span) && !is_between_brackets() {
+            return Err(tab_error(Span { column: 1, ..span }));
+        }
+        Ok(())
+    }
+
+    fn check_block(&self, header: Span) -> Result<(), Finding> {
+        match self.tabs.as_ref().and_then(|tabs| tabs.inside_block(header)) {
+            Some(line) => Err(tab_error(Span { line, column: 1, end_line: line, end_column: 2 })),
+            None => Ok(()),
+        }
+    }
+
+    /// Says whether a list or mapping in brackets begins here.
+    fn begins_bracket(&self, span: Span) -> bool {
+        self.tabs.as_ref().and_then(|tabs| tabs.letter(span)).is_some_and(|letter| matches!(letter, '[' | '{'))
     }
 
     fn depth_max(&self) -> usize {
@@ -346,6 +384,11 @@ fn depth(node: &Node) -> usize {
         NodeKind::Sequence(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
         NodeKind::Mapping(entries) => 1 + entries.iter().map(|(_, value)| depth(value)).max().unwrap_or(0),
     }
+}
+
+fn tab_error(span: Span) -> Finding {
+    Finding::error("yaml-syntax", span, "The YAML cannot be read: a tab stands where only blanks can indent")
+        .with_help("put blanks in the place of the tab")
 }
 
 fn syntax_error(error: &saphyr_parser::ScanError) -> Finding {
