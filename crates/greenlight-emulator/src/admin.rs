@@ -103,6 +103,8 @@ fn add_token(site: &Site, body: &Value) -> Said {
     let mut change = site.change();
     let user = change.account(login).ok_or_else(|| (422, format!("there is no user {login}")))?.id;
     let token = body["token"].as_str().map_or_else(|| format!("ghp_{}", uuid::Uuid::new_v4().simple()), str::to_owned);
+    // One that was revoked is a new one when it is made again.
+    change.tokens.remove(&token);
     seed::add_token(&mut change, &token, user, scopes);
     Ok((201, json!({"token": token, "user": login})))
 }

@@ -23,7 +23,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use credentials::{AppKey, AppKeyError, Credentials};
-pub use error::{CallError, Remedy};
+pub use error::{CallError, NOTHING_THERE, Remedy};
 
 pub(crate) use request::{Request, repository_path, segment};
 

@@ -131,7 +131,7 @@ async fn unlock(
     State(shared): State<Arc<Shared>>,
 ) -> Answer<shape::Answer> {
     let handle = history::handle(&shared, &owner, &repo)?;
-    history::submit(&handle, BY, Wish::Unlock(name.into())).await.map(Json)
+    history::unlock(&handle, BY, &name).await.map(Json)
 }
 
 async fn sync(Path((owner, repo)): Named, State(shared): State<Arc<Shared>>) -> Answer<shape::Answer> {

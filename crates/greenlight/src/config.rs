@@ -44,6 +44,8 @@ pub struct Config {
     pub services: Services,
     /// The rooms that `.greenlight.yml` may name.
     pub rooms: BTreeMap<RoomName, Room>,
+    /// What can be used and should be otherwise, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// How GitHub is reached, and what it proves itself with.
@@ -137,8 +139,8 @@ pub enum RoomKind {
 pub struct Shown {
     /// The key ("github.api_url").
     pub key: String,
-    /// The value; a secret is only said to be there.
-    pub value: String,
+    /// The value; a secret is only said to be there. Nothing where nobody says it and it has no default.
+    pub value: Option<String>,
     /// Where it comes from.
     pub origin: Origin,
 }
@@ -154,13 +156,15 @@ pub struct ConfigError {
 impl Config {
     /// Reads and checks the settings. A file that was not named (`None`) need not be there.
     pub fn load(file: Option<&Path>, environment: &Environment) -> Result<Self, ConfigError> {
-        check::check(source::read(file, environment)?)
+        let (sources, problems) = source::read(file, environment);
+        check::check(sources, problems)
     }
 }
 
 /// Returns every setting with its value and where it comes from, without using any of them.
 pub fn show(file: Option<&Path>, environment: &Environment) -> Result<Vec<Shown>, ConfigError> {
-    Ok(source::read(file, environment)?.shown())
+    let (sources, problems) = source::read(file, environment);
+    if problems.is_empty() { Ok(check::shown(&sources)) } else { Err(ConfigError { problems }) }
 }
 
 #[cfg(test)]

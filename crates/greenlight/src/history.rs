@@ -19,7 +19,7 @@ use crate::server::Shared;
 use crate::server::clock::written;
 use crate::server::repository::{Handle, Unavailable};
 
-pub use deployments::environments;
+pub use deployments::{environments, unlock};
 pub use runs::{attempt_of, deliveries, delivery, run, runs, runs_of_pull};
 pub use sentences::why;
 
@@ -138,6 +138,7 @@ pub fn repositories(shared: &Shared) -> shape::Repositories {
             shape::Repository {
                 id: reference.id.0,
                 trouble: shared.standing.of(&reference.full_name).map(|trouble| trouble.why.to_string()),
+                config_problem: handle.config_problem().map(|problem| problem.to_string()),
                 full_name: reference.full_name.to_string(),
                 default_branch: reference.default_branch.to_string(),
             }

@@ -263,6 +263,9 @@ async fn serve(listener: TcpListener, routes: axum::Router, stop: CancellationTo
 }
 
 fn tell_start(config: &Config, public: SocketAddr, pages: SocketAddr) {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     tracing::info!("webhooks: http://{public}/webhooks/github · pages: http://{pages}/");
     if config.pages.url.is_none() {
         tracing::info!("statuses carry no links: set pages.url to the address under which people reach the pages");

@@ -118,7 +118,7 @@ pub fn repository(render: &Render<'_>, repository: &Repository) -> String {
         "<p>{}</p><p>Clone it: <code>git clone {}</code></p>{}<h2>Pull requests</h2>{}<h2>Deployments</h2>{}<h2>Branches</h2>{}<h2>Hooks</h2>{}",
         escape(repository.description.as_deref().unwrap_or_default()),
         escape(&clone),
-        change_form(render, &name),
+        change_form(render, repository, &name),
         table(&["Title", "By", "Branch", "State", "Statuses"], &pulls, "There is no pull request yet."),
         table(&["Environment", "State", "Commit", "Where", "Log", "When"], &deployments, "Nothing was deployed yet."),
         table(&["Branch", "Tip", "Statuses"], &branches, "There is no branch yet."),
@@ -271,11 +271,13 @@ fn actor(render: &Render<'_>) -> String {
     format!("<label>As <select name=\"as\">{options}</select></label>")
 }
 
-fn change_form(render: &Render<'_>, name: &str) -> String {
+fn change_form(render: &Render<'_>, repository: &Repository, name: &str) -> String {
+    let taken: Vec<String> = repository.branches().map(|(branch, _)| branch.to_string()).collect();
+    let free = (1..).map(|count| format!("my-change-{count}")).find(|name| !taken.contains(name)).unwrap_or_default();
     format!(
         "<details><summary>Open a pull request</summary><form method=\"post\" action=\"/{0}/change\">{1}\
          <label>File <input name=\"path\" required value=\"README.md\"></label><label>Its new content <textarea name=\"content\" rows=\"6\"></textarea></label>\
-         <label>New branch <input name=\"branch\" required value=\"my-change\"></label><label>Title <input name=\"title\" required value=\"My change\"></label>\
+         <label>New branch <input name=\"branch\" required value=\"{free}\"></label><label>Title <input name=\"title\" required value=\"My change\"></label>\
          <button>Commit and open</button></form></details>",
         escape(name),
         actor(render)

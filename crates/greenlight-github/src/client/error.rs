@@ -12,6 +12,9 @@ const SILENCE: Duration = Duration::from_secs(60);
 /// Longest text of GitHub's that an error repeats, in characters.
 const MESSAGE_LENGTH_MAX: usize = 300;
 
+/// How the reason begins where GitHub has nothing for us: what was made a moment ago is seen a little later.
+pub const NOTHING_THERE: &str = "GitHub has nothing for us";
+
 /// A call that did not end well.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
@@ -66,7 +69,7 @@ pub enum CallError {
         message: String,
     },
     /// It is not there, or we may not know that it is.
-    #[error("GitHub has nothing for us at {what}: it is gone, or the token may not see it")]
+    #[error("{} at {what}: it is gone, or the token may not see it", NOTHING_THERE)]
     NotFound {
         /// The call.
         what: String,

@@ -139,7 +139,7 @@ fn schemas() -> Value {
     json!({
         "Answer": schema(&["message:string"]),
         "Repositories": schema(&["repositories:[]Repository"]),
-        "Repository": schema(&["id:integer", "full_name:string", "default_branch:string", "trouble:string?"]),
+        "Repository": schema(&["id:integer", "full_name:string", "default_branch:string", "trouble:string?", "config_problem:string?"]),
         "Runs": schema(&["runs:[]RunLine", "next:string?"]),
         "RunLine": schema(line),
         "Run": schema(&run),
@@ -153,7 +153,7 @@ fn schemas() -> Value {
         "Deliveries": schema(&["deliveries:[]Delivery", "next:string?"]),
         "Delivery": schema(delivery),
         "DeliveryWhole": schema(&[delivery, &["body:string"]].concat()),
-        "Environments": schema(&["repository:string", "environments:[]Environment", "wishes:[]Wish"]),
+        "Environments": schema(&["repository:string", "config_problem:string?", "environments:[]Environment", "wishes:[]Wish"]),
         "Environment": schema(&[
             "name:string", "sentence:string", "live_sha:string?", "locked_by:integer?", "lock_kept:string?", "deployments:[]Deployment",
         ]),

@@ -20,6 +20,8 @@ pub struct Repository {
     pub default_branch: String,
     /// Why its work stands still, where it does.
     pub trouble: Option<String>,
+    /// What is wrong with the `.greenlight.yml` of the default branch: as long as something is, nothing is merged or deployed.
+    pub config_problem: Option<String>,
 }
 
 /// A page of runs, the newest first.
@@ -177,6 +179,8 @@ pub struct DeliveryWhole {
 pub struct Environments {
     /// "owner/name".
     pub repository: String,
+    /// What is wrong with the `.greenlight.yml` of the default branch, where something is.
+    pub config_problem: Option<String>,
     /// The environments, by name.
     pub environments: Vec<Environment>,
     /// Commits that are to be deployed and for which there is no deployment yet.

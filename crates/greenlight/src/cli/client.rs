@@ -84,7 +84,7 @@ impl Client {
             None => {
                 let shown = config::show(server.settings.config.as_deref(), &environment())?;
                 let listen =
-                    shown.into_iter().find(|setting| setting.key == "pages.listen").map(|setting| setting.value);
+                    shown.into_iter().find(|setting| setting.key == "pages.listen").and_then(|setting| setting.value);
                 format!("http://{}", listen.unwrap_or_default())
             }
         };

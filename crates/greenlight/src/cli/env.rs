@@ -37,6 +37,11 @@ async fn list(server: Server) -> anyhow::Result<Exit> {
         println!("{}", serde_json::to_string(&found)?);
         return Ok(Exit::Done);
     }
+    if let Some(problem) = &found.config_problem {
+        println!("nothing is deployed: {problem}");
+    } else if found.environments.is_empty() && found.wishes.is_empty() {
+        println!("{} has no environment yet: .greenlight.yml in its default branch names them", found.repository);
+    }
     for environment in &found.environments {
         println!("{}  {}", environment.name, environment.sentence);
         for deployment in &environment.deployments {

@@ -5,6 +5,9 @@ use clap::Subcommand;
 use super::{Exit, Settings, environment};
 use crate::config::{self, Config};
 
+/// What stands for a value that nobody says, where there is no default.
+const NOT_SET: &str = "(not set)";
+
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Print every setting. Secrets are only said to be there.
@@ -32,7 +35,10 @@ pub fn perform(verb: Verb) -> anyhow::Result<Exit> {
     match verb {
         Verb::Show { settings, origin, json } => show(&settings, origin, json),
         Verb::Check { settings, origin } => {
-            Config::load(settings.config.as_deref(), &environment())?;
+            let config = Config::load(settings.config.as_deref(), &environment())?;
+            for warning in &config.warnings {
+                eprintln!("warning: {warning}");
+            }
             if origin {
                 show(&settings, true, false)?;
             }
@@ -45,9 +51,10 @@ pub fn perform(verb: Verb) -> anyhow::Result<Exit> {
 fn show(settings: &Settings, origin: bool, json: bool) -> anyhow::Result<Exit> {
     let shown = config::show(settings.config.as_deref(), &environment())?;
     for setting in shown {
-        let (key, value, from) = (&setting.key, &setting.value, setting.origin.to_string());
+        let (key, given, from) = (&setting.key, &setting.value, setting.origin.to_string());
+        let value = given.as_deref().unwrap_or(NOT_SET);
         match (json, origin) {
-            (true, _) => println!("{}", serde_json::json!({"key": key, "value": value, "origin": from})),
+            (true, _) => println!("{}", serde_json::json!({"key": key, "value": given, "origin": from})),
             (false, true) => println!("{key} = {value}  ({from})"),
             (false, false) => println!("{key} = {value}"),
         }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +12,13 @@ use greenlight_runner::IsolationWanted;
 
 use super::keys::{self, Form};
 use super::source::{Given, Origin, Sources};
-use super::{Config, ConfigError, GitHub, Identity, Pages, Room, RoomKind, Runner, Secret, Services};
+use super::{Config, ConfigError, FILE_NAME, GitHub, Identity, Pages, Room, RoomKind, Runner, Secret, Services, Shown};
 use crate::services::Limits;
 
 /// Most that a file with a secret may hold: a private key is about 2 KB.
 const SECRET_SIZE_MAX: u64 = 64 << 10;
+/// The bit of a file's mode that lets everybody read it.
+const OTHERS_READ: u32 = 0o004;
 /// How many webhook secrets may live at once.
 const WEBHOOK_SECRETS_MAX: usize = 2;
 /// Most jobs that the built-in runner takes at once.
@@ -28,18 +31,44 @@ const KEPT_GIB_MAX: u64 = 1 << 20;
 const LABELS: &[&str] = &["self-hosted", "linux", "ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04"];
 
 /// Checks every value.
-pub fn check(sources: Sources) -> Result<Config, ConfigError> {
-    let mut checker = Checker { sources, problems: Vec::new() };
+pub fn check(sources: Sources, problems: Vec<String>) -> Result<Config, ConfigError> {
+    let is_without_file = sources.is_without_file;
+    let mut checker = Checker { sources, problems, warnings: Vec::new() };
     let config = checker.config();
+    let (mut problems, warnings) = (checker.problems, checker.warnings);
     match config {
-        Some(config) if checker.problems.is_empty() => Ok(config),
-        _ => Err(ConfigError { problems: checker.problems }),
+        Some(config) if problems.is_empty() => Ok(Config { warnings, ..config }),
+        _ => {
+            if is_without_file {
+                problems.insert(0, no_file());
+            }
+            Err(ConfigError { problems })
+        }
     }
+}
+
+/// Returns every setting as it is shown, with the defaults that are made at start.
+pub fn shown(sources: &Sources) -> Vec<Shown> {
+    sources.shown(|key| match key {
+        "runner.slots" => Some(slots_default().to_string()),
+        "runner.labels" => Some(LABELS.join(", ")),
+        _ => None,
+    })
+}
+
+fn slots_default() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn no_file() -> String {
+    let here = std::env::current_dir().map_or_else(|_| "this folder".to_owned(), |here| here.display().to_string());
+    format!("there is no {FILE_NAME} in {here}: write one, or name another with --config")
 }
 
 struct Checker {
     sources: Sources,
     problems: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Checker {
@@ -63,6 +92,7 @@ impl Checker {
             runner: runner?,
             services: services?,
             rooms,
+            warnings: Vec::new(),
         })
     }
 
@@ -147,7 +177,7 @@ impl Checker {
     fn runner(&mut self) -> Option<Runner> {
         let slots = match self.sources.given.contains_key("runner.slots") {
             true => usize::try_from(self.number("runner.slots", SLOTS_MAX as u64)?).unwrap_or(SLOTS_MAX),
-            false => std::thread::available_parallelism().map_or(1, usize::from),
+            false => slots_default(),
         };
         let labels = match self.sources.given.get("runner.labels") {
             Some(given) => given.texts.iter().map(|label| label.to_lowercase().into()).collect(),
@@ -308,7 +338,10 @@ impl Checker {
         let secret = match given.form {
             Form::Value => text.to_owned(),
             Form::File => match read_secret(&beside(&given.origin, text)) {
-                Ok(secret) => secret,
+                Ok((secret, warning)) => {
+                    self.warnings.extend(warning.map(|what| format!("{}: {key}: {what}", given.origin)));
+                    secret
+                }
                 Err(what) => {
                     self.problem(key, &what);
                     return None;
@@ -339,14 +372,18 @@ fn beside(origin: &Origin, text: &str) -> PathBuf {
     }
 }
 
-fn read_secret(path: &Path) -> Result<String, String> {
+/// Returns the secret in a file, and what is to be said of that file.
+fn read_secret(path: &Path) -> Result<(String, Option<String>), String> {
     let told = |what: &dyn std::fmt::Display| format!("cannot be read from {}: {what}", path.display());
     let found = std::fs::metadata(path).map_err(|error| told(&error))?;
     if found.len() > SECRET_SIZE_MAX {
         return Err(told(&format!("it is larger than {SECRET_SIZE_MAX} bytes")));
     }
     let text = std::fs::read_to_string(path).map_err(|error| told(&error))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    let is_open = found.mode() & OTHERS_READ != 0;
+    let warning =
+        is_open.then(|| format!("everybody on this machine may read {0}; say `chmod 600 {0}`", path.display()));
+    Ok((text.trim_end_matches(['\r', '\n']).to_owned(), warning))
 }
 
 fn room_of(key: &str) -> Option<&str> {

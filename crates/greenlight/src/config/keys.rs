@@ -86,8 +86,9 @@ pub fn nearest(name: &str) -> Option<String> {
         let file = is_secret(key.kind).then(|| format!("{name}_file"));
         [Some(name), file]
     });
-    let (distance, nearest) = names.flatten().map(|known| (distance(name, &known), known)).min()?;
-    (distance <= name.chars().count() / 2).then_some(nearest)
+    let names: Vec<String> = names.flatten().collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    greenlight_workflow::nearest(name, &names).map(str::to_owned)
 }
 
 /// Is this section's name a table of ours, or a part of one?
@@ -107,20 +108,4 @@ fn matches(known: &str, name: &str) -> bool {
     let mut given = name.split('.');
     let same = known.split('.').all(|part| given.next().is_some_and(|given| part == "*" || part == given));
     same && given.next().is_none()
-}
-
-/// Counts the letters to insert, delete or replace until the one text is the other.
-fn distance(from: &str, to: &str) -> usize {
-    let to: Vec<char> = to.chars().collect();
-    let mut row: Vec<usize> = (0..=to.len()).collect();
-    for (above, letter) in from.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = above + 1;
-        for (column, other) in to.iter().enumerate() {
-            let replaced = diagonal + usize::from(letter != *other);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(row[column] + 1).min(diagonal + 1);
-        }
-    }
-    row[to.len()]
 }

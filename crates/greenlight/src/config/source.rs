@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, Form, Kind};
-use super::{ConfigError, FILE_NAME, Shown};
+use super::{FILE_NAME, Shown};
 
 /// Most that a settings file may hold.
 const FILE_SIZE_MAX: u64 = 1 << 20;
 /// What our environment variables begin with.
 const PREFIX: &str = "GREENLIGHT_";
+/// What the keys of rooms begin with.
+const ROOMS: &str = "rooms.";
 
 /// The environment variables, as an argument: `std::env::vars_os` in the program.
 pub type Environment = BTreeMap<String, String>;
@@ -59,21 +61,23 @@ pub struct Given {
 pub struct Sources {
     /// By key ("github.token"), whichever form it was given in.
     pub given: BTreeMap<String, Given>,
+    /// No file was named, and there is none in this folder.
+    pub is_without_file: bool,
 }
 
-/// Reads the file and the environment. The environment wins.
-pub fn read(file: Option<&Path>, environment: &Environment) -> Result<Sources, ConfigError> {
+/// Reads the file and the environment, and tells what is wrong with their names and texts. The environment wins.
+pub fn read(file: Option<&Path>, environment: &Environment) -> (Sources, Vec<String>) {
     let mut sources = Sources::default();
     let mut problems = Vec::new();
     let path = file.unwrap_or(Path::new(FILE_NAME));
     match read_text(path) {
         Ok(Some(text)) => sources.take_file(path, &text, &mut problems),
-        Ok(None) if file.is_none() => {}
+        Ok(None) if file.is_none() => sources.is_without_file = true,
         Ok(None) => problems.push(format!("{}: there is no such file; name another with --config", path.display())),
         Err(problem) => problems.push(problem),
     }
     sources.take_environment(environment, &mut problems);
-    if problems.is_empty() { Ok(sources) } else { Err(ConfigError { problems }) }
+    (sources, problems)
 }
 
 fn read_text(path: &Path) -> Result<Option<String>, String> {
@@ -88,18 +92,20 @@ fn read_text(path: &Path) -> Result<Option<String>, String> {
 }
 
 impl Sources {
-    /// Returns every setting, as it is shown.
-    pub fn shown(&self) -> Vec<Shown> {
+    /// Returns every setting, as it is shown; `made` tells the defaults that are made at start.
+    pub fn shown(&self, made: impl Fn(&str) -> Option<String>) -> Vec<Shown> {
         let mut shown = Vec::new();
         for key in keys::KEYS.iter().filter(|key| !key.name.contains('*')) {
-            if let Some(given) = self.given.get(key.name) {
-                shown.push(show(key.name, key.kind, given));
-            } else if let Some(default) = key.default {
-                let (key, value) = (key.name.to_owned(), default.to_owned());
-                shown.push(Shown { key, value, origin: Origin::Default });
-            }
+            shown.push(match self.given.get(key.name) {
+                Some(given) => show(key.name, key.kind, given),
+                None => unset(key.name, key.default.map(str::to_owned).or_else(|| made(key.name))),
+            });
         }
-        for (name, given) in self.given.iter().filter(|(name, _)| name.starts_with("rooms.")) {
+        if !self.given.keys().any(|name| name.starts_with(ROOMS)) {
+            let rooms = keys::KEYS.iter().filter(|key| key.name.starts_with(ROOMS));
+            shown.extend(rooms.map(|key| unset(&key.name.replace('*', "NAME"), None)));
+        }
+        for (name, given) in self.given.iter().filter(|(name, _)| name.starts_with(ROOMS)) {
             if let Some((key, _)) = keys::find(name) {
                 shown.push(show(name, key.kind, given));
             }
@@ -182,7 +188,11 @@ fn show(name: &str, kind: Kind, given: &Given) -> Shown {
         (Kind::Secret | Kind::Secrets, Form::Value) => "(secret)".to_owned(),
         (_, Form::Value) => given.texts.join(", "),
     };
-    Shown { key: name.to_owned(), value, origin: given.origin.clone() }
+    Shown { key: name.to_owned(), value: Some(value), origin: given.origin.clone() }
+}
+
+fn unset(name: &str, value: Option<String>) -> Shown {
+    Shown { key: name.to_owned(), value, origin: Origin::Default }
 }
 
 fn texts_of(value: &DeValue<'_>) -> Option<Vec<String>> {

@@ -88,6 +88,35 @@ fn all_problems_are_told_at_once() {
 }
 
 #[test]
+fn what_is_unknown_hides_nothing_else() {
+    let told = problem(load("ulr = \"x\"\nlisten = \"here\"\n[rooms.x]\nkind = \"irc\"\nurl_file = \"nowhere\"", &[]));
+    for part in [
+        "there is no setting ulr; did you mean url?",
+        "listen must be an address",
+        "slack, hubot or webhook",
+        "nowhere",
+    ] {
+        assert!(told.contains(part), "{part} is not in {told}");
+    }
+}
+
+#[test]
+fn a_secret_that_everybody_may_read_is_warned_of() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let secret = dir.path().join("s");
+    std::fs::write(&secret, "sesame").unwrap();
+    let file = dir.path().join(FILE_NAME);
+    std::fs::write(&file, "[github]\ntoken_file = \"s\"\nwebhook_secret_file = \"s\"\nrepositories = \"a/b\"").unwrap();
+    for (mode, count) in [(0o644, 2), (0o640, 0), (0o600, 0)] {
+        std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(mode)).unwrap();
+        let warnings = Config::load(Some(&file), &environment(&[])).unwrap().warnings;
+        assert_eq!(warnings.len(), count, "{mode:o}: {warnings:?}");
+        assert!(warnings.iter().all(|text| text.contains("chmod 600") && !text.contains("sesame")), "{warnings:?}");
+    }
+}
+
+#[test]
 fn two_webhook_secrets_live_side_by_side() {
     let config = load("", &[("GREENLIGHT_GITHUB__WEBHOOK_SECRET", "old, new")]).unwrap();
     assert_eq!(config.github.webhook_secrets, [Secret::new("old").unwrap(), Secret::new("new").unwrap()]);
@@ -126,5 +155,9 @@ fn what_is_shown_says_where_it_comes_from() {
     assert_eq!(of("listen").origin, Origin::File { path: file.clone(), line: 1 });
     assert_eq!(of("pages.url").origin, Origin::Variable("GREENLIGHT_PAGES__URL".into()));
     assert_eq!(of("data").origin, Origin::Default);
-    assert_eq!(of("github.token").value, "(secret)");
+    assert_eq!(of("github.token").value.as_deref(), Some("(secret)"));
+    assert_eq!(of("url").value, None);
+    assert!(of("runner.slots").value.as_deref().unwrap().parse::<usize>().unwrap() >= 1);
+    assert!(of("runner.labels").value.as_deref().unwrap().contains("ubuntu-latest"));
+    assert_eq!(of("rooms.NAME.kind").origin, Origin::Default);
 }

@@ -3,7 +3,8 @@
 use greenlight_core::config::ConfigStanding;
 use greenlight_core::deployment::{Carrying, DeployWish, Deployment, Environment, WishState};
 use greenlight_core::event::DeploymentState;
-use greenlight_core::id::RunNumber;
+use greenlight_core::fact::Wish;
+use greenlight_core::id::{EnvironmentName, RunNumber};
 use greenlight_core::repository::Repository;
 use greenlight_core::shown::Link;
 
@@ -20,10 +21,42 @@ pub async fn environments(handle: &Handle) -> Result<shape::Environments, Refusa
     Ok(handle.look(|cell| all(cell.repository())).await?)
 }
 
+/// Submits the wish to free an environment; one that nobody knows is told apart from one that is free.
+pub async fn unlock(handle: &Handle, by: &str, name: &str) -> Result<shape::Answer, Refusal> {
+    let asked = EnvironmentName::from(name);
+    let is_known = handle.look(move |cell| is_known(cell.repository(), &asked)).await?;
+    if !is_known {
+        let repository = handle.reference().full_name;
+        return Err(Refusal::Missing(format!("{repository} has no environment {name}").into()));
+    }
+    super::submit(handle, by, Wish::Unlock(name.into())).await
+}
+
+fn is_known(state: &Repository, name: &EnvironmentName) -> bool {
+    state.environments.contains(name)
+        || named(state).contains(name)
+        || state.deployments.values().any(|deployment| deployment.snapshot.environment == *name)
+}
+
+/// Returns the names that `.greenlight.yml` has an entry for.
+fn named(state: &Repository) -> Vec<EnvironmentName> {
+    state.config().map(|config| config.environments.iter().map(|rule| rule.name.clone()).collect()).unwrap_or_default()
+}
+
 fn all(state: &Repository) -> shape::Environments {
+    // What was never deployed to is an environment all the same.
+    let untouched = named(state).into_iter().filter(|name| !state.environments.contains(name));
+    let untouched = untouched.map(|name| Environment { name, lock: None, live: None });
+    let mut environments: Vec<Environment> = state.environments.values().cloned().chain(untouched).collect();
+    environments.sort_by(|one, other| one.name.cmp(&other.name));
+    let config_problem = match &state.meta().config {
+        ConfigStanding::Read { config: Err(problem), .. } => Some(problem.to_string()),
+        ConfigStanding::Read { config: Ok(_), .. } | ConfigStanding::Unknown => None,
+    };
     shape::Environments {
         repository: state.meta().repository.full_name.to_string(),
-        environments: state.environments.values().map(|environment| shown(state, environment)).collect(),
+        config_problem,
+        environments: environments.iter().map(|environment| shown(state, environment)).collect(),
         wishes: state.wishes.values().filter(|wish| !matches!(wish.state, WishState::Created(_))).map(wish).collect(),
     }
 }

@@ -6,6 +6,7 @@ use greenlight_core::pull::{MergePhase, Pull};
 use greenlight_core::report::job_sentence;
 use greenlight_core::repository::Repository;
 use greenlight_core::run::{JobState, Run, Trust};
+use greenlight_core::shown::sentence;
 
 use super::deployments::sentence_of;
 use super::{About, Refusal};
@@ -48,9 +49,13 @@ fn of_pull(state: &Repository, number: PullNumber) -> Option<shape::Why> {
         PullStanding::Merged { commit: None } => sentences.push("It was merged.".to_owned()),
     }
     if let Some(report) = state.reports.get(&(snapshot.head_sha, Context::from(AGGREGATE))) {
-        sentences.push(format!("{AGGREGATE} at {}: {}.", snapshot.head_sha.short(), report.wanted.description));
+        sentences.push(sentence(&format!(
+            "{AGGREGATE} at {}: {}",
+            snapshot.head_sha.short(),
+            report.wanted.description
+        )));
         if let Some(given_up) = &report.given_up {
-            sentences.push(format!("GitHub does not show it: {given_up}."));
+            sentences.push(sentence(&format!("GitHub does not show it: {given_up}")));
         }
     }
     sentences.extend(pull.note.wanted.iter().map(ToString::to_string));

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use greenlight_core::fact::Wish;
 use greenlight_core::id::RunNumber;
 
 use super::view::{Frame, Shown, Told, html};
+use crate::api::shape;
 use crate::history::{self, Refusal};
 use crate::server::Shared;
+use crate::server::repository::Handle;
 
 /// Who clicked, as it is written down: nobody signs in on this listener.
 const BY: &str = "somebody at this machine";
@@ -19,19 +20,27 @@ pub async fn run(
     State(shared): State<Arc<Shared>>,
 ) -> Result<Response, Shown> {
     let wish = history::run_wish(&wish, RunNumber(number))?;
-    submit(&shared, &owner, &repo, wish, &format!("/{owner}/{repo}/runs/{number}")).await
+    let handle = history::handle(&shared, &owner, &repo)?;
+    let answer = history::submit(&handle, BY, wish).await;
+    answered(&shared, &handle, answer, &format!("/{owner}/{repo}/runs/{number}"))
 }
 
 pub async fn unlock(
     Path((owner, repo, name)): Path<(String, String, String)>,
     State(shared): State<Arc<Shared>>,
 ) -> Result<Response, Shown> {
-    submit(&shared, &owner, &repo, Wish::Unlock(name.into()), &format!("/{owner}/{repo}/environments")).await
+    let handle = history::handle(&shared, &owner, &repo)?;
+    let answer = history::unlock(&handle, BY, &name).await;
+    answered(&shared, &handle, answer, &format!("/{owner}/{repo}/environments"))
 }
 
-async fn submit(shared: &Shared, owner: &str, repo: &str, wish: Wish, back: &str) -> Result<Response, Shown> {
-    let handle = history::handle(shared, owner, repo)?;
-    match history::submit(&handle, BY, wish).await {
+fn answered(
+    shared: &Shared,
+    handle: &Handle,
+    answer: Result<shape::Answer, Refusal>,
+    back: &str,
+) -> Result<Response, Shown> {
+    match answer {
         Ok(_) => Ok(Redirect::to(back).into_response()),
         Err(Refusal::Denied(sentence)) => {
             let frame = Frame::new(shared, "Not done").of(&handle.reference().full_name);

@@ -18,7 +18,7 @@ use greenlight_core::id::AttemptId;
 use greenlight_store::{Follower, LogPage};
 
 use super::sgr::Style;
-use super::view::{Frame, JobPage, Shown};
+use super::view::{Frame, JobPage, Shown, html};
 use crate::api::shape;
 use crate::history::{self, Refusal};
 use crate::server::Shared;
@@ -88,7 +88,11 @@ async fn page(shared: Arc<Shared>, handle: Handle, number: u64, key: &str) -> Re
     let attempt = history::attempt_of(&shared, &handle, number, key).await?;
     let (follow, steps) = (job.ended_at.is_none(), job.steps.clone());
     let frame = Frame::new(&shared, &format!("{name} #{number} {}", job.name)).of(&name);
-    let page = JobPage { frame, run: number, job, marker: MARKER };
+    if job.ended_at.is_none() && job.runner.is_none() {
+        // There is nothing to follow yet: the page says why, and is read again when that changes.
+        return html(&JobPage { frame: frame.live(), run: number, job, marker: None });
+    }
+    let page = JobPage { frame, run: number, job, marker: Some(MARKER) };
     let whole =
         page.render().map_err(|error| Refusal::Unavailable(format!("the page cannot be written: {error}").into()))?;
     let (head, foot) = whole.split_once(MARKER).unwrap_or((&whole, ""));

@@ -18,17 +18,22 @@ pub struct Frame {
     pub live: bool,
     /// What the server waits for.
     pub waits: Vec<shape::Wait>,
+    /// The repositories whose `.greenlight.yml` is wrong, and how.
+    pub wrong: Vec<(String, String)>,
 }
 
 impl Frame {
     /// Returns the frame of a page about everything.
     pub fn new(shared: &Shared, title: &str) -> Self {
-        Self { title: title.to_owned(), repository: String::new(), live: false, waits: history::waits(shared) }
+        let repositories = history::repositories(shared).repositories.into_iter();
+        let wrong = repositories.filter_map(|known| Some((known.full_name, known.config_problem?))).collect();
+        Self { title: title.to_owned(), repository: String::new(), live: false, waits: history::waits(shared), wrong }
     }
 
     /// Says which repository the page is about.
     pub fn of(mut self, repository: &str) -> Self {
         repository.clone_into(&mut self.repository);
+        self.wrong.retain(|(name, _)| name == repository);
         self
     }
 
@@ -64,8 +69,8 @@ pub struct JobPage {
     pub frame: Frame,
     pub run: u64,
     pub job: shape::Job,
-    /// Where the log goes.
-    pub marker: &'static str,
+    /// Where the log goes; nothing for a job that has not begun, and has none.
+    pub marker: Option<&'static str>,
 }
 
 /// `/deliveries`.
@@ -125,7 +130,7 @@ impl IntoResponse for Shown {
     fn into_response(self) -> Response {
         let status = self.0.status();
         let title = status.canonical_reason().unwrap_or("Refused").to_owned();
-        let frame = Frame { title, repository: String::new(), live: false, waits: Vec::new() };
+        let frame = Frame { title, repository: String::new(), live: false, waits: Vec::new(), wrong: Vec::new() };
         let page = Told { frame, sentence: self.0.sentence().to_owned(), back: "/".to_owned() };
         match html(&page) {
             Ok(response) => (status, response).into_response(),

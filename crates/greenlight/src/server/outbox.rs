@@ -7,6 +7,7 @@ use greenlight_core::effect::{Dispatch, Effect, Outcome, Target};
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::outbox::Budget;
 use greenlight_core::port;
+use greenlight_github::client::NOTHING_THERE;
 use tokio::sync::Semaphore;
 
 use super::clock;
@@ -67,18 +68,17 @@ impl Hands {
         }
     }
 
-    /// Keeps it known whether GitHub answers. A first failure is no outage; a merge or a deployment may wait for other reasons.
+    /// Keeps it known whether GitHub answers. That something was made a moment ago and is not seen yet is no outage, and a merge or
+    /// a deployment may wait for other reasons.
     fn watch_github(&self, repository: &RepositoryRef, dispatch: &Dispatch, outcome: &Outcome) {
         let what = format!("GitHub ({})", repository.full_name);
         match outcome {
-            Outcome::Done(_) => self.standing.clear(&what),
-            Outcome::Refused(_) => {}
+            // A no is an answer.
+            Outcome::Done(_) | Outcome::Refused(_) => self.standing.clear(&what),
             Outcome::Later { .. } | Outcome::Unknown { .. }
                 if matches!(dispatch.effect, Effect::Merge { .. } | Effect::CreateDeployment { .. }) => {}
-            Outcome::Later { reason, .. } | Outcome::Unknown { reason } if dispatch.tried > 1 => {
-                self.standing.wait(&what, reason.clone());
-            }
-            Outcome::Later { .. } | Outcome::Unknown { .. } => {}
+            Outcome::Later { reason, .. } if dispatch.tried == 1 && reason.starts_with(NOTHING_THERE) => {}
+            Outcome::Later { reason, .. } | Outcome::Unknown { reason } => self.standing.wait(&what, reason.clone()),
         }
     }
 }

@@ -122,6 +122,7 @@ impl Task {
         self.handle.stands_still(false);
         self.reference = cell.repository().meta().repository.clone();
         self.handle.renamed(&self.reference);
+        self.handle.configured(&cell.repository().meta().config);
         self.shared.feed.tell(self.reference.full_name.clone());
         if self.mailbox.is_empty() && self.handle.take_overflow() {
             self.shared.rescan.notify_one();

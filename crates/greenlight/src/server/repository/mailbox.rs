@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use greenlight_core::config::ConfigStanding;
 use greenlight_core::effect::Reply;
 use greenlight_core::fact::{Click, Fact, RepositoryRef, Wish};
 use greenlight_core::port::Disposition;
@@ -54,6 +55,7 @@ pub struct Handle {
 
 struct Inner {
     reference: Mutex<RepositoryRef>,
+    config_problem: Mutex<Option<Arc<str>>>,
     sender: mpsc::UnboundedSender<Message>,
     waiting: AtomicUsize,
     overflowed: AtomicBool,
@@ -66,6 +68,7 @@ pub(super) fn open(reference: RepositoryRef) -> (Handle, mpsc::UnboundedReceiver
     let (sender, receiver) = mpsc::unbounded_channel();
     let inner = Inner {
         reference: Mutex::new(reference),
+        config_problem: Mutex::new(None),
         sender,
         waiting: AtomicUsize::new(0),
         overflowed: AtomicBool::new(false),
@@ -79,6 +82,11 @@ impl Handle {
     /// Returns the repository as it is called at the moment.
     pub fn reference(&self) -> RepositoryRef {
         self.inner.reference.lock().expect("nobody panics while holding a name").clone()
+    }
+
+    /// Returns what is wrong with the `.greenlight.yml` of the default branch, where something is.
+    pub fn config_problem(&self) -> Option<Arc<str>> {
+        self.inner.config_problem.lock().expect("nobody panics while holding a sentence").clone()
     }
 
     /// Hands over a delivery, when there is room. Where the repository stands still it stays in the store, and is looked for
@@ -156,6 +164,14 @@ impl Handle {
         if *known != *reference {
             *known = reference.clone();
         }
+    }
+
+    pub(super) fn configured(&self, standing: &ConfigStanding) {
+        let problem = match standing {
+            ConfigStanding::Read { config: Err(problem), .. } => Some(problem.clone()),
+            ConfigStanding::Read { config: Ok(_), .. } | ConfigStanding::Unknown => None,
+        };
+        *self.inner.config_problem.lock().expect("nobody panics while holding a sentence") = problem;
     }
 
     fn send(&self, message: Message) {
