@@ -5,10 +5,14 @@ mod dev;
 mod emulate;
 mod env;
 mod exec;
+mod expr;
+mod glob;
+mod input;
 mod parent;
 mod run;
 mod serve;
 mod settings;
+mod workflow;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -40,6 +44,15 @@ enum Verb {
     /// Run the workflows of this folder here, without a server.
     #[command(after_help = example("greenlight exec pull_request -j test -s TOKEN --matrix os:ubuntu-latest"))]
     Exec(Box<exec::Exec>),
+    /// Say what is wrong with workflows, what they mean, and what an event would start, without running anything.
+    #[command(subcommand, after_help = example("greenlight workflow check"))]
+    Workflow(workflow::Verb),
+    /// Evaluate an expression.
+    #[command(after_help = example("greenlight expr --contexts contexts.json \"startsWith(github.ref, 'refs/tags/')\""))]
+    Expr(expr::Expr),
+    /// Try the patterns of branch, tag and path filters. Ends with 1 where a name does not pass.
+    #[command(after_help = example("greenlight glob --kind path --pattern 'src/**' --pattern '!**/*.md' src/main.rs README.md"))]
+    Glob(glob::Glob),
     /// Show or check the settings.
     #[command(subcommand, after_help = example("greenlight config show --origin"))]
     Config(settings::Verb),
@@ -101,6 +114,9 @@ async fn perform(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Serve(args) => serve::serve(args).await,
         Verb::Emulate(args) => emulate::emulate(args).await,
         Verb::Exec(args) => exec::exec(*args).await,
+        Verb::Workflow(verb) => workflow::perform(&verb),
+        Verb::Expr(verb) => expr::perform(&verb),
+        Verb::Glob(verb) => glob::perform(&verb),
         Verb::Config(verb) => settings::perform(verb),
         Verb::Run(verb) => run::perform(verb).await,
         Verb::Env(verb) => env::perform(verb).await,

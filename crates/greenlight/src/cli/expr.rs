@@ -1,0 +1,158 @@
+//! `greenlight expr`: what an expression comes to, one or thousands.
+
+use std::borrow::Cow;
+use std::io::{BufRead, Read as _, Write};
+use std::path::PathBuf;
+
+use clap::Args;
+use greenlight_workflow::{Contexts, ExpressionError, Scope, StatusCheck, Value, parse_expression};
+use serde_json::json;
+
+use super::{Exit, input};
+
+/// How many bytes one line of a batch may have.
+const LINE_BYTES_MAX: usize = 1 << 20;
+
+/// Functions that ask how things stand; here all is well.
+const STATUS_FUNCTIONS: [&str; 4] = ["always(0,0)", "success(0,MAX)", "failure(0,MAX)", "cancelled(0,0)"];
+
+#[derive(Debug, Args)]
+pub struct Expr {
+    /// The expression, with or without `${{ }}`; `-` reads it from standard input.
+    #[arg(value_name = "EXPR", required_unless_present = "batch", allow_hyphen_values = true)]
+    expression: Option<String>,
+    /// A JSON object whose keys are the contexts: {"github": {"ref": "refs/heads/main"}}.
+    #[arg(long, value_name = "FILE")]
+    contexts: Option<PathBuf>,
+    /// Read JSON lines {"expr": …, "contexts": {…}} from standard input, write a line with the answer for each.
+    #[arg(long, conflicts_with_all = ["expression", "contexts"])]
+    batch: bool,
+    /// Print JSON: {"kind": …, "value": …} or {"err": {"kind": …, "value": …}}.
+    #[arg(long)]
+    json: bool,
+}
+
+pub fn perform(expr: &Expr) -> anyhow::Result<Exit> {
+    if expr.batch {
+        return batch(&mut std::io::stdin().lock(), &mut std::io::BufWriter::new(std::io::stdout().lock()));
+    }
+    let contexts = expr.contexts.as_deref().map(input::json).transpose()?.unwrap_or_default();
+    let text = match expr.expression.as_deref().unwrap_or_default() {
+        input::STANDARD_INPUT => Cow::Owned(input::text(input::STANDARD_INPUT.as_ref(), LINE_BYTES_MAX as u64)?),
+        text => Cow::Borrowed(text),
+    };
+    let (names, contexts) = named_values(&contexts);
+    let scope = Scope::of(names.iter().copied().chain(STATUS_FUNCTIONS));
+    let outcome = evaluate(without_braces(&text), &scope, &contexts.with_status(StatusCheck::SUCCESS));
+    match (&outcome, expr.json) {
+        (outcome, true) => println!("{}", answer(outcome)),
+        (Ok(value), false) => println!("{}", shown(value)),
+        (Err(error), false) => eprintln!("greenlight: {} error: {error}", error.kind.as_str()),
+    }
+    Ok(if outcome.is_ok() { Exit::Done } else { Exit::Failed })
+}
+
+/// Answers line after line; what is written leaves when nothing more waits to be read.
+fn batch(lines: &mut impl BufRead, out: &mut impl Write) -> anyhow::Result<Exit> {
+    let mut exit = Exit::Done;
+    let mut line = Vec::new();
+    let mut last: Option<(Value, Contexts, Scope)> = None;
+    for number in 1_usize.. {
+        line.clear();
+        let count = (&mut *lines).take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut line)?;
+        if count == 0 {
+            break;
+        }
+        if line.len() > LINE_BYTES_MAX {
+            writeln!(out, "{}", refused(number, &format!("longer than {LINE_BYTES_MAX} bytes")))?;
+            out.flush()?;
+            return Ok(Exit::Failed);
+        }
+        if line.iter().all(u8::is_ascii_whitespace) {
+            continue;
+        }
+        match asked(&line) {
+            Ok((text, contexts)) => {
+                if last.as_ref().is_none_or(|(known, ..)| *known != contexts) {
+                    let (names, values) = named_values(&contexts);
+                    let scope = Scope::of(names.iter().copied());
+                    last = Some((contexts.clone(), values, scope));
+                }
+                let (_, values, scope) = last.as_ref().expect("it was set above");
+                out.write_all(answer(&evaluate(&text, scope, values)).as_bytes())?;
+                out.write_all(b"\n")?;
+            }
+            Err(problem) => {
+                exit = Exit::Failed;
+                writeln!(out, "{}", refused(number, &problem))?;
+            }
+        }
+        if lines.fill_buf()?.is_empty() {
+            break;
+        }
+    }
+    out.flush()?;
+    Ok(exit)
+}
+
+fn asked(line: &[u8]) -> Result<(String, Value), String> {
+    let text = std::str::from_utf8(line).map_err(|_| "no UTF-8".to_owned())?;
+    let request = Value::from_json(text).map_err(|error| error.to_string())?;
+    let expression = request.get("expr").as_str().ok_or("\"expr\" is no text")?.to_owned();
+    Ok((expression, request.get("contexts").clone()))
+}
+
+fn refused(number: usize, problem: &str) -> serde_json::Value {
+    json!({"err": {"kind": "input", "value": format!("line {number}: {problem}")}})
+}
+
+/// Returns the contexts of an object, and their names.
+fn named_values(contexts: &Value) -> (Vec<&str>, Contexts) {
+    let mut values = Contexts::new();
+    let mut names = Vec::new();
+    for (name, value) in contexts.as_object().into_iter().flat_map(|object| object.iter()) {
+        values.set(name, value.clone());
+        names.push(name);
+    }
+    (names, values)
+}
+
+fn evaluate(text: &str, scope: &Scope, contexts: &Contexts) -> Result<Value, ExpressionError> {
+    parse_expression(text, scope)?.evaluate(contexts)
+}
+
+fn without_braces(text: &str) -> &str {
+    let text = text.trim();
+    text.strip_prefix("${{").and_then(|inside| inside.strip_suffix("}}")).unwrap_or(text)
+}
+
+/// Returns the answer as one line of JSON.
+fn answer(outcome: &Result<Value, ExpressionError>) -> String {
+    match outcome {
+        Ok(value) => format!("{{\"kind\":\"{}\",\"value\":{}}}", kind(value), value.to_json()),
+        Err(error) => {
+            let text = Value::string(error.message.as_str()).to_json();
+            format!("{{\"err\":{{\"kind\":\"{}\",\"value\":{text}}}}}", error.kind.as_str())
+        }
+    }
+}
+
+fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "Null",
+        Value::Bool(_) => "Boolean",
+        Value::Number(_) => "Number",
+        Value::String(_) => "String",
+        Value::Array(_) => "Array",
+        Value::Object(_) => "Object",
+    }
+}
+
+/// Returns a value for people: texts as they are, lists and objects as JSON.
+fn shown(value: &Value) -> String {
+    match value {
+        Value::Null => "null".into(),
+        Value::Array(_) | Value::Object(_) => value.to_json_pretty(),
+        scalar => scalar.coerce_string().to_string(),
+    }
+}

@@ -1,0 +1,172 @@
+//! `workflow check`: everything that is wrong with the files, and what is doubtful.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use greenlight_workflow::{
+    CallRules, Finding, Permissions, Workflow, check_scripts, lint_action, lint_workflow, parse_action, parse_workflow,
+    resolve_calls,
+};
+
+use super::report::{self, Checked, Format};
+use super::shellcheck::ShellCheck;
+use super::source::{self, Called, Given};
+use crate::cli::{Exit, input};
+
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Workflows, or actions by the name action.yml; `-` is standard input. Without any, the workflows of the repository.
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// The file that a `uses:` of a job means: ./.github/workflows/x.yml=x.yml.
+    #[arg(long = "reusable", value_name = "REF=FILE", value_parser = source::given)]
+    reusable: Vec<Given>,
+    /// What tokens may do where a workflow does not say.
+    #[arg(long, value_enum, value_name = "POLICY", default_value_t = Policy::Write)]
+    permissions_policy: Policy,
+    /// How many calls deep reusable workflows may nest.
+    #[arg(long, value_name = "N", default_value_t = CallRules::default().depth_max)]
+    max_depth: usize,
+    /// How to tell.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "format")]
+    json: bool,
+    /// What standard input is called.
+    #[arg(long, value_name = "PATH")]
+    stdin_name: Option<String>,
+    /// Do not ask shellcheck about scripts, where it is installed.
+    #[arg(long)]
+    no_shellcheck: bool,
+    /// End with 1 for warnings as well.
+    #[arg(long)]
+    deny_warnings: bool,
+}
+
+/// GitHub's two settings for tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "PascalCase")]
+enum Policy {
+    /// Contents and packages can be read.
+    LimitedRead,
+    /// Everything can be written.
+    Write,
+}
+
+pub fn perform(check: &Check) -> anyhow::Result<Exit> {
+    let files = match check.files.as_slice() {
+        [] => match of_repository() {
+            Some(files) => files,
+            None => {
+                eprintln!("greenlight: there is no workflow here; name a file, or go to a repository that has some");
+                return Ok(Exit::Missing);
+            }
+        },
+        files => files.to_vec(),
+    };
+    let shellcheck = if check.no_shellcheck { None } else { ShellCheck::installed() };
+    let mut all: Vec<Checked> = Vec::new();
+    for path in &files {
+        add(&mut all, check.file(path, shellcheck.as_ref())?);
+    }
+    let format = if check.json { Format::Json } else { check.format };
+    report::print(&all, format);
+    let mut findings = all.iter().flat_map(|file| &file.findings);
+    let is_refused = findings.any(|finding| finding.is_error() || check.deny_warnings);
+    Ok(if is_refused { Exit::Failed } else { Exit::Done })
+}
+
+fn of_repository() -> Option<Vec<PathBuf>> {
+    let here = std::env::current_dir().ok()?;
+    let files = source::workflows(&source::repository(&here)?);
+    (!files.is_empty()).then_some(files)
+}
+
+/// Puts what was found beside what is known; a file that several call is told of once.
+fn add(all: &mut Vec<Checked>, more: Vec<Checked>) {
+    for file in more {
+        match all.iter_mut().find(|known| known.path == file.path) {
+            Some(known) => {
+                let new: Vec<Finding> =
+                    file.findings.into_iter().filter(|finding| !known.findings.contains(finding)).collect();
+                known.findings.extend(new);
+            }
+            None => all.push(file),
+        }
+    }
+}
+
+impl Check {
+    /// Returns what is wrong with a file, and with those that it calls.
+    fn file(&self, path: &Path, shellcheck: Option<&ShellCheck>) -> Result<Vec<Checked>, input::InputError> {
+        let text = source::read(path)?;
+        let is_input = path.as_os_str() == input::STANDARD_INPUT;
+        let name = match (&self.stdin_name, is_input) {
+            (Some(name), true) => name.clone(),
+            _ => source::shown(path),
+        };
+        if Path::new(&name).file_stem().is_some_and(|stem| stem == "action") {
+            return Ok(vec![action(name, text)]);
+        }
+        let parsed = parse_workflow(&name, &text);
+        let mut first = Checked { path: name, text, findings: parsed.findings };
+        let Some(workflow) = parsed.workflow else { return Ok(vec![first]) };
+        first.findings.extend(lint_workflow(&workflow));
+        first.findings.extend(shellcheck.into_iter().flat_map(|shellcheck| scripts(&workflow, shellcheck)));
+        let mut checked = vec![first];
+        self.calls(path, &workflow, &mut checked);
+        checked.iter_mut().for_each(|file| file.findings.sort_by_key(|finding| finding.span));
+        Ok(checked)
+    }
+
+    /// Adds what is wrong with the calls of a workflow, in whichever file.
+    fn calls(&self, path: &Path, workflow: &Workflow, checked: &mut Vec<Checked>) {
+        let called = Called::of(path, &self.reusable);
+        let rules = CallRules {
+            default_permissions: match self.permissions_policy {
+                Policy::LimitedRead => Permissions::limited_read(),
+                Policy::Write => Permissions::write_all(),
+            },
+            depth_max: self.max_depth,
+            ..CallRules::default()
+        };
+        let texts = std::cell::RefCell::new(Vec::new());
+        let calls = resolve_calls(workflow, &rules, &|caller, reference| {
+            let source = called.find(caller, reference);
+            if let greenlight_workflow::CallSource::File(file) = &source {
+                texts.borrow_mut().push(file.clone());
+            }
+            source
+        });
+        let texts = texts.into_inner();
+        for found in calls.findings {
+            if checked.iter().all(|file| file.path != found.path) {
+                let text = texts.iter().find(|file| file.path == found.path).map(|file| file.text.clone());
+                checked.push(Checked {
+                    path: found.path.clone(),
+                    text: text.unwrap_or_default(),
+                    findings: Vec::new(),
+                });
+            }
+            let file = checked.iter_mut().find(|file| file.path == found.path).expect("it was added above");
+            if !file.findings.contains(&found.finding) {
+                file.findings.push(found.finding);
+            }
+        }
+    }
+}
+
+fn action(path: String, text: String) -> Checked {
+    let parsed = parse_action(&path, &text);
+    let mut findings = parsed.findings;
+    findings.extend(parsed.manifest.iter().flat_map(lint_action));
+    Checked { path, text, findings }
+}
+
+fn scripts(workflow: &Workflow, shellcheck: &ShellCheck) -> Vec<Finding> {
+    check_scripts(workflow, shellcheck).unwrap_or_else(|problem| {
+        eprintln!("greenlight: shellcheck was not asked: {problem}");
+        Vec::new()
+    })
+}
