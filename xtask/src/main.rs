@@ -6,6 +6,7 @@
 mod bench;
 mod check;
 mod crash;
+mod isolate;
 mod sim;
 
 use std::path::{Path, PathBuf};
@@ -28,6 +29,7 @@ const COMMANDS: &[Command] = &[
         run: sim::run,
     },
     Command { name: "crash", summary: "the server killed at many points of the demo's story", run: crash::run },
+    Command { name: "isolate", summary: "jobs that try to escape from the runner's sandbox", run: isolate::run },
 ];
 
 /// Exit code for a command line that cannot be understood.

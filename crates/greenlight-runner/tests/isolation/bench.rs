@@ -64,7 +64,7 @@ pub struct Bench {
 }
 
 impl Bench {
-    async fn new(wanted: IsolationWanted) -> Self {
+    pub async fn new(wanted: IsolationWanted) -> Self {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("work")).unwrap();
         let isolation = isolation(folder.path(), wanted).await;
@@ -107,6 +107,51 @@ impl Bench {
         let ended = run_job(order(steps, self.env), self.place.clone(), self.stop.subscribe(), &options).await;
         ended.cleanup.finish().await;
         ended.end
+    }
+
+    /// Returns what its jobs are isolated with.
+    pub fn isolation(&self) -> Arc<Isolation> {
+        self.isolation.clone()
+    }
+
+    /// Runs a job of these steps, and returns what it said.
+    pub async fn run_quietly(&self, steps: &str) -> String {
+        let place = Arc::new(Place::default());
+        let options = options(&self.work(), &self.isolation);
+        let ended = run_job(order(steps, self.env), place.clone(), self.stop.subscribe(), &options).await;
+        ended.cleanup.finish().await;
+        let log = String::from_utf8_lossy(&place.0.lock().unwrap()).into_owned();
+        // What is shown of a script before it runs is not what it said.
+        let mut said = String::new();
+        let mut is_shown = true;
+        for line in log.lines() {
+            match line {
+                line if line.starts_with("##[group]") => is_shown = false,
+                "##[endgroup]" => is_shown = true,
+                line if is_shown => said += &format!("{line}\n"),
+                _ => {}
+            }
+        }
+        said
+    }
+
+    /// Starts a job that runs beside the others, and returns its workspace.
+    pub async fn neighbour(&self) -> PathBuf {
+        let steps = "- run: |\n    for place in . ~ /tmp; do echo of-the-server > $place/secret; done\n    echo of-the-server > README\n    pwd > $RUNNER_TEMP/ready\n    sleep 98762";
+        let (options, place) = (options(&self.work(), &self.isolation), Arc::new(Place::default()));
+        let (order, stop) = (order(steps, self.env), self.stop.subscribe());
+        tokio::spawn(async move { run_job(order, place, stop, &options).await.cleanup.finish().await });
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            for entry in std::fs::read_dir(self.work()).unwrap().flatten() {
+                let ready = std::fs::read_to_string(entry.path().join("_temp/ready")).unwrap_or_default();
+                if ready.ends_with('\n') {
+                    return PathBuf::from(ready.trim_end());
+                }
+            }
+            assert!(Instant::now() < deadline, "the other job never began");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 
     /// Waits until a step said this.
@@ -190,7 +235,7 @@ pub fn be_killed(data: &Path) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn runtime() -> tokio::runtime::Runtime {
+pub fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }
 

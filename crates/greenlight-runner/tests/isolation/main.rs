@@ -1,6 +1,8 @@
 //! Jobs in real sandboxes. The program is its own first process there, so it comes with a small harness in place of libtest's.
 
 mod bench;
+mod escapes;
+mod tries;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -33,7 +35,11 @@ fn main() -> ExitCode {
     if let Some(folder) = std::env::var_os(bench::TO_BE_KILLED) {
         return bench::be_killed(Path::new(&folder));
     }
-    bench::run_all(TESTS)
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().position(|word| word == "--escapes") {
+        Some(place) => escapes::run(&words[place + 1..]),
+        None => bench::run_all(TESTS),
+    }
 }
 
 async fn steps_of_a_job_share_their_sandbox(bench: Bench) {
