@@ -330,6 +330,8 @@ pub struct JobOrder {
     pub workflow_path: Arc<str>,
     /// The workflow file's text at the run's commit.
     pub workflow_text: Arc<str>,
+    /// The jobs that call the workflow in which this one stands, the outermost first.
+    pub callers: Vec<Caller>,
     /// The job's id within the workflow.
     pub job_id: Arc<str>,
     /// The job's name, as shown.
@@ -352,6 +354,25 @@ pub struct JobOrder {
     pub timeout: Duration,
     /// May the job have secrets and a write token? An untrusted run never has (S1).
     pub trusted: bool,
+}
+
+/// A job that calls a workflow, as far as it decides which secrets the called one has. What they are is not known here.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Caller {
+    /// The path of the file in which it stands.
+    pub workflow_path: Arc<str>,
+    /// The file's text.
+    pub workflow_text: Arc<str>,
+    /// The job's id within it.
+    pub job_id: Arc<str>,
+    /// Its `matrix` context.
+    pub matrix: Value,
+    /// Its `strategy` context.
+    pub strategy: Value,
+    /// Its `needs` context.
+    pub needs: Value,
+    /// Its `inputs` context.
+    pub inputs: Value,
 }
 
 /// What a checkout gives.

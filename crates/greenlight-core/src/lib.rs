@@ -28,6 +28,8 @@ pub mod report;
 pub mod room;
 
 pub mod plan;
+pub mod call;
+pub mod turn;
 pub mod schedule;
 pub mod merge;
 pub mod deploy;

@@ -1,9 +1,12 @@
 //! From an event and a commit's files to runs and jobs: what the language says is to run.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use greenlight_workflow::{
-    Contexts, EventFacts, JobKind, Trigger, Value, Workflow, expand_job, parse_workflow, skip_words,
+    CallRef, CallRules, CallSource, CalledFile, Contexts, EventFacts, Job as JobSpec, JobKind, JobPlan, Trigger, Value,
+    Workflow, ancestors, dispatch_inputs, expand_job, parse_workflow, resolve_calls, skip_words,
 };
 
 use crate::config::{self, ConfigStanding};
@@ -14,7 +17,7 @@ use crate::item::Class;
 use crate::outbox::{Wanted, want};
 use crate::repository::{Reading, Repository, Topic};
 use crate::run::{
-    Conclusion, Concurrency, Job, JobState, Planned, Run, RunState, Subject, Suite, SuiteKey, SuitePhase,
+    Call, Conclusion, Concurrency, Job, JobState, Planned, Run, RunState, Subject, Suite, SuiteKey, SuitePhase,
 };
 use crate::time::{Duration, Timestamp};
 
@@ -71,8 +74,18 @@ fn is_on_merge(suite: &Suite) -> bool {
 fn base_ref_of(state: &Repository, suite: &Suite) -> Option<RefName> {
     match &suite.key.subject {
         Subject::Pull(_, base) => Some(base.clone()),
+        Subject::Other(_) => base_in(&suite.event),
         _ => suite.pull().and_then(|number| state.pulls.get(&number)).map(|pull| pull.snapshot.base_ref.clone()),
     }
+}
+
+/// Returns the base branch of an event about a pull request.
+fn base_in(event: &crate::event::Event) -> Option<RefName> {
+    if !event.name.starts_with("pull_request") {
+        return None;
+    }
+    let payload = Value::from_json(&event.payload).ok()?;
+    payload.get("pull_request").get("base").get("ref").as_str().map(RefName::branch)
 }
 
 /// A suite's files were read, or could not be.
@@ -126,7 +139,7 @@ fn planned(state: &mut Repository, key: &SuiteKey, files: &CommitFiles, base_sha
     }
     let mut runs = Vec::with_capacity(chosen.len());
     for one in chosen {
-        runs.push(make_run(state, &suite, one, files.sha, now));
+        runs.push(make_run(state, &suite, one, files, now));
     }
     let config_problem = match (&files.config, &key.subject) {
         (Some(file), Subject::Pull(..)) => config_problem(state, file),
@@ -245,7 +258,7 @@ fn facts<'a>(suite: &'a Suite, base: Option<&'a RefName>, files: &'a CommitFiles
     }
 }
 
-fn make_run(state: &mut Repository, suite: &Suite, chosen: Chosen, sha: Sha, now: Timestamp) -> RunNumber {
+fn make_run(state: &mut Repository, suite: &Suite, chosen: Chosen, files: &CommitFiles, now: Timestamp) -> RunNumber {
     let earlier = suite.runs.iter().filter_map(|number| state.runs.get(number)).find(|run| run.workflow == chosen.path);
     let (number, run_number, attempt) = match earlier {
         Some(run) => (run.number, run.run_number, run.attempt + 1),
@@ -262,7 +275,8 @@ fn make_run(state: &mut Repository, suite: &Suite, chosen: Chosen, sha: Sha, now
         name: chosen.path.clone(),
         run_number,
         source: chosen.source,
-        sha,
+        called: Vec::new(),
+        sha: files.sha,
         jobs: Vec::new(),
         state: RunState::Active,
         reason: "it was just made".into(),
@@ -273,14 +287,19 @@ fn make_run(state: &mut Repository, suite: &Suite, chosen: Chosen, sha: Sha, now
         problem: None,
     };
     state.parsed.remove(&number);
-    match chosen.workflow {
+    let read = chosen.workflow.and_then(|workflow| {
+        run.name = workflow.title().into();
+        let called = find_called(&workflow, files)?;
+        Ok((workflow, called))
+    });
+    match read {
         Err((reason, rendered)) => {
             run.state = RunState::Completed { conclusion: Conclusion::Failure, at: now };
             run.reason = reason;
             run.problem = Some(rendered);
         }
-        Ok(workflow) => {
-            run.name = workflow.title().into();
+        Ok((workflow, called)) => {
+            run.called = called;
             fill(state, suite, &mut run, &workflow, now);
             state.parsed.insert(number, workflow);
         }
@@ -313,78 +332,127 @@ fn decides(suite: &Suite, path: &str) -> bool {
 
 /// Plans a run's jobs and its concurrency group.
 fn fill(state: &Repository, suite: &Suite, run: &mut Run, workflow: &Workflow, now: Timestamp) {
-    let contexts = contexts(state, suite, run, None);
-    for job in &workflow.jobs {
-        match &job.kind {
-            JobKind::Call { .. } => {
-                let mut made = new_job(run, &suite.key.event, &job.id, job.id.clone(), job.needs.clone());
-                made.state = JobState::Completed {
-                    conclusion: Conclusion::Failure,
-                    at: now,
-                    reason: "calling a workflow is not supported yet".into(),
-                    started_at: None,
-                };
-                run.jobs.push(made);
-            }
-            JobKind::Steps(_) => match expand_job(job, &contexts) {
-                Ok(legs) => add_legs(run, &suite.key.event, &job.needs, legs),
-                Err(problem) => {
-                    let mut made = new_job(run, &suite.key.event, &job.id, job.id.clone(), job.needs.clone());
-                    made.expanded = false;
-                    if job.needs.is_empty() {
-                        made.expanded = true;
-                        let reason = problem.to_string().into();
-                        made.state =
-                            JobState::Completed { conclusion: Conclusion::Failure, at: now, reason, started_at: None };
-                    }
-                    run.jobs.push(made);
-                }
-            },
-        }
+    if let Err(reason) = own_inputs(suite, workflow) {
+        return fail(run, format!("the inputs: {reason}"), now);
     }
+    let contexts = contexts(state, suite, run, workflow, None);
+    run.jobs = jobs_of(state, run, workflow, None, &contexts, now);
     if let Some(concurrency) = &workflow.concurrency {
         match concurrency.evaluate(&contexts) {
-            Ok(group) => {
-                run.concurrency = Some(Concurrency {
-                    group: group.group.to_lowercase().into(),
-                    cancel_in_progress: group.cancel_in_progress,
-                });
-            }
-            Err(problem) => {
-                run.state = RunState::Completed { conclusion: Conclusion::Failure, at: now };
-                run.reason = format!("concurrency: {problem}").into();
-            }
+            Ok(group) => run.concurrency = Some(group_of(group)),
+            Err(problem) => fail(run, format!("concurrency: {problem}"), now),
         }
     }
 }
 
-/// Adds the legs of a job whose matrix is known.
-pub(crate) fn add_legs(run: &mut Run, event: &str, needs: &[Arc<str>], legs: Vec<greenlight_workflow::JobPlan>) {
-    for leg in legs {
-        let mut made = new_job(run, event, &leg.job_id, leg.name.into(), needs.to_vec());
-        made.key = JobKey::from(leg.key);
+fn fail(run: &mut Run, reason: String, now: Timestamp) {
+    run.state = RunState::Completed { conclusion: Conclusion::Failure, at: now };
+    run.reason = reason.into();
+}
+
+/// Returns a concurrency group as it is compared: case does not matter.
+pub(crate) fn group_of(group: greenlight_workflow::ConcurrencyGroup) -> Concurrency {
+    Concurrency {
+        group: group.group.to_lowercase().into(),
+        cancel_in_progress: group.cancel_in_progress,
+        queue: group.queue,
+    }
+}
+
+/// Returns the jobs of one workflow of a run: its own, or one that a job calls. Nothing of them has begun.
+pub(crate) fn jobs_of(
+    state: &Repository,
+    run: &Run,
+    workflow: &Workflow,
+    caller: Option<&Job>,
+    contexts: &Contexts,
+    now: Timestamp,
+) -> Vec<Job> {
+    let mut jobs = Vec::new();
+    for spec in &workflow.jobs {
+        if caller.is_none() && !is_selected(state, workflow, &spec.id) {
+            continue;
+        }
+        match expand_job(spec, contexts) {
+            Ok(legs) => jobs.extend(legs_of(state, run, caller, workflow, spec, legs)),
+            Err(problem) => {
+                let mut made = new_job(run, caller, workflow, spec, &spec.id);
+                if spec.needs.is_empty() {
+                    let reason = problem.to_string().into();
+                    made.state =
+                        JobState::Completed { conclusion: Conclusion::Failure, at: now, reason, started_at: None };
+                } else {
+                    made.expanded = false;
+                }
+                jobs.push(made);
+            }
+        }
+    }
+    jobs
+}
+
+fn is_selected(state: &Repository, workflow: &Workflow, id: &Arc<str>) -> bool {
+    let jobs = &state.settings.selection.jobs;
+    jobs.is_empty() || jobs.contains(id) || jobs.iter().any(|job| ancestors(workflow, job).contains(id))
+}
+
+/// Returns the legs of a job whose matrix is known.
+pub(crate) fn legs_of(
+    state: &Repository,
+    run: &Run,
+    caller: Option<&Job>,
+    workflow: &Workflow,
+    spec: &JobSpec,
+    legs: Vec<JobPlan>,
+) -> Vec<Job> {
+    let wanted = &state.settings.selection.matrix;
+    let is_wanted = |leg: &JobPlan| {
+        leg.matrix.as_object().is_none_or(|matrix| {
+            matrix.iter().all(|(key, value)| {
+                let of_key = || wanted.iter().filter(|(known, _)| known.eq_ignore_ascii_case(key));
+                of_key().next().is_none() || of_key().any(|(_, text)| **text == *value.coerce_string())
+            })
+        })
+    };
+    let leg = |leg: JobPlan| {
+        let mut made = new_job(run, caller, workflow, spec, &leg.name);
+        made.key = JobKey::from(below(caller.map(|caller| caller.key.as_str()), &leg.key));
         made.matrix = leg.matrix;
         made.fail_fast = leg.fail_fast;
         made.max_parallel = leg.max_parallel.and_then(|most| u32::try_from(most).ok());
         made.leg = (u32::try_from(leg.index).unwrap_or(u32::MAX), u32::try_from(leg.total).unwrap_or(u32::MAX));
-        run.jobs.push(made);
-    }
+        made
+    };
+    legs.into_iter().filter(is_wanted).map(leg).collect()
 }
 
-fn new_job(run: &Run, event: &str, job_id: &Arc<str>, name: Arc<str>, needs: Vec<Arc<str>>) -> Job {
+/// Returns a key or a name behind that of the caller.
+fn below(caller: Option<&str>, own: &str) -> String {
+    caller.map_or_else(|| own.to_owned(), |caller| format!("{caller} / {own}"))
+}
+
+fn new_job(run: &Run, caller: Option<&Job>, workflow: &Workflow, spec: &JobSpec, name: &str) -> Job {
+    let name: Arc<str> = below(caller.map(|caller| &*caller.name), name).into();
     let context = match &*run.workflow {
         CIBUILD => Context::from("greenlight / cibuild"),
-        _ => Context::from(format!("greenlight / {} / {name} ({event})", run.name)),
+        _ => Context::from(format!("greenlight / {} / {name} ({})", run.name, run.suite.event)),
+    };
+    let call = match &spec.kind {
+        JobKind::Call { uses, .. } => Some(Call { file: reference(&workflow.path, uses).into(), inputs: None }),
+        JobKind::Steps(_) => None,
     };
     Job {
-        key: JobKey::from(&**job_id),
-        job_id: job_id.clone(),
+        key: JobKey::from(below(caller.map(|caller| caller.key.as_str()), &spec.id)),
+        caller: caller.map(|caller| caller.key.clone()),
+        job_id: spec.id.clone(),
+        call,
+        turn: None,
         name,
         context,
         matrix: Value::Null,
         leg: (0, 1),
         expanded: true,
-        needs,
+        needs: spec.needs.clone(),
         labels: Arc::from([]),
         timeout: JOB_TIMEOUT,
         continue_on_error: false,
@@ -398,15 +466,109 @@ fn new_job(run: &Run, event: &str, job_id: &Arc<str>, name: Arc<str>, needs: Vec
     }
 }
 
+/// Returns the name that a called file has in its run. A local one of another repository's workflow is that repository's.
+pub fn reference(caller_path: &str, uses: &CallRef) -> String {
+    let of_caller = || {
+        let (file, git_ref) = caller_path.split_once('@').filter(|_| !caller_path.starts_with('.'))?;
+        let mut parts = file.splitn(3, '/');
+        Some((parts.next()?, parts.next()?, git_ref))
+    };
+    match (uses, of_caller()) {
+        (CallRef::Local(path), Some((owner, repo, git_ref))) => format!("{owner}/{repo}/{path}@{git_ref}"),
+        (uses, _) => uses.to_string(),
+    }
+}
+
+/// Returns the path under which findings name a called file.
+pub(crate) fn path_of(reference: &str) -> &str {
+    reference.strip_prefix("./").unwrap_or(reference)
+}
+
+/// Files by their references.
+type Called = Vec<(Arc<str>, Arc<str>)>;
+
+/// Finds the files that a workflow calls, and those call. The error is what is wrong: in one sentence, and rendered.
+fn find_called(workflow: &Workflow, files: &CommitFiles) -> Result<Called, (Arc<str>, Arc<str>)> {
+    if !workflow.jobs.iter().any(|job| matches!(job.kind, JobKind::Call { .. })) {
+        return Ok(Vec::new());
+    }
+    let found: RefCell<BTreeMap<Arc<str>, Arc<str>>> = RefCell::default();
+    let source = |caller_path: &str, uses: &CallRef| {
+        let reference: Arc<str> = reference(caller_path, uses).into();
+        let path = path_of(&reference);
+        let beside = files.called.iter().find(|(known, _)| *known == reference);
+        let Some((_, text)) = beside.or_else(|| files.workflows.iter().find(|(known, _)| **known == *path)) else {
+            // Another repository's is missed when the job is to start, which says so.
+            return if reference.starts_with("./") { CallSource::Missing } else { CallSource::Elsewhere };
+        };
+        found.borrow_mut().insert(reference.clone(), text.clone());
+        CallSource::File(CalledFile { path: path.to_owned(), text: text.to_string() })
+    };
+    let calls = resolve_calls(workflow, &CallRules::default(), &source);
+    let mut errors = calls.findings.iter().filter(|found| found.finding.is_error()).peekable();
+    let Some(first) = errors.peek() else { return Ok(found.into_inner().into_iter().collect()) };
+    let reason = first.finding.summary(&first.path).into();
+    let text_of = |path: &str| {
+        let called = found.borrow().iter().find(|(known, _)| path_of(known) == path).map(|(_, text)| text.clone());
+        called.or_else(|| files.workflows.iter().find(|(known, _)| **known == *path).map(|(_, text)| text.clone()))
+    };
+    let rendered: Vec<String> =
+        errors.map(|found| found.finding.render(&found.path, &text_of(&found.path).unwrap_or_default())).collect();
+    Err((reason, rendered.join("\n").into()))
+}
+
+/// Returns the `strategy` context.
+pub(crate) fn strategy_value(job: &Job) -> Value {
+    Value::object([
+        ("fail-fast", Value::Bool(job.fail_fast)),
+        ("job-index", Value::Number(f64::from(job.leg.0))),
+        ("job-total", Value::Number(f64::from(job.leg.1))),
+        ("max-parallel", Value::Number(f64::from(job.max_parallel.unwrap_or(job.leg.1)))),
+    ])
+}
+
 /// Returns the contexts that a run's expressions see outside a step; `needs` for one job, where it is asked for.
-pub(crate) fn contexts(state: &Repository, suite: &Suite, run: &Run, needs: Option<Value>) -> Contexts {
-    let event = Value::from_json(&suite.event.payload).unwrap_or(Value::Null);
-    let inputs = event.get("inputs").clone();
+pub(crate) fn contexts(
+    state: &Repository,
+    suite: &Suite,
+    run: &Run,
+    workflow: &Workflow,
+    needs: Option<Value>,
+) -> Contexts {
+    let mut event = Value::from_json(&suite.event.payload).unwrap_or(Value::Null);
+    let inputs = own_inputs(suite, workflow).unwrap_or_default();
+    if &*suite.key.event == "workflow_dispatch" {
+        event = with_inputs(&event, &inputs);
+    }
+    let vars = state.settings.vars.iter().map(|(name, value)| (name.clone(), Value::String(value.clone())));
     Contexts::new()
         .with("github", github(state, suite, run, event))
         .with("needs", needs.unwrap_or_else(|| Value::Object(Arc::default())))
-        .with("inputs", if inputs.is_null() { Value::Object(Arc::default()) } else { inputs })
-        .with("vars", Value::Object(Arc::default()))
+        .with("inputs", inputs)
+        .with("vars", Value::object(vars))
+}
+
+/// Returns the inputs that a run was started with, each of its type, with the defaults of those that were not given.
+fn own_inputs(suite: &Suite, workflow: &Workflow) -> Result<Value, String> {
+    let name = &*suite.key.event;
+    if !matches!(name, "workflow_dispatch" | "workflow_call") {
+        return Ok(Value::Object(Arc::default()));
+    }
+    let event = Value::from_json(&suite.event.payload).unwrap_or(Value::Null);
+    let given = event.get("inputs").as_object().map_or_else(Vec::new, |given| {
+        given.iter().map(|(name, value)| (name.to_owned(), value.coerce_string().to_string())).collect()
+    });
+    dispatch_inputs(workflow.on.event(name), &given, &Contexts::new()).map_err(|problem| problem.message)
+}
+
+/// Returns the event with all its inputs as text, defaults included, as GitHub sends it.
+fn with_inputs(event: &Value, inputs: &Value) -> Value {
+    let entries = event.as_object().into_iter().flat_map(|event| event.iter());
+    let entries = entries.filter(|(key, _)| *key != "inputs").map(|(key, value)| (Arc::from(key), value.clone()));
+    let texts = inputs.as_object().into_iter().flat_map(|inputs| inputs.iter());
+    let texts = texts.map(|(key, value)| (key, Value::String(value.coerce_string())));
+    let inputs: (Arc<str>, Value) = ("inputs".into(), Value::object(texts));
+    Value::object(entries.chain([inputs]).collect::<Vec<_>>())
 }
 
 /// Returns the `github` context, as far as it does not depend on the runner.
@@ -417,7 +579,10 @@ fn github(state: &Repository, suite: &Suite, run: &Run, event: Value) -> Value {
     let text = |text: &str| Value::string(text);
     let (head_ref, base_ref) = match pull {
         Some(pull) => (pull.snapshot.head_ref.to_string(), pull.snapshot.base_ref.short().to_owned()),
-        None => (String::new(), String::new()),
+        None => {
+            let of = |side: &str| event.get("pull_request").get(side).get("ref").coerce_string().to_string();
+            (of("head"), of("base"))
+        }
     };
     let ref_name = suite.git_ref.as_str();
     let short = ref_name.strip_prefix("refs/pull/").unwrap_or(suite.git_ref.short());
@@ -453,7 +618,12 @@ pub(crate) fn workflow_of(state: &mut Repository, number: RunNumber) -> Option<A
     }
     let run = state.runs.get(&number)?;
     let (path, source) = (run.workflow.clone(), run.source.clone());
-    let workflow = read(state, &path, &source).workflow.ok()?;
+    let workflow = workflow_in(state, &path, &source)?;
     state.parsed.insert(number, workflow.clone());
     Some(workflow)
+}
+
+/// Returns the workflow that a file holds, where it is one.
+pub(crate) fn workflow_in(state: &mut Repository, path: &Arc<str>, source: &Arc<str>) -> Option<Arc<Workflow>> {
+    read(state, path, source).workflow.ok()
 }

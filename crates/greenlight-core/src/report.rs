@@ -264,10 +264,12 @@ pub fn job_sentence(state: &Repository, run: &Run, job: &Job) -> Arc<str> {
 
 /// Names the jobs that a job waits for, without those that are over.
 fn waits_for(run: &Run, job: &Job) -> String {
-    let is_open = |id: &&Arc<str>| run.jobs.iter().any(|other| other.job_id == **id && !other.is_over());
+    let is_open = |id: &&Arc<str>| run.legs(job, id).any(|other| !other.is_over());
     let open: Vec<&str> = job.needs.iter().filter(is_open).map(|id| &**id).collect();
-    match (open.is_empty(), &run.concurrency) {
+    let concurrency = job.turn.as_ref().map(|turn| &turn.concurrency).or(run.concurrency.as_ref());
+    match (open.is_empty(), concurrency) {
         (false, _) => format!("waits for {}", open.join(", ")),
+        (true, _) if job.is_open_call() => "the jobs of the workflow that it calls are under way".to_owned(),
         (true, Some(concurrency)) => format!("waits for its turn in the concurrency group {}", concurrency.group),
         (true, None) => "waits for its turn".to_owned(),
     }
@@ -442,7 +444,7 @@ fn part_of(state: &Repository, suite: &Suite) -> Part {
             let jobs = runs
                 .iter()
                 .flat_map(|run| &run.jobs)
-                .filter(|job| job.conclusion() == Some(Conclusion::Success))
+                .filter(|job| !job.is_open_call() && job.conclusion() == Some(Conclusion::Success))
                 .count();
             let text = if jobs == 0 { "every job was skipped" } else { "the tests succeeded" };
             Part {

@@ -32,6 +32,19 @@ pub struct Settings {
     pub own_user: Option<UserId>,
     /// What the runners can do, lower case, where that is known: a job that asks for more is told so.
     pub labels: Option<Arc<[Arc<str>]>>,
+    /// The variables of the repository, the `vars` context.
+    pub vars: Vec<(Arc<str>, Arc<str>)>,
+    /// Which jobs are asked for, where not all are.
+    pub selection: Selection,
+}
+
+/// Which jobs are asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Selection {
+    /// The ids of the jobs in the run's own file; what they need comes with them. Empty for all.
+    pub jobs: Vec<Arc<str>>,
+    /// Matrix keys with the values that are asked for, as text.
+    pub matrix: Vec<(Arc<str>, Arc<str>)>,
 }
 
 /// Something that a rule looks at as a whole.
@@ -248,8 +261,8 @@ pub struct Repository {
     pub(crate) lanes: BTreeMap<Arc<str>, BTreeMap<u64, EffectKey>>,
     /// Runs with a job that waits for a runner, and since when the oldest does: an index.
     pub(crate) queued: BTreeMap<RunNumber, Timestamp>,
-    /// Runs that are not over, by concurrency group: an index.
-    pub(crate) groups: BTreeMap<Arc<str>, BTreeSet<RunNumber>>,
+    /// Runs that have a part in a concurrency group, themselves or by how many jobs that are not over: an index.
+    pub(crate) groups: BTreeMap<Arc<str>, BTreeMap<RunNumber, usize>>,
     /// Runs that are not over: an index.
     pub(crate) active: BTreeSet<RunNumber>,
     agenda: Agenda,

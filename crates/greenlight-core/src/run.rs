@@ -7,6 +7,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+pub use greenlight_workflow::ConcurrencyQueue;
 use greenlight_workflow::Value;
 
 use crate::event::Event;
@@ -195,6 +196,8 @@ pub struct Run {
     pub run_number: u64,
     /// The file's text.
     pub source: Arc<str>,
+    /// The files that its jobs call, and those call: the reference and the text.
+    pub called: Vec<(Arc<str>, Arc<str>)>,
     /// `github.sha`: what is checked out.
     pub sha: Sha,
     /// The jobs, in the file's order, matrix legs one after the other.
@@ -222,6 +225,26 @@ pub struct Concurrency {
     pub group: Arc<str>,
     /// Does a newer one stop the running one?
     pub cancel_in_progress: bool,
+    /// How many may wait.
+    pub queue: ConcurrencyQueue,
+}
+
+/// A job's place in a concurrency group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    /// The group.
+    pub concurrency: Concurrency,
+    /// Since when it asks for its turn.
+    pub since: Timestamp,
+}
+
+/// The workflow that a job calls.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// Which of the run's files.
+    pub file: Arc<str>,
+    /// What it is handed over; nothing until the job may start, which makes the called workflow's jobs.
+    pub inputs: Option<Value>,
 }
 
 /// Where a run stands.
@@ -243,8 +266,14 @@ pub enum RunState {
 pub struct Job {
     /// Its key within the run.
     pub key: JobKey,
-    /// The job's id in the workflow.
+    /// The job that calls the workflow in which this one stands; nothing where it stands in the run's own file.
+    pub caller: Option<JobKey>,
+    /// The job's id in its workflow.
     pub job_id: Arc<str>,
+    /// What it calls, where it does not run steps itself.
+    pub call: Option<Call>,
+    /// Its place in a concurrency group, once it asked for one.
+    pub turn: Option<Turn>,
     /// Its name, as shown.
     pub name: Arc<str>,
     /// The context that it is shown under; nothing where it is not shown (a deployment's).
@@ -380,6 +409,53 @@ impl Run {
         self.jobs.iter().find(|job| job.key == *key)
     }
 
+    /// Returns the jobs of one level: those of the run's own file, or those of the workflow that a job calls.
+    pub fn level<'a>(&'a self, caller: Option<&'a JobKey>) -> impl Iterator<Item = &'a Job> {
+        self.jobs.iter().filter(move |job| job.caller.as_ref() == caller)
+    }
+
+    /// Returns the jobs of this id beside another: the legs of a matrix.
+    pub fn legs<'a>(&'a self, beside: &'a Job, id: &'a str) -> impl Iterator<Item = &'a Job> {
+        self.level(beside.caller.as_ref()).filter(move |job| *job.job_id == *id)
+    }
+
+    /// Returns `needs.X.result` of a job of one level: the worst of its legs; a failure that may be is a success.
+    pub fn result_of(&self, caller: Option<&JobKey>, id: &str) -> &'static str {
+        let legs = self.level(caller).filter(|job| &*job.job_id == id);
+        let results: Vec<&'static str> = legs
+            .map(|job| match job.conclusion() {
+                Some(conclusion) if job.continue_on_error && conclusion.as_result() == "failure" => "success",
+                Some(conclusion) => conclusion.as_result(),
+                None => "",
+            })
+            .collect();
+        ["failure", "cancelled", "success", "skipped"]
+            .into_iter()
+            .find(|result| results.contains(result))
+            .unwrap_or("skipped")
+    }
+
+    /// Returns the results and the outputs of jobs of one level: the `needs` context of a job, the `jobs` context of a call.
+    pub fn results<'a>(&self, caller: Option<&JobKey>, ids: impl Iterator<Item = &'a Arc<str>>) -> Value {
+        let entry = |id: &Arc<str>| {
+            let mut outputs: Vec<(Arc<str>, Value)> = Vec::new();
+            for job in self.level(caller).filter(|job| job.job_id == *id) {
+                for (name, value) in &job.outputs {
+                    outputs.retain(|(known, _)| known != name);
+                    outputs.push((name.clone(), Value::String(value.clone())));
+                }
+            }
+            let result = Value::string(self.result_of(caller, id));
+            (id.clone(), Value::object([("result", result), ("outputs", Value::object(outputs))]))
+        };
+        Value::object(ids.map(entry).collect::<Vec<_>>())
+    }
+
+    /// Returns the text of a file that one of its jobs calls.
+    pub fn called_text(&self, file: &str) -> Option<&Arc<str>> {
+        self.called.iter().find(|(known, _)| **known == *file).map(|(_, text)| text)
+    }
+
     /// Returns the job of this key, to be changed.
     pub fn job_mut(&mut self, key: &JobKey) -> Option<&mut Job> {
         self.jobs.iter_mut().find(|job| job.key == *key)
@@ -398,6 +474,20 @@ impl Job {
     /// Is it over?
     pub fn is_over(&self) -> bool {
         matches!(self.state, JobState::Completed { .. })
+    }
+
+    /// Does it stand for the jobs of a workflow that it called? Then those are what people and GitHub look at.
+    pub fn is_open_call(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.inputs.is_some())
+    }
+
+    /// Is it handed out, or about to be?
+    pub fn has_begun(&self) -> bool {
+        match self.state {
+            JobState::Queued { .. } | JobState::Leased(_) => true,
+            JobState::Waiting => self.is_open_call(),
+            JobState::Completed { .. } => false,
+        }
     }
 
     /// Returns the lease, where a runner has it.

@@ -1,25 +1,28 @@
 //! Runs and jobs: which may start, which is handed out, how it ends, and what follows for the run.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use greenlight_workflow::{
-    Context as _, Contexts, Job as JobSpec, StatusCheck, Value, Workflow, ancestors, expand_job,
+    Context as _, Contexts, Job as JobSpec, JobPlan, StatusCheck, Value, Workflow, ancestors, expand_job,
 };
 
+use crate::call;
 use crate::config::NotifyOn;
 use crate::effect::{Checkout, JobEnd, JobOrder, JobReport, Reply};
 use crate::entity::Proof;
 use crate::fact::LeaseAsked;
 use crate::id::{AttemptId, JobKey, RunNumber, Token};
-use crate::plan::{self, CIBUILD, contexts, workflow_of};
+use crate::plan::{self, CIBUILD, contexts, strategy_value, workflow_of};
 use crate::report;
 use crate::repository::{Repository, Topic};
 use crate::room::tell;
-use crate::run::{Conclusion, Job, JobState, Lease, Run, RunState, Subject, Suite, SuiteKey, SuitePhase};
+use crate::run::{Conclusion, Job, JobState, Lease, Run, RunState, Subject, Suite, SuiteKey, SuitePhase, Turn};
 use crate::time::{Duration, Timestamp, spoken};
 use crate::trust;
+use crate::turn::{self, Place};
 
+/// How many jobs a run may have, those of called workflows included.
+pub const JOBS_MAX: usize = 256;
 /// How often a job is tried when its runner is lost; a deployment's only once.
 pub const TRIES_MAX: u32 = 2;
 /// How much longer than its timeout a job may hold its lease, for the runner to end it itself.
@@ -104,7 +107,11 @@ pub(crate) fn cancel_run(state: &mut Repository, number: RunNumber, reason: &str
     state.touch(Topic::Run(number));
 }
 
+/// Stops a job. A call is over when the jobs that it made are: they are to be stopped themselves.
 fn cancel_job(job: &mut Job, reason: &str, now: Timestamp) {
+    if job.is_open_call() {
+        return;
+    }
     match job.state {
         JobState::Waiting | JobState::Queued { .. } => {
             let reason = format!("cancelled: {reason}").into();
@@ -112,6 +119,17 @@ fn cancel_job(job: &mut Job, reason: &str, now: Timestamp) {
         }
         JobState::Leased(_) if job.cancelled.is_none() => job.cancelled = Some(reason.into()),
         JobState::Leased(_) | JobState::Completed { .. } => {}
+    }
+}
+
+/// Stops a job with the jobs that it made, where it called a workflow.
+fn cancel_with_called(run: &mut Run, key: &JobKey, reason: &str, now: Timestamp) {
+    let called: Vec<JobKey> = run.level(Some(key)).map(|job| job.key.clone()).collect();
+    for job in called {
+        cancel_with_called(run, &job, reason, now);
+    }
+    if let Some(job) = run.job_mut(key) {
+        cancel_job(job, reason, now);
     }
 }
 
@@ -147,6 +165,8 @@ pub(crate) fn rerun(state: &mut Repository, number: RunNumber, now: Timestamp) -
     run.reason = "it runs again".into();
     run.cancelled = None;
     run.created_at = now;
+    // What a call made, it makes again.
+    run.jobs.retain(|job| job.caller.is_none());
     for job in &mut run.jobs {
         reset(job, &workflow);
     }
@@ -160,10 +180,13 @@ pub(crate) fn rerun(state: &mut Repository, number: RunNumber, now: Timestamp) -
 }
 
 fn reset(job: &mut Job, workflow: &Workflow) {
-    let supported = workflow.job(&job.job_id).is_some_and(|spec| !spec.steps().is_empty());
-    if supported {
+    if workflow.job(&job.job_id).is_some() {
         job.state = JobState::Waiting;
     }
+    if let Some(call) = &mut job.call {
+        call.inputs = None;
+    }
+    job.turn = None;
     job.tried = 1;
     job.cancelled = None;
     job.outputs.clear();
@@ -180,9 +203,15 @@ pub(crate) fn settle_run(state: &mut Repository, number: RunNumber, now: Timesta
     let Some(suite) = state.suites.get_shared(&run.suite) else { return };
     index(state, number);
     sweep(state, number, now);
-    let blocked = turn(state, number, now);
-    if suite.may_run() && blocked.is_none() {
-        advance(state, &suite, number, now);
+    give_way(state, number, now);
+    let blocked = holder_before(state, number);
+    loop {
+        if suite.may_run() && blocked.is_none() {
+            advance(state, &suite, number, now);
+        }
+        if !call::close(state, &suite, number, now) {
+            break;
+        }
     }
     conclude(state, &suite, number, now);
     index(state, number);
@@ -193,29 +222,27 @@ pub(crate) fn settle_run(state: &mut Repository, number: RunNumber, now: Timesta
 /// Keeps the indices of active runs, groups and queued jobs.
 fn index(state: &mut Repository, number: RunNumber) {
     let Some(run) = state.runs.get(&number) else { return };
-    let over = run.is_over();
-    let group = run.concurrency.as_ref().map(|concurrency| concurrency.group.clone());
+    let groups = turn::groups_of(run);
     let oldest = run.jobs.iter().filter_map(queued_since).min();
-    if over {
+    if run.is_over() {
         state.active.remove(&number);
     } else {
         state.active.insert(number);
     }
-    if let Some(group) = group {
+    for (group, count) in groups {
         let members = state.groups.entry(group.clone()).or_default();
-        match over {
-            true => {
-                members.remove(&number);
-                let rest: Vec<_> = members.iter().copied().collect();
-                if members.is_empty() {
-                    state.groups.remove(&group);
-                }
-                for other in rest {
-                    state.touch(Topic::Run(other));
-                }
-            }
-            false => {
-                members.insert(number);
+        let before = match count {
+            0 => members.remove(&number),
+            count => members.insert(number, count),
+        };
+        // Somebody came, or left: it may be another's turn.
+        let others: Vec<_> = members.keys().copied().filter(|other| *other != number).collect();
+        if members.is_empty() {
+            state.groups.remove(&group);
+        }
+        if before.unwrap_or(0) != count {
+            for other in others {
+                state.touch(Topic::Run(other));
             }
         }
     }
@@ -294,106 +321,217 @@ pub(crate) fn booted(state: &mut Repository, boot: &Arc<str>, now: Timestamp) {
     }
 }
 
-/// Returns the run that this one waits for in its concurrency group. A newer one that waits takes the place of an older one.
-fn turn(state: &mut Repository, number: RunNumber, now: Timestamp) -> Option<RunNumber> {
-    let concurrency = state.runs.get(&number)?.concurrency.clone()?;
-    let members: Vec<RunNumber> =
-        state.groups.get(&concurrency.group)?.iter().copied().filter(|other| is_active(state, *other)).collect();
-    let holder = *members.iter().find(|other| has_begun(state, **other)).or_else(|| members.first())?;
-    let newest = *members.last()?;
-    for other in members.iter().copied().filter(|other| *other != newest) {
-        let stops = other != holder
-            || state
-                .runs
-                .get(&newest)
-                .and_then(|run| run.concurrency.as_ref())
-                .is_some_and(|newer| newer.cancel_in_progress);
-        if stops && state.runs.get(&other).is_some_and(|run| run.cancelled.is_none()) {
-            cancel_run(state, other, &format!("run {newest} took its place in {}", concurrency.group), now);
+/// Stops what must give way in the groups that a run has a part in: a newer one that waits takes the place of an older one.
+fn give_way(state: &mut Repository, number: RunNumber, now: Timestamp) {
+    let Some(run) = state.runs.get(&number) else { return };
+    for (group, _) in turn::groups_of(run) {
+        for (place, newest) in turn::standing(state, &group).stopped {
+            let reason = match &newest.job {
+                None => format!("run {} took its place in {group}", newest.run),
+                Some(job) => format!("{job} of run {} took its place in {group}", newest.run),
+            };
+            stop_place(state, &place, &reason, now);
         }
     }
-    let holder = if is_active(state, holder) { holder } else { newest };
-    (holder != number && is_active(state, number)).then_some(holder)
 }
 
-fn is_active(state: &Repository, number: RunNumber) -> bool {
-    state.runs.get(&number).is_some_and(|run| {
-        // What nobody let start has no part in a group: it would hold others up, or stop them.
-        !run.is_over()
-            && run.jobs.iter().any(|job| !job.is_over())
-            && state.suites.get(&run.suite).is_some_and(Suite::may_run)
-    })
+fn stop_place(state: &mut Repository, place: &Place, reason: &str, now: Timestamp) {
+    let Some(run) = state.runs.get(&place.run) else { return };
+    match &place.job {
+        None if run.cancelled.is_none() => cancel_run(state, place.run, reason, now),
+        None => {}
+        Some(key) => {
+            let is_told = |job: &Job| job.is_over() || job.cancelled.is_some();
+            if run.job(key).is_none_or(is_told) || run.jobs.iter().all(|job| !is_below(run, job, key) || is_told(job)) {
+                return;
+            }
+            if let Some(run) = state.runs.get_mut(&place.run) {
+                cancel_with_called(run, key, reason, now);
+            }
+            state.touch(Topic::Run(place.run));
+        }
+    }
 }
 
-fn has_begun(state: &Repository, number: RunNumber) -> bool {
-    state.runs.get(&number).is_some_and(|run| {
-        run.jobs.iter().any(|job| matches!(job.state, JobState::Queued { .. } | JobState::Leased(_)))
-    })
+/// Is a job this one, or made by it?
+fn is_below(run: &Run, job: &Job, key: &JobKey) -> bool {
+    let mut next = Some(job);
+    while let Some(job) = next {
+        if job.key == *key {
+            return !job.is_open_call();
+        }
+        next = job.caller.as_ref().and_then(|caller| run.job(caller));
+    }
+    false
+}
+
+/// Returns who has the turn that a run waits for.
+fn holder_before(state: &Repository, number: RunNumber) -> Option<Place> {
+    let group = state.runs.get(&number)?.concurrency.as_ref()?.group.clone();
+    let holder = turn::standing(state, &group).holder?;
+    (holder.run != number || holder.job.is_some()).then_some(holder)
+}
+
+/// Is it a job's turn in its group?
+fn has_turn(state: &Repository, run: &Run, job: &Job) -> bool {
+    let Some(turn) = &job.turn else { return true };
+    let holder = turn::standing(state, &turn.concurrency.group).holder;
+    holder.is_none_or(|holder| holder.run == run.number && holder.job.as_ref() == Some(&job.key))
 }
 
 /// Looks at every job that waits, until none can go on.
 fn advance(state: &mut Repository, suite: &Suite, number: RunNumber, now: Timestamp) {
-    let Some(run) = state.runs.get(&number) else { return };
-    if !run.jobs.iter().any(|job| job.state == JobState::Waiting && needs_are_over(run, job)) {
-        return;
-    }
-    let Some(workflow) = workflow_of(state, number) else { return };
     loop {
         let Some(run) = state.runs.get(&number) else { return };
-        let next = run
-            .jobs
-            .iter()
-            .position(|job| job.state == JobState::Waiting && needs_are_over(run, job) && has_room(run, job));
-        let Some(at) = next else { return };
+        let may_go_on = |job: &Job| {
+            job.state == JobState::Waiting
+                && !job.is_open_call()
+                && needs_are_over(run, job)
+                && has_room(run, job)
+                && has_turn(state, run, job)
+        };
+        let Some(at) = run.jobs.iter().position(may_go_on) else { return };
         let job = run.jobs[at].clone();
-        let Some(spec) = workflow.job(&job.job_id) else { return };
-        let contexts = contexts(state, suite, run, Some(needs_value(run, &workflow, spec)));
-        let standing = Standing { contexts, run, workflow: &workflow, needed: ancestors(&workflow, &spec.id) };
-        let verdict = look_at(&standing, spec, &job, now);
-        let Some(run) = state.runs.get_mut(&number) else { return };
-        match verdict {
-            Verdict::Is(job) => run.jobs[at] = *job,
-            Verdict::Legs(legs) => {
-                run.jobs.remove(at);
-                let event = run.suite.event.clone();
-                let mut tail = run.jobs.split_off(at);
-                plan::add_legs(run, &event, &job.needs, legs);
-                run.jobs.append(&mut tail);
-            }
-        }
+        let Some(workflow) = call::workflow_at(state, number, job.caller.as_ref()) else { return };
+        let Some(verdict) = look_at(state, suite, number, &workflow, &job, now) else { return };
+        carry_out(state, suite, number, at, verdict, now);
     }
 }
 
+/// What becomes of a job that was looked at.
 enum Verdict {
+    /// It is so now.
     Is(Box<Job>),
-    Legs(Vec<greenlight_workflow::JobPlan>),
+    /// Its legs are known.
+    Legs(Vec<JobPlan>),
+    /// It asks for its turn in a group.
+    Asks(Box<Job>),
+    /// It calls a workflow with these inputs.
+    Opens(Value),
 }
 
-fn look_at(standing: &Standing<'_>, spec: &JobSpec, job: &Job, now: Timestamp) -> Verdict {
+fn carry_out(state: &mut Repository, suite: &Suite, number: RunNumber, at: usize, verdict: Verdict, now: Timestamp) {
+    match verdict {
+        Verdict::Is(job) => {
+            let Some(run) = state.runs.get_mut(&number) else { return };
+            run.jobs[at] = *job;
+        }
+        Verdict::Asks(job) => {
+            let Some(run) = state.runs.get_mut(&number) else { return };
+            run.jobs[at] = *job;
+            index(state, number);
+            give_way(state, number, now);
+        }
+        Verdict::Legs(legs) => {
+            let Some(run) = state.runs.get(&number) else { return };
+            let (job, caller) = (&run.jobs[at], run.jobs[at].caller.clone());
+            let job_id = job.job_id.clone();
+            let Some(workflow) = call::workflow_at(state, number, caller.as_ref()) else { return };
+            let Some(run) = state.runs.get(&number) else { return };
+            let Some(spec) = workflow.job(&job_id) else { return };
+            let caller = caller.as_ref().and_then(|caller| run.job(caller));
+            let legs = plan::legs_of(state, run, caller, &workflow, spec, legs);
+            let Some(run) = state.runs.get_mut(&number) else { return };
+            run.jobs.splice(at..=at, legs);
+        }
+        Verdict::Opens(inputs) => open(state, suite, number, at, inputs, now),
+    }
+}
+
+/// Makes the jobs of the workflow that a job calls.
+fn open(state: &mut Repository, suite: &Suite, number: RunNumber, at: usize, inputs: Value, now: Timestamp) {
+    let Some(run) = state.runs.get(&number) else { return };
+    let key = run.jobs[at].key.clone();
+    let Some(called) = call::workflow_at(state, number, Some(&key)) else { return };
+    let Some(run) = state.runs.get(&number) else { return };
+    let seen = contexts(state, suite, run, &called, None).with("inputs", inputs.clone());
+    let made = plan::jobs_of(state, run, &called, Some(&run.jobs[at]), &seen, now);
+    let Some(run) = state.runs.get_mut(&number) else { return };
+    if let Some(call) = &mut run.jobs[at].call {
+        call.inputs = Some(inputs);
+    }
+    if run.jobs.len() + made.len() > JOBS_MAX {
+        let reason = format!("a run has at most {JOBS_MAX} jobs").into();
+        run.jobs[at].state = JobState::Completed { conclusion: Conclusion::Failure, at: now, reason, started_at: None };
+        return;
+    }
+    run.jobs.splice(at + 1..at + 1, made);
+}
+
+fn look_at(
+    state: &mut Repository,
+    suite: &Suite,
+    number: RunNumber,
+    workflow: &Workflow,
+    job: &Job,
+    now: Timestamp,
+) -> Option<Verdict> {
+    let spec = workflow.job(&job.job_id)?;
+    let run = state.runs.get(&number)?;
+    let contexts = contexts_at(state, suite, run, workflow, job);
+    let needed = ancestors(workflow, &spec.id);
+    let standing = Standing { contexts, run, caller: job.caller.as_ref(), needed };
     let ended = |conclusion: Conclusion, reason: String| {
         let state = JobState::Completed { conclusion, at: now, reason: reason.into(), started_at: None };
-        Verdict::Is(Box::new(Job { state, ..job.clone() }))
+        Some(Verdict::Is(Box::new(Job { state, ..job.clone() })))
     };
-    match spec.condition.evaluate(standing) {
-        Ok(true) => {}
-        Ok(false) => return ended(Conclusion::Skipped, skip_reason(standing, spec)),
-        Err(problem) => return ended(Conclusion::Failure, format!("if: {problem}")),
+    if job.turn.is_none() {
+        match spec.condition.evaluate(&standing) {
+            Ok(true) => {}
+            Ok(false) => return ended(Conclusion::Skipped, skip_reason(&standing, spec)),
+            Err(problem) => return ended(Conclusion::Failure, format!("if: {problem}")),
+        }
     }
     if !job.expanded {
-        return match expand_job(spec, standing) {
+        return match expand_job(spec, &standing) {
             Ok(legs) if legs.is_empty() => ended(Conclusion::Skipped, "its matrix has no combination".into()),
-            Ok(legs) => Verdict::Legs(legs),
+            Ok(legs) => Some(Verdict::Legs(legs)),
             Err(problem) => ended(Conclusion::Failure, problem.to_string()),
         };
     }
-    match ready(standing, spec, job) {
-        Ok(job) => Verdict::Is(Box::new(Job { state: JobState::Queued { since: now }, ..job })),
+    let seen = standing.contexts.clone().with("matrix", job.matrix.clone()).with("strategy", strategy_value(job));
+    let job = match ready(&seen, spec, job) {
+        Ok(job) => job,
+        Err(problem) => return ended(Conclusion::Failure, problem),
+    };
+    if let (Some(concurrency), None) = (&spec.concurrency, &job.turn) {
+        let concurrency = match concurrency.evaluate(&seen) {
+            Ok(group) => plan::group_of(group),
+            Err(problem) => return ended(Conclusion::Failure, format!("concurrency: {problem}")),
+        };
+        if let Some(holder) = turn::deadlock(run, &job, &concurrency.group) {
+            let reason =
+                format!("cancelled: {holder}, of which it is a part, has the concurrency group {}", concurrency.group);
+            return ended(Conclusion::Cancelled, reason);
+        }
+        return Some(Verdict::Asks(Box::new(Job { turn: Some(Turn { concurrency, since: now }), ..job })));
+    }
+    if job.call.is_none() {
+        return Some(Verdict::Is(Box::new(Job { state: JobState::Queued { since: now }, ..job })));
+    }
+    let called = call::workflow_at(state, number, Some(&job.key));
+    match called.ok_or_else(|| {
+        "the workflow that it calls is not here: one of another repository cannot be read yet".to_owned()
+    }) {
+        Ok(called) => match call::inputs(&called, spec, &seen) {
+            Ok(inputs) => Some(Verdict::Opens(inputs)),
+            Err(problem) => ended(Conclusion::Failure, problem),
+        },
         Err(problem) => ended(Conclusion::Failure, problem),
     }
 }
 
+/// Returns the contexts that a job's expressions see before it runs.
+fn contexts_at(state: &Repository, suite: &Suite, run: &Run, workflow: &Workflow, job: &Job) -> Contexts {
+    let caller = job.caller.as_ref();
+    let needs = run.results(caller, job.needs.iter());
+    let contexts = contexts(state, suite, run, workflow, Some(needs));
+    let own = contexts.named("inputs");
+    contexts.with("inputs", call::inputs_at(run, caller, own))
+}
+
 fn skip_reason(standing: &Standing<'_>, spec: &JobSpec) -> String {
-    let blamed = spec.needs.iter().find(|id| result_of(standing.run, standing.workflow, id) != "success");
+    let blamed = spec.needs.iter().find(|id| standing.run.result_of(standing.caller, id) != "success");
     match (spec.condition.written(), blamed) {
         (Some(written), _) => format!("skipped: its condition ({written}) is false"),
         (None, Some(id)) => format!("skipped: {id} was no success"),
@@ -402,43 +540,30 @@ fn skip_reason(standing: &Standing<'_>, spec: &JobSpec) -> String {
 }
 
 /// Evaluates what is needed to queue a job.
-fn ready(standing: &Standing<'_>, spec: &JobSpec, job: &Job) -> Result<Job, String> {
+fn ready(seen: &Contexts, spec: &JobSpec, job: &Job) -> Result<Job, String> {
     let mut job = job.clone();
-    let with_matrix =
-        standing.contexts.clone().with("matrix", job.matrix.clone()).with("strategy", strategy_value(&job));
-    let request = spec.runs_on.evaluate(&with_matrix).map_err(|problem| format!("runs-on: {problem}"))?;
+    if job.call.is_some() {
+        return Ok(job);
+    }
+    let request = spec.runs_on.evaluate(seen).map_err(|problem| format!("runs-on: {problem}"))?;
     job.labels = request.labels.iter().map(|label| Arc::from(label.to_lowercase())).collect();
     if let Some(timeout) = &spec.timeout_minutes {
-        let minutes = timeout.evaluate_number(&with_matrix).map_err(|problem| format!("timeout-minutes: {problem}"))?;
+        let minutes = timeout.evaluate_number(seen).map_err(|problem| format!("timeout-minutes: {problem}"))?;
         job.timeout =
             Duration::try_from_secs_f64(minutes * 60.0).map_err(|_| "timeout-minutes: no length of time".to_owned())?;
     }
-    job.continue_on_error = spec
-        .continue_on_error
-        .evaluate_bool(&with_matrix)
-        .map_err(|problem| format!("continue-on-error: {problem}"))?;
+    job.continue_on_error =
+        spec.continue_on_error.evaluate_bool(seen).map_err(|problem| format!("continue-on-error: {problem}"))?;
     Ok(job)
 }
 
-/// Returns the `strategy` context.
-fn strategy_value(job: &Job) -> Value {
-    Value::object([
-        ("fail-fast", Value::Bool(job.fail_fast)),
-        ("job-index", Value::Number(f64::from(job.leg.0))),
-        ("job-total", Value::Number(f64::from(job.leg.1))),
-        ("max-parallel", Value::Number(f64::from(job.max_parallel.unwrap_or(job.leg.1)))),
-    ])
-}
-
 fn needs_are_over(run: &Run, job: &Job) -> bool {
-    job.needs.iter().all(|id| run.jobs.iter().filter(|other| other.job_id == *id).all(Job::is_over))
+    job.needs.iter().all(|id| run.legs(job, id).all(Job::is_over))
 }
 
 fn has_room(run: &Run, job: &Job) -> bool {
     job.max_parallel.is_none_or(|most| {
-        let begun = run.jobs.iter().filter(|other| {
-            other.job_id == job.job_id && matches!(other.state, JobState::Queued { .. } | JobState::Leased(_))
-        });
+        let begun = run.legs(job, &job.job_id).filter(|other| other.has_begun());
         begun.count() < usize::try_from(most).unwrap_or(usize::MAX)
     })
 }
@@ -447,13 +572,13 @@ fn has_room(run: &Run, job: &Job) -> bool {
 struct Standing<'a> {
     contexts: Contexts,
     run: &'a Run,
-    workflow: &'a Workflow,
+    caller: Option<&'a JobKey>,
     needed: Vec<Arc<str>>,
 }
 
 impl Standing<'_> {
     fn of(&self, ids: impl Iterator<Item = String>) -> StatusCheck {
-        let results: Vec<_> = ids.map(|id| result_of(self.run, self.workflow, &id)).collect();
+        let results: Vec<_> = ids.map(|id| self.run.result_of(self.caller, &id)).collect();
         StatusCheck {
             success: self.run.cancelled.is_none() && results.iter().all(|result| *result == "success"),
             failure: results.contains(&"failure"),
@@ -476,38 +601,6 @@ impl greenlight_workflow::Context for Standing<'_> {
     }
 }
 
-/// Returns `needs.X.result`: the worst of its legs; a failure that may be is a success.
-fn result_of(run: &Run, _workflow: &Workflow, id: &str) -> &'static str {
-    let legs = run.jobs.iter().filter(|job| &*job.job_id == id);
-    let results: BTreeSet<&'static str> = legs
-        .map(|job| match job.conclusion() {
-            Some(conclusion) if job.continue_on_error && conclusion.as_result() == "failure" => "success",
-            Some(conclusion) => conclusion.as_result(),
-            None => "",
-        })
-        .collect();
-    ["failure", "cancelled", "success", "skipped"]
-        .into_iter()
-        .find(|result| results.contains(result))
-        .unwrap_or("skipped")
-}
-
-/// Returns the `needs` context of a job: the result and the outputs of each job that it needs directly.
-fn needs_value(run: &Run, workflow: &Workflow, spec: &JobSpec) -> Value {
-    let entry = |id: &Arc<str>| {
-        let mut outputs: Vec<(Arc<str>, Value)> = Vec::new();
-        for job in run.jobs.iter().filter(|job| job.job_id == *id) {
-            for (name, value) in &job.outputs {
-                outputs.retain(|(known, _)| known != name);
-                outputs.push((name.clone(), Value::String(value.clone())));
-            }
-        }
-        let result = Value::string(result_of(run, workflow, id));
-        (id.clone(), Value::object([("result", result), ("outputs", Value::object(outputs))]))
-    };
-    Value::object(spec.needs.iter().map(entry).collect::<Vec<_>>())
-}
-
 /// Ends a run whose jobs are over, and stops the legs beside a failed one.
 fn conclude(state: &mut Repository, suite: &Suite, number: RunNumber, now: Timestamp) {
     let Some(run) = state.runs.get(&number) else { return };
@@ -520,16 +613,18 @@ fn conclude(state: &mut Repository, suite: &Suite, number: RunNumber, now: Times
                 && !job.continue_on_error
                 && job.conclusion().is_some_and(|conclusion| conclusion.as_result() == "failure")
         })
-        .map(|job| (job.job_id.clone(), job.name.clone()))
+        .map(|job| (job.job_id.clone(), job.caller.clone(), job.name.clone()))
         .collect();
     let over = run.jobs.iter().all(Job::is_over);
     if !over && failing.is_empty() {
         return;
     }
     let Some(run) = state.runs.get_mut(&number) else { return };
-    for (id, name) in failing {
-        for job in run.jobs.iter_mut().filter(|job| job.job_id == id) {
-            cancel_job(job, &format!("{name} failed"), now);
+    for (id, caller, name) in failing {
+        let legs = run.level(caller.as_ref()).filter(|job| job.job_id == id);
+        let legs: Vec<JobKey> = legs.map(|job| job.key.clone()).collect();
+        for leg in legs {
+            cancel_with_called(run, &leg, &format!("{name} failed"), now);
         }
     }
     if !run.jobs.iter().all(Job::is_over) {
@@ -554,7 +649,7 @@ fn conclude(state: &mut Repository, suite: &Suite, number: RunNumber, now: Times
 
 /// Returns how a run whose jobs are over ended, and why.
 fn verdict(run: &Run) -> (Conclusion, String) {
-    let counted = |job: &&Job| !job.continue_on_error;
+    let counted = |job: &&Job| !job.continue_on_error && !job.is_open_call();
     let of = |wanted: &[Conclusion]| {
         run.jobs
             .iter()
@@ -577,7 +672,8 @@ fn verdict(run: &Run) -> (Conclusion, String) {
     if let Some(job) = of(&[Conclusion::Cancelled]) {
         return (Conclusion::Cancelled, why(job));
     }
-    match run.jobs.iter().filter(|job| job.conclusion() == Some(Conclusion::Success)).count() {
+    let succeeded = |job: &&Job| !job.is_open_call() && job.conclusion() == Some(Conclusion::Success);
+    match run.jobs.iter().filter(succeeded).count() {
         0 if run.jobs.iter().all(|job| job.conclusion() == Some(Conclusion::Skipped)) => {
             (Conclusion::Skipped, "every job was skipped".into())
         }
@@ -606,7 +702,9 @@ fn shown(state: &mut Repository, number: RunNumber) {
             report::set(state, run.suite.head_sha, &context, shown, rank);
         }
     } else {
-        for job in run.jobs.iter().filter(|job| job.expanded || job.is_over()) {
+        // A call that waits may become jobs of other names: a pending of its own would stay for ever.
+        let is_call = |job: &Job| job.call.is_some() && (!job.is_over() || job.is_open_call());
+        for job in run.jobs.iter().filter(|job| (job.expanded || job.is_over()) && !is_call(job)) {
             report::set_job(state, &run, job, rank(job));
         }
     }
@@ -684,12 +782,13 @@ pub(crate) fn lease(state: &mut Repository, asked: &LeaseAsked, now: Timestamp) 
 }
 
 fn order(state: &mut Repository, number: RunNumber, key: &JobKey, token: Token) -> Option<JobOrder> {
-    let workflow = workflow_of(state, number)?;
     let run = state.runs.get(&number)?;
-    let suite = state.suites.get(&run.suite)?;
-    let job = run.job(key)?;
-    let spec = workflow.job(&job.job_id)?;
-    let contexts = contexts(state, suite, run, Some(needs_value(run, &workflow, spec)));
+    let (job, suite) = (run.job(key)?.clone(), state.suites.get_shared(&run.suite)?);
+    let workflow = call::workflow_at(state, number, job.caller.as_ref())?;
+    let callers = call::callers(state, &suite, number, &job);
+    let run = state.runs.get(&number)?;
+    let (workflow_path, workflow_text) = call::file_at(run, job.caller.as_ref())?;
+    let contexts = contexts_at(state, &suite, run, &workflow, &job);
     let attempt = AttemptId {
         repo: state.meta().repository.id,
         run: number,
@@ -701,16 +800,17 @@ fn order(state: &mut Repository, number: RunNumber, key: &JobKey, token: Token) 
         attempt,
         token,
         repository: state.meta().repository.full_name.clone(),
-        workflow_path: run.workflow.clone(),
-        workflow_text: run.source.clone(),
+        workflow_path,
+        workflow_text,
+        callers,
         job_id: job.job_id.clone(),
         job_name: job.name.clone(),
         matrix: job.matrix.clone(),
-        strategy: strategy_value(job),
+        strategy: strategy_value(&job),
         github: contexts.named("github"),
         needs: contexts.named("needs"),
         inputs: contexts.named("inputs"),
-        env: deploy_env(state, suite),
+        env: deploy_env(state, &suite),
         checkout: Checkout { sha: run.sha, git_ref: suite.git_ref.clone() },
         timeout: job.timeout,
         trusted: suite.trust == crate::run::Trust::Trusted,

@@ -13,6 +13,7 @@ pub mod agent;
 pub mod job;
 mod job_end;
 mod setup;
+mod handover;
 pub mod workspace;
 mod contexts;
 mod variables;

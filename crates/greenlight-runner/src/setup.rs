@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::contexts::{JobContexts, is_debugged};
+use crate::handover;
 use crate::host::StepUpdate;
 use crate::job::{JobRun, JobState, Made, RunnerOptions};
 use crate::output::JobLog;
@@ -39,7 +40,11 @@ pub(crate) async fn prepare(
     let workspace = Workspace::create(&options.work_dir, &order.repository).map_err(no_room)?;
     made.root = Some(workspace.root.clone());
     std::fs::write(&workspace.event, order.github.get("event").to_json()).map_err(no_room)?;
-    let given = log.host.given();
+    let mut given = log.host.given();
+    for (_, secret) in &given.secrets {
+        log.masks().add(secret);
+    }
+    given.secrets = handover::secrets(&order, &given)?;
     for (_, secret) in &given.secrets {
         log.masks().add(secret);
     }

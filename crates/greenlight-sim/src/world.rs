@@ -191,7 +191,7 @@ impl World {
     /// Returns what the server is set up to do.
     pub fn settings(&self) -> Settings {
         let own_user = self.odds.app.then(|| self.github.people[US].0.id);
-        Settings { app: self.odds.app, own_user, labels: None }
+        Settings { app: self.odds.app, own_user, ..Settings::default() }
     }
 
     /// Lets something happen in `wait` milliseconds.

@@ -33,7 +33,7 @@ mod tests;
 pub use key::kind_and_key;
 
 /// The version of what is written today. An older one is read by a function of its own; a newer one is refused.
-pub const FORMAT: i64 = 1;
+pub const FORMAT: i64 = 2;
 
 /// The longest text that stands in the row itself.
 const TEXT_INLINE_MAX: usize = 512;
@@ -69,12 +69,13 @@ pub fn encode(entity: &Entity) -> Encoded {
 
 /// Returns what a row of this key holds.
 pub fn decode(kind: &str, key: &str, format: i64, body: &[u8], texts: &Texts) -> Result<Entity, FormatError> {
-    if format != FORMAT {
+    if !(1..=FORMAT).contains(&format) {
         return Err(FormatError(format!(
             "{kind} {key} has format {format}, which this version does not know: it was written by a newer one"
         )));
     }
-    let entity = decode_body(body, texts).map_err(|error| FormatError(format!("{kind} {key}: {error}")))?;
+    let entity =
+        decode_body(kind, format, body, texts).map_err(|error| FormatError(format!("{kind} {key}: {error}")))?;
     let found: EntityKey = entity.key();
     if kind_and_key(&found) != (kind, key.to_owned()) {
         return Err(FormatError(format!("{kind} {key} holds something else: {found:?}")));
@@ -82,7 +83,7 @@ pub fn decode(kind: &str, key: &str, format: i64, body: &[u8], texts: &Texts) ->
     Ok(entity)
 }
 
-fn decode_body(body: &[u8], texts: &Texts) -> Result<Entity, FormatError> {
+fn decode_body(kind: &str, format: i64, body: &[u8], texts: &Texts) -> Result<Entity, FormatError> {
     let unpacked;
     let json = if is_packed(body) {
         unpacked = unpack_whole(body).map_err(|error| FormatError(error.to_string()))?;
@@ -90,7 +91,10 @@ fn decode_body(body: &[u8], texts: &Texts) -> Result<Entity, FormatError> {
     } else {
         body
     };
-    let node: Json = serde_json::from_slice(json).map_err(|error| FormatError(error.to_string()))?;
+    let mut node: Json = serde_json::from_slice(json).map_err(|error| FormatError(error.to_string()))?;
+    if format == 1 && kind == "run" {
+        run::from_format_1(&mut node);
+    }
     Entity::read(&node, texts)
 }
 

@@ -1,6 +1,8 @@
 //! Stories: readable facts in, readable state and effects out. The whole core, and nothing that sleeps, forks or listens.
 
 mod words;
+mod calls;
+mod groups;
 mod world;
 
 use greenlight_core::fact::Wish;

@@ -22,8 +22,9 @@ use greenlight_core::id::{
 };
 use greenlight_core::outbox::Budget;
 use greenlight_core::port::{self, Commit, Disposition, Loaded, NewDelivery, Store, StoreError, Stored, Waiting};
+use greenlight_core::report::job_sentence;
 use greenlight_core::repository::Settings;
-use greenlight_core::run::Conclusion;
+use greenlight_core::run::{Conclusion, JobState};
 use greenlight_core::step::{self, Cell, Input};
 use greenlight_core::time::{Duration, Timestamp};
 
@@ -460,6 +461,22 @@ impl World {
         true
     }
 
+    /// Takes the oldest job that waits, and begins it.
+    pub fn take(&mut self) -> Option<JobOrder> {
+        let order = self.ask()?;
+        self.report(&order, JobReport::Started);
+        self.work();
+        Some(order)
+    }
+
+    /// Ends a job that was taken.
+    pub fn end(&mut self, order: &JobOrder, conclusion: Conclusion, outputs: &[(&str, &str)]) {
+        let outputs = outputs.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let end = JobEnd { conclusion, reason: "it ended".into(), outputs, environment_url: None };
+        self.report(order, JobReport::Ended(end));
+        self.work();
+    }
+
     pub fn restart_with_new_boot(&mut self) {
         self.boot += 1;
         self.waiting.clear();
@@ -515,6 +532,23 @@ impl World {
 
     pub fn audit(&self) -> Vec<String> {
         self.store.audit.lock().unwrap().clone()
+    }
+
+    /// Returns how a run and each of its jobs stands, a line each.
+    pub fn standing(&self, number: RunNumber) -> Vec<String> {
+        let repository = self.cell.repository();
+        let run = repository.runs.get(&number).expect("there is such a run");
+        let jobs = run.jobs.iter().map(|job| {
+            let state = match &job.state {
+                JobState::Completed { conclusion, .. } => conclusion.as_result(),
+                JobState::Leased(_) => "runs",
+                JobState::Queued { .. } => "queued",
+                JobState::Waiting => "waits",
+            };
+            format!("{}: {state}: {}", job.key, job_sentence(repository, run, job))
+        });
+        let itself = format!("{}: {}", run.conclusion().map_or("active", Conclusion::as_result), run.reason);
+        jobs.chain([itself]).collect()
     }
 
     pub fn runs_of(&self, name: &str) -> usize {

@@ -200,6 +200,7 @@ fn order(steps: &str, env: &str) -> JobOrder {
         repository: "octo/demo".into(),
         workflow_path: ".github/workflows/ci.yml".into(),
         workflow_text: workflow.into(),
+        callers: Vec::new(),
         job_id: "test".into(),
         job_name: "test".into(),
         matrix: Value::Null,

@@ -2,9 +2,10 @@
 
 use greenlight_core::event::{Event, User};
 use greenlight_core::run::{
-    Approval, Conclusion, Concurrency, Job, JobState, Lease, Planned, Run, RunState, Subject, Suite, SuiteKey,
-    SuitePhase, Trust,
+    Approval, Call, Conclusion, Concurrency, ConcurrencyQueue, Job, JobState, Lease, Planned, Run, RunState, Subject,
+    Suite, SuiteKey, SuitePhase, Trust, Turn,
 };
+use serde_json::Value as Json;
 
 record! { User { id, login } }
 record! { Event { name, action, payload, sender } }
@@ -39,14 +40,17 @@ choice! { SuitePhase {
 record! { Planned { sha, tree, base_sha, nothing, config_problem } }
 
 record! { Run {
-    number, suite, attempt, workflow, name, run_number, source, sha, jobs, state, reason, cancelled, concurrency, created_at,
+    number, suite, attempt, workflow, name, run_number, source, called, sha, jobs, state, reason, cancelled, concurrency, created_at,
     deployment, problem,
 } }
-record! { Concurrency { group, cancel_in_progress } }
+record! { Concurrency { group, cancel_in_progress, queue } }
+word! { ConcurrencyQueue { Single = "single", Max = "max" } }
+record! { Turn { concurrency, since } }
+record! { Call { file, inputs } }
 choice! { RunState { "active" => Active, "completed" => Completed { conclusion, at } } }
 
 record! { Job {
-    key, job_id, name, context, matrix, leg, expanded, needs, labels, timeout, continue_on_error, fail_fast, max_parallel,
+    key, caller, job_id, call, turn, name, context, matrix, leg, expanded, needs, labels, timeout, continue_on_error, fail_fast, max_parallel,
     state, tried, cancelled, outputs, environment_url,
 } }
 choice! { JobState {
@@ -56,3 +60,18 @@ choice! { JobState {
     "completed" => Completed { conclusion, at, reason, started_at },
 } }
 record! { Lease { runner, boot, token, length, until, since, started_at } }
+
+/// Adds what a run of format 1 lacks: it called no workflow, and no job asked for a turn.
+pub(super) fn from_format_1(run: &mut Json) {
+    let Some(run) = run.get_mut("run").and_then(Json::as_object_mut) else { return };
+    run.insert("called".into(), Json::Array(Vec::new()));
+    if let Some(Json::Object(concurrency)) = run.get_mut("concurrency") {
+        concurrency.insert("queue".into(), "single".into());
+    }
+    for job in run.get_mut("jobs").and_then(Json::as_array_mut).into_iter().flatten() {
+        let Some(job) = job.as_object_mut() else { continue };
+        for name in ["caller", "call", "turn"] {
+            job.insert(name.into(), Json::Null);
+        }
+    }
+}

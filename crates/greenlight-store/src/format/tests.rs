@@ -75,3 +75,23 @@ fn a_text_that_is_not_there_is_refused() {
     let refusal = decode(kind, &key, FORMAT, &encode(&pull).body, &Texts::new()).unwrap_err();
     assert!(refusal.to_string().contains("payload: a text that is stored was expected"), "{refusal}");
 }
+
+/// A run as the first format had it: without what came later.
+#[test]
+fn a_run_of_the_first_format_is_read() {
+    let job = made::job("test", greenlight_core::run::JobState::Waiting);
+    let mut run = made::run(1, 1, vec![job], greenlight_core::run::RunState::Active);
+    run.called.clear();
+    let entity = Entity::Run(run.into());
+    let encoded = encode(&entity);
+    let text = String::from_utf8(encoded.body).unwrap();
+    let mut old = text.clone();
+    for field in ["\"called\":[],", "\"caller\":null,", "\"call\":null,", "\"turn\":null,"] {
+        assert!(old.contains(field), "{field} is not in {old}");
+        old = old.replace(field, "");
+    }
+    let (kind, key) = kind_and_key(&entity.key());
+    let texts: Texts = encoded.texts.into_iter().collect();
+    assert_eq!(decode(kind, &key, 1, old.as_bytes(), &texts).unwrap(), entity);
+    assert!(decode(kind, &key, FORMAT, old.as_bytes(), &texts).is_err());
+}

@@ -20,8 +20,8 @@ use greenlight_core::id::{
 use greenlight_core::item::{Class, Item, ItemState};
 use greenlight_core::pull::{Branch, MergeAsked, MergePhase, MergeStanding, Merging, Note, PendingCommand, Pull};
 use greenlight_core::run::{
-    Approval, Conclusion, Concurrency, Job, JobState, Lease, Planned, Run, RunState, Subject, Suite, SuiteKey,
-    SuitePhase, Trust,
+    Approval, Call, Conclusion, Concurrency, ConcurrencyQueue, Job, JobState, Lease, Planned, Run, RunState, Subject,
+    Suite, SuiteKey, SuitePhase, Trust, Turn,
 };
 use greenlight_core::shown::{Link, ReportForm, ReportState, ShownDeployment, ShownReport};
 use greenlight_core::time::{Duration, Timestamp};
@@ -255,7 +255,10 @@ pub fn lease(started_at: Option<Timestamp>) -> Lease {
 pub fn job(key: &str, state: JobState) -> Job {
     Job {
         key: JobKey::from(key),
+        caller: None,
         job_id: "test".into(),
+        call: None,
+        turn: None,
         name: key.into(),
         context: Context::from(format!("greenlight / CI / {key}")),
         matrix: Value::Null,
@@ -273,6 +276,10 @@ pub fn job(key: &str, state: JobState) -> Job {
         outputs: vec![("image".into(), "app:1".into())],
         environment_url: None,
     }
+}
+
+fn concurrency() -> Concurrency {
+    Concurrency { group: "main".into(), cancel_in_progress: true, queue: ConcurrencyQueue::Max }
 }
 
 fn values() -> Vec<Value> {
@@ -300,6 +307,7 @@ pub fn run(number: u64, attempt: u32, jobs: Vec<Job>, state: RunState) -> Run {
         name: "CI".into(),
         run_number: 17,
         source: "on: pull_request\njobs:\n".repeat(60).into(),
+        called: vec![("./.github/workflows/called.yml".into(), "on: workflow_call\njobs:\n".repeat(60).into())],
         sha: sha(8),
         jobs,
         state,
@@ -325,6 +333,9 @@ pub fn runs() -> Vec<Run> {
         jobs.push(job(&format!("over {number}"), state));
     }
     jobs.extend(values().into_iter().zip(0..).map(|(matrix, number)| Job {
+        call: Some(Call { file: "./called.yml".into(), inputs: (!matrix.is_null()).then(|| matrix.clone()) }),
+        caller: Some(JobKey::from("caller")),
+        turn: Some(Turn { concurrency: concurrency(), since: at(9) }),
         matrix,
         max_parallel: Some(3),
         expanded: false,
@@ -334,7 +345,7 @@ pub fn runs() -> Vec<Run> {
     }));
     let mut runs = vec![Run {
         cancelled: Some("by mona".into()),
-        concurrency: Some(Concurrency { group: "main".into(), cancel_in_progress: true }),
+        concurrency: Some(concurrency()),
         deployment: Some(DeploymentId(42)),
         problem: Some("ci.yml:3:5: unknown key\n  |\n3 |   job:\n".into()),
         ..run(1, 1, jobs, RunState::Active)

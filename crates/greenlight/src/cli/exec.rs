@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Args;
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::id::RepoId;
-use greenlight_core::repository::Settings;
+use greenlight_core::repository::{Selection, Settings};
 use greenlight_core::run::Conclusion;
 use greenlight_runner::Given;
 use greenlight_workflow::{Trigger, Value};
@@ -46,6 +46,12 @@ pub struct Exec {
     /// Where jobs of a label run: LABEL=IMAGE, or LABEL=host.
     #[arg(long, short = 'P', value_name = "LABEL=WHERE")]
     platform: Vec<String>,
+    /// Run this job, and those that it needs.
+    #[arg(long, short = 'j', value_name = "JOB")]
+    job: Vec<String>,
+    /// Of a matrix, run the legs with this value only.
+    #[arg(long, value_name = "KEY:VALUE")]
+    matrix: Vec<String>,
     /// A secret; without a value it is read from the environment, or asked for.
     #[arg(long, short = 's', value_name = "NAME[=VALUE]")]
     secret: Vec<String>,
@@ -122,7 +128,7 @@ pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
         false => Arc::new(Plain::new(args.quiet)),
     };
     let broken = tell_findings(&read, &*view);
-    let chosen = choose(&read, &prepared.happened, &*view);
+    let chosen = with_jobs(&args.job, choose(&read, &prepared.happened, &*view))?;
     if chosen.is_empty() {
         view.tell(&Word::End { conclusion: None, length: std::time::Duration::ZERO });
         return Ok(if broken { Exit::Failed } else { Exit::Done });
@@ -212,6 +218,20 @@ fn choose<'a>(read: &'a [File], happened: &Happened, view: &dyn View) -> Vec<&'a
     chosen
 }
 
+/// Returns the files that have one of the jobs that are asked for.
+fn with_jobs<'a>(wanted: &[String], chosen: Vec<&'a File>) -> anyhow::Result<Vec<&'a File>> {
+    if wanted.is_empty() || chosen.is_empty() {
+        return Ok(chosen);
+    }
+    let has = |file: &File, id: &str| file.workflow.as_ref().is_ok_and(|workflow| workflow.job(id).is_some());
+    if let Some(id) = wanted.iter().find(|id| !chosen.iter().any(|file| has(file, id))) {
+        let known = chosen.iter().filter_map(|file| file.workflow.as_ref().ok());
+        let known: Vec<&str> = known.flat_map(|workflow| workflow.jobs.iter().map(|job| &*job.id)).collect();
+        anyhow::bail!("-j {id}: no workflow of this event has such a job; there are {}", known.join(", "));
+    }
+    Ok(chosen.into_iter().filter(|file| wanted.iter().any(|id| has(file, id))).collect())
+}
+
 fn header(prepared: &Prepared, chosen: &[&File]) -> Header {
     let git = prepared.tree.git.as_ref();
     let title = |file: &&File| file.workflow.as_ref().map_or_else(|_| file.path.to_string(), |w| w.title().to_owned());
@@ -232,7 +252,7 @@ fn order(args: &Exec, prepared: Prepared, chosen: &[&File]) -> anyhow::Result<Or
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     Ok(Order {
         files,
-        settings: Settings::default(),
+        settings: settings(args, &given)?,
         given,
         platforms: Platforms::parse(&args.platform)?,
         slots: args.concurrent_jobs.map_or(processors, usize::from),
@@ -241,6 +261,19 @@ fn order(args: &Exec, prepared: Prepared, chosen: &[&File]) -> anyhow::Result<Or
         repository,
         happened,
     })
+}
+
+/// Returns what the core is told: which jobs are asked for, and the variables.
+fn settings(args: &Exec, given: &Given) -> anyhow::Result<Settings> {
+    let mut matrix = Vec::new();
+    for one in &args.matrix {
+        let (key, value) = one.split_once(':').with_context(|| format!("--matrix {one}: it should be KEY:VALUE"))?;
+        matrix.push((key.trim().into(), value.trim().into()));
+    }
+    let jobs = args.job.iter().map(|job| job.as_str().into()).collect();
+    let vars = given.vars.as_object().into_iter().flat_map(|vars| vars.iter());
+    let vars = vars.map(|(name, value)| (name.into(), value.coerce_string())).collect();
+    Ok(Settings { selection: Selection { jobs, matrix }, vars, ..Settings::default() })
 }
 
 fn given(args: &Exec, root: &Path) -> anyhow::Result<Given> {

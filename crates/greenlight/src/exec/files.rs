@@ -7,6 +7,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use greenlight_core::event::CommitFiles;
 use greenlight_core::id::Sha;
+use greenlight_core::plan;
 use greenlight_workflow::{CallRef, EventFacts, Finding, JobKind, Trigger, Workflow, parse_workflow};
 
 use super::event::Happened;
@@ -152,7 +153,7 @@ pub fn as_commit(root: &Path, sources: &Sources, chosen: &[&File], sha: Sha) -> 
 fn find_called(root: &Path, sources: &Sources, workflow: &Workflow, called: &mut BTreeMap<Arc<str>, Option<Arc<str>>>) {
     for job in &workflow.jobs {
         let JobKind::Call { uses, .. } = &job.kind else { continue };
-        let reference: Arc<str> = uses.to_string().into();
+        let reference: Arc<str> = plan::reference(&workflow.path, uses).into();
         if called.contains_key(&reference) || called.len() >= FILES_MAX {
             continue;
         }

@@ -67,6 +67,7 @@ impl Directory {
             app: self.github.is_app(),
             own_user: *self.own_user.lock().expect("nobody panics while holding an id"),
             labels: Some(shared.config.runner.labels.clone()),
+            ..Settings::default()
         };
         let mut handles = self.handles();
         let start = || {

@@ -1,0 +1,124 @@
+//! Workflows that jobs call: the jobs that a call makes, what goes in with it, and what comes back.
+//!
+//! A calling job stays in its run beside the jobs that it made: theirs name it as their caller, and it is over when they are.
+
+use std::sync::Arc;
+
+use greenlight_workflow::{Contexts, Job as JobSpec, JobKind, Value, Workflow, call_inputs, call_outputs};
+
+use crate::effect::Caller;
+use crate::id::{JobKey, RunNumber};
+use crate::plan::{self, contexts, strategy_value};
+use crate::repository::Repository;
+use crate::run::{Conclusion, Job, JobState, Run, Suite};
+use crate::time::Timestamp;
+
+/// Returns the workflow in which the jobs of one level stand.
+pub(crate) fn workflow_at(state: &mut Repository, number: RunNumber, caller: Option<&JobKey>) -> Option<Arc<Workflow>> {
+    let Some(caller) = caller else { return plan::workflow_of(state, number) };
+    let run = state.runs.get(&number)?;
+    let file = run.job(caller)?.call.as_ref()?.file.clone();
+    let text = run.called_text(&file)?.clone();
+    plan::workflow_in(state, &plan::path_of(&file).into(), &text)
+}
+
+/// Returns the `inputs` context of one level: the run's own, or those that its caller was handed.
+pub(crate) fn inputs_at(run: &Run, caller: Option<&JobKey>, own: Value) -> Value {
+    match caller.and_then(|caller| run.job(caller)).and_then(|job| job.call.as_ref()) {
+        Some(call) => call.inputs.clone().unwrap_or_default(),
+        None => own,
+    }
+}
+
+/// Returns what a call hands over.
+pub(crate) fn inputs(called: &Workflow, spec: &JobSpec, seen: &Contexts) -> Result<Value, String> {
+    let JobKind::Call { with, .. } = &spec.kind else { return Err("it calls nothing".into()) };
+    let Some(declared) = called.on.event("workflow_call") else {
+        return Err(format!("{} cannot be called: it has no 'workflow_call' under 'on'", called.path));
+    };
+    call_inputs(declared, with, seen).map_err(|problem| problem.message)
+}
+
+/// Ends calls whose jobs are over. Returns whether there was one.
+pub(crate) fn close(state: &mut Repository, suite: &Suite, number: RunNumber, now: Timestamp) -> bool {
+    let Some(run) = state.runs.get(&number) else { return false };
+    let is_done = |job: &Job| job.is_open_call() && !job.is_over() && run.level(Some(&job.key)).all(Job::is_over);
+    let Some(at) = run.jobs.iter().position(is_done) else { return false };
+    let job = run.jobs[at].clone();
+    let (conclusion, reason) = end_of(run, &job);
+    let called = workflow_at(state, number, Some(&job.key));
+    let Some(run) = state.runs.get(&number) else { return false };
+    let outputs = called.map_or_else(
+        || Ok(Vec::new()),
+        |called| {
+            let jobs = run.results(Some(&job.key), called.jobs.iter().map(|spec| &spec.id));
+            let inputs = job.call.as_ref().and_then(|call| call.inputs.clone()).unwrap_or_default();
+            let seen = contexts(state, suite, run, &called, None).with("inputs", inputs).with("jobs", jobs);
+            call_outputs(&called, &seen)
+        },
+    );
+    let (conclusion, reason, outputs) = match outputs {
+        Ok(outputs) => (conclusion, reason, outputs),
+        Err(problem) => {
+            (Conclusion::Failure, format!("outputs of the called workflow: {}", problem.message), Vec::new())
+        }
+    };
+    let Some(run) = state.runs.get_mut(&number) else { return false };
+    let job = &mut run.jobs[at];
+    job.outputs = outputs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+    job.state = JobState::Completed { conclusion, at: now, reason: reason.into(), started_at: None };
+    true
+}
+
+/// Returns how a call ended: as the worst of the jobs that it made.
+fn end_of(run: &Run, caller: &Job) -> (Conclusion, String) {
+    let ends = || {
+        run.level(Some(&caller.key)).filter_map(|job| {
+            let conclusion = job.conclusion()?;
+            let is_allowed = job.continue_on_error && conclusion.as_result() == "failure";
+            Some((job, if is_allowed { Conclusion::Success } else { conclusion }))
+        })
+    };
+    let worst = ["failure", "cancelled"]
+        .into_iter()
+        .find_map(|wanted| ends().find(|(_, conclusion)| conclusion.as_result() == wanted));
+    match worst {
+        Some((job, conclusion)) => (conclusion, format!("{}: {}", job.name, conclusion.as_result())),
+        None if ends().any(|(_, conclusion)| conclusion == Conclusion::Success) => {
+            (Conclusion::Success, "the jobs of the called workflow succeeded".into())
+        }
+        None => (Conclusion::Skipped, "every job of the called workflow was skipped".into()),
+    }
+}
+
+/// Returns the jobs that called the workflow in which a job stands, the outermost first.
+pub(crate) fn callers(state: &mut Repository, suite: &Suite, number: RunNumber, job: &Job) -> Vec<Caller> {
+    let mut callers = Vec::new();
+    let mut above = job.caller.clone();
+    while let Some(key) = above {
+        let Some(caller) = state.runs.get(&number).and_then(|run| run.job(&key)).cloned() else { break };
+        above = caller.caller.clone();
+        let Some(workflow) = workflow_at(state, number, caller.caller.as_ref()) else { break };
+        let Some(run) = state.runs.get(&number) else { break };
+        let Some((workflow_path, workflow_text)) = file_at(run, caller.caller.as_ref()) else { break };
+        let own = contexts(state, suite, run, &workflow, None);
+        callers.push(Caller {
+            workflow_path,
+            workflow_text,
+            job_id: caller.job_id.clone(),
+            matrix: caller.matrix.clone(),
+            strategy: strategy_value(&caller),
+            needs: run.results(caller.caller.as_ref(), caller.needs.iter()),
+            inputs: inputs_at(run, caller.caller.as_ref(), greenlight_workflow::Context::named(&own, "inputs")),
+        });
+    }
+    callers.reverse();
+    callers
+}
+
+/// Returns path and text of the file in which the jobs of one level stand.
+pub(crate) fn file_at(run: &Run, caller: Option<&JobKey>) -> Option<(Arc<str>, Arc<str>)> {
+    let Some(caller) = caller else { return Some((run.workflow.clone(), run.source.clone())) };
+    let file = &run.job(caller)?.call.as_ref()?.file;
+    Some((plan::path_of(file).into(), run.called_text(file)?.clone()))
+}

@@ -1,0 +1,123 @@
+//! Concurrency groups: one run or job at a time, and one that waits.
+//!
+//! Runs and jobs share the names of their groups. Who comes first goes first; of those that wait the newest takes the place of
+//! the others, unless it asks for a queue. Nothing is changed here: whose turn it is and who must give way is told, and
+//! [`crate::schedule`] does it.
+
+use std::sync::Arc;
+
+use greenlight_workflow::ConcurrencyQueue;
+
+use crate::id::{JobKey, RunNumber};
+use crate::repository::Repository;
+use crate::run::{Concurrency, Job, Run, Suite};
+use crate::time::Timestamp;
+
+/// Who has a part in a group: a run, or a job of one.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    /// Since when.
+    since: Timestamp,
+    /// The run.
+    pub run: RunNumber,
+    /// The job's place in its run, from 1; 0 for the run itself.
+    at: usize,
+    /// The job; nothing for the run itself.
+    pub job: Option<JobKey>,
+}
+
+struct Member {
+    place: Place,
+    has_begun: bool,
+    concurrency: Concurrency,
+}
+
+/// How a group stands.
+pub(crate) struct Standing {
+    /// Whose turn it is.
+    pub holder: Option<Place>,
+    /// Who must give way, and to whom.
+    pub stopped: Vec<(Place, Place)>,
+}
+
+/// Returns how a group stands.
+pub(crate) fn standing(state: &Repository, group: &str) -> Standing {
+    let members = members(state, group);
+    let (Some(first), Some(newest)) = (members.first(), members.last()) else {
+        return Standing { holder: None, stopped: Vec::new() };
+    };
+    let holder = members.iter().find(|member| member.has_begun).unwrap_or(first);
+    let gives_way = |member: &&Member| match member.place == holder.place {
+        true => newest.concurrency.cancel_in_progress,
+        false => newest.concurrency.queue == ConcurrencyQueue::Single,
+    };
+    let stopped = members
+        .iter()
+        .filter(|member| member.place != newest.place)
+        .filter(gives_way)
+        .map(|member| (member.place.clone(), newest.place.clone()))
+        .collect();
+    Standing { holder: Some(holder.place.clone()), stopped }
+}
+
+/// Returns who has a part in a group, in the order in which they came.
+fn members(state: &Repository, group: &str) -> Vec<Member> {
+    let runs = state.groups.get(group).into_iter().flat_map(|runs| runs.keys());
+    let mut members = Vec::new();
+    for run in runs.filter_map(|number| state.runs.get(number)) {
+        // What nobody let start has no part in a group: it would hold others up, or stop them.
+        if run.is_over() || !state.suites.get(&run.suite).is_some_and(Suite::may_run) {
+            continue;
+        }
+        members.extend(of_run(run).filter(|member| *member.concurrency.group == *group));
+    }
+    members.sort_by(|one, other| one.place.cmp(&other.place));
+    members
+}
+
+fn of_run(run: &Run) -> impl Iterator<Item = Member> {
+    let itself =
+        run.concurrency.iter().filter(|_| run.jobs.iter().any(|job| !job.is_over())).map(|concurrency| Member {
+            place: Place { since: run.created_at, run: run.number, at: 0, job: None },
+            has_begun: run.jobs.iter().any(Job::has_begun),
+            concurrency: concurrency.clone(),
+        });
+    let jobs = (1..).zip(&run.jobs).filter(|(_, job)| !job.is_over()).filter_map(|(at, job)| {
+        let turn = job.turn.as_ref()?;
+        Some(Member {
+            place: Place { since: turn.since, run: run.number, at, job: Some(job.key.clone()) },
+            has_begun: job.has_begun(),
+            concurrency: turn.concurrency.clone(),
+        })
+    });
+    itself.chain(jobs)
+}
+
+/// Returns the groups that a run has a part in, itself or by its jobs, each with how often.
+pub(crate) fn groups_of(run: &Run) -> Vec<(Arc<str>, usize)> {
+    let mut groups: Vec<(Arc<str>, usize)> = Vec::new();
+    let itself = run.concurrency.iter().map(|concurrency| (concurrency, !run.is_over()));
+    let jobs = run.jobs.iter().filter_map(|job| Some((&job.turn.as_ref()?.concurrency, !job.is_over())));
+    for (concurrency, is_active) in itself.chain(jobs) {
+        match groups.iter_mut().find(|(group, _)| *group == concurrency.group) {
+            Some((_, count)) => *count += usize::from(is_active),
+            None => groups.push((concurrency.group.clone(), usize::from(is_active))),
+        }
+    }
+    groups
+}
+
+/// Returns who around a job has the group that the job asks for: it would wait for what waits for it.
+pub(crate) fn deadlock(run: &Run, job: &Job, group: &str) -> Option<Arc<str>> {
+    if run.concurrency.as_ref().is_some_and(|concurrency| *concurrency.group == *group) {
+        return Some(run.name.clone());
+    }
+    let mut above = job.caller.as_ref();
+    while let Some(caller) = above.and_then(|key| run.job(key)) {
+        if caller.turn.as_ref().is_some_and(|turn| *turn.concurrency.group == *group) {
+            return Some(caller.name.clone());
+        }
+        above = caller.caller.as_ref();
+    }
+    None
+}

@@ -1,0 +1,149 @@
+//! Concurrency groups of jobs, alone and together with those of runs.
+
+use greenlight_core::effect::JobOrder;
+use greenlight_core::run::Conclusion;
+
+use crate::world::World;
+
+fn world(workflow: &str) -> World {
+    World::new(&[(".github/workflows/ci.yml", workflow), (".github/workflows/called.yml", CALLED)], "")
+}
+
+const CALLED: &str = "on: workflow_call
+jobs:
+  one: { runs-on: ubuntu-latest, steps: [{ run: x }] }
+";
+
+fn with_group(concurrency: &str) -> String {
+    format!(
+        "name: CI
+on: push
+jobs:
+  test: {{ runs-on: ubuntu-latest, steps: [{{ run: x }}] }}
+  deploy:
+    needs: test
+    concurrency: {concurrency}
+    runs-on: ubuntu-latest
+    steps: [{{ run: x }}]
+"
+    )
+}
+
+/// Pushes so often, and runs the first job of each.
+fn pushed(world: &mut World, count: usize) -> Vec<greenlight_core::id::RunNumber> {
+    let mut runs = Vec::new();
+    for (letter, number) in ('a'..='z').zip(0..count) {
+        world.push_branch(&format!("topic-{number}"), letter);
+        world.work();
+        runs.push(world.last_run_of("push"));
+        // The first jobs are older than any deployment.
+    }
+    runs
+}
+
+fn test_all(world: &mut World, count: usize) {
+    let orders: Vec<JobOrder> = (0..count).map(|_| world.take().expect("a test waits")).collect();
+    for order in orders {
+        assert_eq!(&*order.job_id, "test");
+        world.end(&order, Conclusion::Success, &[]);
+    }
+}
+
+fn deploys(world: &World, runs: &[greenlight_core::id::RunNumber]) -> Vec<String> {
+    runs.iter().map(|run| world.standing(*run)[1].trim_start_matches("deploy: ").to_owned()).collect()
+}
+
+#[test]
+fn one_job_of_a_group_runs_and_the_newest_waits() {
+    let mut world = world(&with_group("Production"));
+    let runs = pushed(&mut world, 3);
+    test_all(&mut world, 3);
+    let standing = deploys(&world, &runs);
+    assert_eq!(standing[0], "queued: waits for a runner");
+    assert_eq!(standing[1], "cancelled: cancelled: deploy of run 3 took its place in production");
+    assert_eq!(standing[2], "waits: waits for its turn in the concurrency group production");
+    let first = world.take().expect("the first deploys");
+    assert!(world.take().is_none(), "one at a time");
+    world.end(&first, Conclusion::Success, &[]);
+    assert_eq!(deploys(&world, &runs)[2], "queued: waits for a runner");
+    world.finish();
+    assert_eq!(deploys(&world, &runs)[2], "success: succeeded");
+}
+
+#[test]
+fn a_queue_lets_all_wait_in_order() {
+    let mut world = world(&with_group("{ group: production, queue: max }"));
+    let runs = pushed(&mut world, 3);
+    test_all(&mut world, 3);
+    for run in &runs {
+        let order = world.take().expect("the next deploys");
+        assert_eq!(order.attempt.run, *run);
+        assert!(world.take().is_none(), "one at a time");
+        world.end(&order, Conclusion::Success, &[]);
+    }
+    assert_eq!(deploys(&world, &runs), ["success: it ended"; 3]);
+}
+
+#[test]
+fn a_newcomer_may_stop_the_job_that_runs() {
+    let mut world = world(&with_group("{ group: production, cancel-in-progress: true }"));
+    let runs = pushed(&mut world, 1);
+    test_all(&mut world, 1);
+    let first = world.take().expect("the first deploys");
+    let more = pushed(&mut world, 2);
+    test_all(&mut world, 1);
+    let standing = deploys(&world, &[runs[0], more[1]]);
+    assert!(standing[0].starts_with("runs: is being stopped: deploy of run"), "{standing:?}");
+    assert!(standing[1].starts_with("waits: "), "{standing:?}");
+    world.end(&first, Conclusion::Cancelled, &[]);
+    assert_eq!(deploys(&world, &[more[1]]), ["queued: waits for a runner"]);
+}
+
+#[test]
+fn runs_and_jobs_share_their_groups() {
+    let mut world = World::new(
+        &[
+            (
+                ".github/workflows/a.yml",
+                "name: A\non: push\nconcurrency: shared\njobs:\n  a: { runs-on: ubuntu-latest, steps: [{ run: x }] }\n",
+            ),
+            (
+                ".github/workflows/b.yml",
+                "name: B\non: push\njobs:\n  b: { concurrency: shared, runs-on: ubuntu-latest, steps: [{ run: x }] }\n",
+            ),
+        ],
+        "",
+    );
+    world.push_branch("topic", 'a');
+    world.work();
+    let first = world.take().expect("one begins");
+    assert!(world.take().is_none(), "and the other waits");
+    world.end(&first, Conclusion::Success, &[]);
+    let second = world.take().expect("then the other");
+    assert_ne!(first.job_id, second.job_id);
+}
+
+#[test]
+fn a_call_that_asks_for_the_group_of_its_own_run_would_wait_for_ever() {
+    let text = "name: CI\non: push\nconcurrency: one\njobs:\n  inner: { concurrency: one, uses: ./.github/workflows/called.yml }\n";
+    let mut world = world(text);
+    world.push_branch("topic", 'a');
+    world.work();
+    let standing = world.standing(world.last_run_of("push"));
+    assert_eq!(standing[0], "inner: cancelled: cancelled: CI, of which it is a part, has the concurrency group one");
+}
+
+#[test]
+fn a_call_holds_its_group_until_its_jobs_are_over() {
+    let text = "name: CI\non: push\njobs:\n  inner: { concurrency: one, uses: ./.github/workflows/called.yml }\n";
+    let mut world = world(text);
+    for (branch, letter) in [("a", 'a'), ("b", 'b')] {
+        world.push_branch(branch, letter);
+        world.work();
+    }
+    let first = world.take().expect("the first call has a job");
+    assert!(world.take().is_none(), "the second waits");
+    world.end(&first, Conclusion::Success, &[]);
+    let second = world.take().expect("then the second");
+    assert_ne!(first.attempt.run, second.attempt.run);
+}
