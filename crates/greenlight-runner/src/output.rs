@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bytes::Bytes;
+use memchr::memmem;
 use rustix::io::Errno;
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
@@ -483,8 +484,17 @@ enum Shown {
     Not,
 }
 
-fn may_have_command(bytes: &[u8]) -> bool {
-    bytes.windows(3).any(|window| window[..2] == *b"::" || window == b"##[")
+/// May there be a command in these lines? Text with `::` in its lines, as some languages have it, is none.
+fn may_have_command(lines: &[u8]) -> bool {
+    if memmem::find(lines, b"##[").is_some() {
+        return true;
+    }
+    memmem::find_iter(lines, b"::").any(|place| {
+        let before = &lines[..place];
+        let start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+        // A word and the rest of its line cannot make a command; other blanks than these are rare enough to be looked at.
+        before[start..].iter().all(|byte| byte.is_ascii_whitespace() || !byte.is_ascii())
+    })
 }
 
 /// Reads a pipe into a step's output until all its writers are gone, or until the step's own process ended: what that one

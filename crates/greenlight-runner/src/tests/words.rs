@@ -143,3 +143,143 @@ async fn many_lines_arrive_whole_and_in_order() {
     assert!(done.place.said(1) == expected);
     assert!(done.place.blocks.lock().unwrap().len() < 20_000, "blocks, not lines");
 }
+
+#[tokio::test]
+async fn problem_matchers_find_what_tools_print() {
+    let matcher = r#"{"problemMatcher": [{"owner": "gcc", "pattern": [{
+        "regexp": "^(.*):(\\d+):(\\d+):\\s+(warning|error):\\s+(.*)$",
+        "file": 1, "line": 2, "column": 3, "severity": 4, "message": 5}]}]}"#;
+    let bench = Bench::new().with_files(&[("gcc.json", matcher), ("src/a.c", "")]);
+    let done = bench
+        .steps(
+            r#"- uses: actions/checkout@v4
+- run: echo "::add-matcher::gcc.json"
+- run: |
+    echo 'src/a.c:3:7: error: no such thing'
+    printf '\033[31msrc/missing.c:1:1: warning: careful\033[0m\n'
+    echo '::remove-matcher owner=gcc::'
+    echo 'src/a.c:4:1: error: not looked at any more'"#,
+        )
+        .await;
+    succeeded(&done);
+    assert_eq!(
+        done.place.said(3),
+        "##[error]src/a.c:3:7: error: no such thing\n##[warning]src/missing.c:1:1: warning: careful\n::remove-matcher \
+         owner=gcc::\nsrc/a.c:4:1: error: not looked at any more\n"
+    );
+    let annotations = done.place.annotations.lock().unwrap();
+    assert_eq!(annotations.len(), 2);
+    assert_eq!(
+        (annotations[0].file.as_deref(), annotations[0].line, annotations[0].column),
+        (Some("src/a.c"), Some(3), Some(7))
+    );
+    assert_eq!((&*annotations[0].message, annotations[0].level), ("no such thing", AnnotationLevel::Error));
+    assert_eq!((annotations[1].file.as_deref(), annotations[1].level), (None, AnnotationLevel::Warning));
+}
+
+#[tokio::test]
+async fn a_matcher_that_cannot_be_read_fails_the_step() {
+    let done = run_steps("- run: echo '::add-matcher::missing.json'").await;
+    assert_eq!(done.end.conclusion, Failure);
+    assert!(done.end.reason.contains("Unable to process command '##[add-matcher]missing.json'"), "{}", done.end.reason);
+}
+
+#[tokio::test]
+async fn debug_and_echo_are_as_they_are_asked_for() {
+    let steps = "- run: |
+    echo '::debug::hidden?'
+    echo '::set-output name=x::1'
+    echo '::echo::on'
+    echo '::set-output name=y::2'
+    echo '::add-mask::hunter22'
+    echo '::echo::off'
+    echo '::set-output name=z::3'
+    echo \"debug ${RUNNER_DEBUG:-no}\"";
+    let done = run_steps(steps).await;
+    assert_eq!(done.place.said(1), "::set-output name=y::2\n::add-mask::***\ndebug no\n");
+    let bench = Bench::new();
+    bench.place.given.lock().unwrap().secrets = vec![("ACTIONS_STEP_DEBUG".into(), "true".into())];
+    let done =
+        bench.steps("- run: |\n    echo '::debug::shown'\n    echo \"debug $RUNNER_DEBUG ${{ runner.debug }}\"").await;
+    assert_eq!(done.place.said(1), "##[debug]shown\ndebug 1 1\n");
+}
+
+#[tokio::test]
+async fn annotations_name_files_of_the_workspace() {
+    let done = run_steps(
+        r#"- run: |
+    echo "::warning file=$GITHUB_WORKSPACE/src/a.rs,line=3,endLine=5,col=2,endColumn=9::range"
+    echo "::notice file=/elsewhere/b.rs,line=x::other""#,
+    )
+    .await;
+    let annotations = done.place.annotations.lock().unwrap();
+    let first = &annotations[0];
+    assert_eq!((first.file.as_deref(), first.line, first.end_line), (Some("src/a.rs"), Some(3), Some(5)));
+    assert_eq!((first.column, first.end_column), (Some(2), Some(9)));
+    assert_eq!((annotations[1].file.as_deref(), annotations[1].line), (Some("/elsewhere/b.rs"), None));
+}
+
+#[tokio::test]
+async fn commands_that_set_variables_are_obeyed_where_the_workflow_itself_says_so() {
+    let text = "
+on: push
+jobs:
+  test:
+    runs-on: x
+    env: {ACTIONS_ALLOW_UNSECURE_COMMANDS: 'true'}
+    steps:
+      - run: |
+          echo '::set-env name=X::1'
+          echo '::set-env name=LD_PRELOAD::/evil.so'
+          echo '::add-path::/opt/tools'
+      - run: echo \"$X ${LD_PRELOAD:-none} ${PATH%%:*}\"
+";
+    let done = Bench::new().run(order(text)).await;
+    succeeded(&done);
+    assert_eq!(done.place.said(2), "1 none /opt/tools\n");
+    let done = run_steps(
+        "- run: echo 'ACTIONS_ALLOW_UNSECURE_COMMANDS=true' >> $GITHUB_ENV
+- run: echo '::set-env name=X::1'",
+    )
+    .await;
+    assert_eq!(done.end.conclusion, Failure, "a step cannot allow it to later ones");
+}
+
+#[tokio::test]
+async fn every_secret_is_masked_before_it_reaches_anybody() {
+    let bench = Bench::new();
+    let given = crate::host::Given {
+        secrets: vec![("KEY".into(), "sup3r secret/value".into()), ("GITHUB_TOKEN".into(), "ghs_0123456789".into())],
+        action_env: vec![("ACTIONS_RUNTIME_TOKEN".into(), "runtime-token-1".into())],
+        step_env: vec![("ACTIONS_ID_TOKEN_REQUEST_TOKEN".into(), "id-token-22".into())],
+        ..crate::host::Given::default()
+    };
+    *bench.place.given.lock().unwrap() = given;
+    let done = bench
+        .steps(
+            r#"- name: uses sup3r secret/value
+  env: {KEY: "${{ secrets.KEY }}"}
+  run: |
+    echo "key $KEY token ${{ github.token }} ${{ secrets.GITHUB_TOKEN == github.token }}"
+    printf '%s' "$KEY" | base64; printf '%s' "$KEY" | od -An -tx1 | tr -d ' \n'; echo
+    echo "id $ACTIONS_ID_TOKEN_REQUEST_TOKEN runtime ${ACTIONS_RUNTIME_TOKEN:-none}; runtime-token-1"
+    printf 'sup3r sec'; sleep 0.05; printf 'ret/va'; sleep 0.05; echo 'lue'
+    echo "::error title=sup3r secret/value,file=sup3r secret/value::it was sup3r%20secret/value, sup3r secret/value"
+    echo "sup3r secret/value" >> $GITHUB_STEP_SUMMARY"#,
+        )
+        .await;
+    succeeded(&done);
+    let whole = done.place.whole();
+    assert_eq!(
+        done.place.said(1),
+        "key *** token *** true\n***\n***\nid *** runtime none; ***\n***\n##[error]it was ***, ***\n"
+    );
+    let annotations = format!("{:?}", done.place.annotations.lock().unwrap());
+    let updates = format!("{:?}", done.place.updates.lock().unwrap());
+    let summaries = format!("{:?}", done.place.summaries.lock().unwrap());
+    for said in [&whole, &annotations, &updates, &summaries] {
+        for secret in ["sup3r secret/value", "ghs_0123456789", "runtime-token-1", "id-token-22"] {
+            assert!(!said.contains(secret), "{secret} in {said}");
+        }
+    }
+}
