@@ -19,7 +19,7 @@ use crate::report::{self, is_tested_green};
 use crate::repository::{Repository, Topic};
 use crate::room::tell;
 use crate::run::{Conclusion, Job, JobState, Run, Subject, Suite, SuiteKey, SuitePhase, Trust};
-use crate::shown::{Link, ShownDeployment, description};
+use crate::shown::{Link, ReportState, ShownDeployment, description};
 use crate::time::{Duration, Timestamp};
 
 /// How long after it was seen a deployment may still be taken on because `.greenlight.yml` names its environment by then.
@@ -77,7 +77,7 @@ pub(crate) fn settle_wish(state: &mut Repository, environment: &EnvironmentName,
     let Some(wish) = state.wishes.get(&name) else { return };
     match wish.state.clone() {
         WishState::Created(_) | WishState::Refused { .. } => state.set_alarm(topic, None),
-        WishState::Creating { not_before } => match proof_of(state, &name) {
+        WishState::Creating { not_before } => match due(state, &name) {
             Ok(()) => create(state, environment, sha, not_before),
             Err(reason) if withdraw(state, &create_key(environment, sha)) => {
                 let wish = state.wishes.get_mut(&name).expect("it was there a line ago");
@@ -89,7 +89,7 @@ pub(crate) fn settle_wish(state: &mut Repository, environment: &EnvironmentName,
             if wish.tree.is_none() && !learn_tree(state, &name) {
                 return;
             }
-            match proof_of(state, &name) {
+            match due(state, &name) {
                 Ok(()) => {
                     let wish = state.wishes.get_mut(&name).expect("it was there a line ago");
                     wish.state = WishState::Creating { not_before: now };
@@ -113,7 +113,7 @@ pub(crate) fn settle_unproven(state: &mut Repository) {
     let creating = state.wishes.values().filter(|wish| matches!(wish.state, WishState::Creating { .. }));
     let names: Vec<_> = creating.map(|wish| (wish.environment.clone(), wish.sha)).collect();
     for name in names {
-        let Err(reason) = proof_of(state, &name) else { continue };
+        let Err(reason) = due(state, &name) else { continue };
         let key = create_key(&name.0, name.1);
         if state.outbox.get(&key).is_some_and(|item| matches!(item.state, ItemState::InFlight { .. })) {
             continue;
@@ -182,6 +182,23 @@ pub(crate) fn tree_read(state: &mut Repository, sha: Sha, outcome: &Outcome) {
         state.touch(Topic::Wish(name.0, sha));
         state.touch(Topic::Commit(sha));
     }
+}
+
+/// May the deployment be made: is its commit proven, and can its aggregate still become the success that GitHub asks for? Else why not.
+fn due(state: &Repository, name: &(EnvironmentName, Sha)) -> Result<(), Arc<str>> {
+    proof_of(state, name)?;
+    let Some(report) = state.reports.get(&(name.1, state.aggregate())) else { return Ok(()) };
+    let short = name.1.short();
+    if let Some(reason) = &report.given_up {
+        return Err(format!("GitHub does not show greenlight on {short} ({reason}); a person must deploy it").into());
+    }
+    let shown = &report.wanted;
+    if shown.state.is_final() && shown.state != ReportState::Success {
+        return Err(
+            format!("greenlight on {short} is no success ({}); a person must deploy it", shown.description).into()
+        );
+    }
+    Ok(())
 }
 
 /// Is the commit proven: was its tree tested green, or did its own push runs end green? Else why not.

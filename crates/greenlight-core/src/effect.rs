@@ -51,6 +51,9 @@ pub enum Effect {
         known_open: Vec<PullNumber>,
         /// Deployments that we believe unfinished or that are younger than this.
         since: Timestamp,
+        /// Up to where the pull requests were seen, by GitHub's clock: what was merged since then is wanted, too, whether we
+        /// ever heard of it or not. Nothing before the first time: then only what is open is of interest.
+        pulls_since: Option<Timestamp>,
     },
 
     // GitHub: writing
@@ -305,8 +308,10 @@ pub struct PullRead {
 pub struct Reconciled {
     /// The repository.
     pub repository: RepositoryRef,
-    /// The open pull requests, and those that we believed open and that are not.
+    /// The open pull requests, those that we believed open and that are not, and those that were merged since the time asked for.
     pub pulls: Vec<PullFact>,
+    /// When any pull request was last changed, by GitHub's clock: up to there they were seen.
+    pub pulls_until: Option<Timestamp>,
     /// The reviews of the open ones.
     pub reviews: Vec<(PullNumber, Review)>,
     /// The comments of the open ones that begin with a slash.

@@ -24,6 +24,8 @@ use crate::{command, deploy, forget, merge, outbox, plan, report, schedule, trus
 pub const RECONCILE_EVERY: Duration = Duration::from_secs(600);
 /// How far back deployments are looked at.
 const DEPLOYMENTS_BACK: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How far back a merge that nobody told of is taken up: a day less than what is over is remembered.
+const MERGES_BACK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// More topics in one step than this is a rule that never comes to rest: a broken promise of our own.
 const TOPICS_MAX: usize = 100_000;
 
@@ -112,7 +114,9 @@ fn reconcile(state: &mut Repository, now: Timestamp) {
     forget::forget(state, now);
     let open = state.pulls.values().filter(|pull| pull.snapshot.standing == PullStanding::Open);
     let known_open = open.map(|pull| pull.snapshot.number).collect();
-    want(state, Wanted::now("reconcile", Class::Read, Effect::Reconcile { known_open, since: now - DEPLOYMENTS_BACK }));
+    let pulls_since = state.meta().pulls_seen;
+    let effect = Effect::Reconcile { known_open, since: now - DEPLOYMENTS_BACK, pulls_since };
+    want(state, Wanted::now("reconcile", Class::Read, effect));
 }
 
 fn config_read(state: &mut Repository, files: &CommitFiles, now: Timestamp) {
@@ -201,9 +205,11 @@ fn reconciled(state: &mut Repository, read: &Reconciled, now: Timestamp) {
         pushed(state, push, now);
     }
     state.meta_mut().refs_known = true;
-    for fact in &read.pulls {
+    for fact in read.pulls.iter().filter(|fact| !is_forgotten(state, fact, now)).collect::<Vec<_>>() {
         pull_seen(state, fact, now);
     }
+    let seen = state.meta().pulls_seen.max(read.pulls_until);
+    state.meta_mut().pulls_seen = seen;
     for (number, review) in &read.reviews {
         reviewed(state, *number, review, now);
     }
@@ -215,6 +221,13 @@ fn reconciled(state: &mut Repository, read: &Reconciled, now: Timestamp) {
     }
     deploy::settle_unproven(state);
     state.touch(Topic::Repository);
+}
+
+/// Was a pull request over so long ago that it may have been known and forgotten? What followed from its merge is not done again.
+fn is_forgotten(state: &Repository, fact: &PullFact, now: Timestamp) -> bool {
+    fact.pull.standing != PullStanding::Open
+        && !state.pulls.contains(&fact.pull.number)
+        && fact.pull.updated_at + MERGES_BACK <= now
 }
 
 /// Returns the refs that we know and GitHub does not any more.
@@ -354,11 +367,17 @@ fn merged_elsewhere(state: &mut Repository, number: PullNumber) {
     let Some(pull) = state.pulls.get(&number) else { return };
     let merging = state.branches.get(&pull.snapshot.base_ref).and_then(|branch| branch.merging.clone());
     let called = merging.filter(|merging| merging.pull == number).and_then(|merging| merging.called);
-    if let Some(tested_tree) = called
-        && pull.merge == MergeStanding::None
-    {
+    let commit = match pull.snapshot.standing {
+        PullStanding::Merged { commit } => commit,
+        _ => None,
+    };
+    let Some(tested_tree) = called else { return };
+    if pull.merge == MergeStanding::None {
         let pull = state.pulls.get_mut(&number).expect("it was there a line ago");
         pull.merge = MergeStanding::Landed { tested_tree, landed_tree: None };
+    }
+    if let Some(sha) = commit {
+        merge::tell_merged(state, number, sha);
     }
 }
 

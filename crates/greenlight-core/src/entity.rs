@@ -93,6 +93,8 @@ pub struct Meta {
     pub config: ConfigStanding,
     /// When GitHub was last compared with, by our clock.
     pub reconciled_at: Option<Timestamp>,
+    /// Up to where pull requests were seen in a comparison, by GitHub's clock.
+    pub pulls_seen: Option<Timestamp>,
     /// The boot id of the server that last started.
     pub boot: Option<Arc<str>>,
     /// Were the refs seen once? Until then a ref is not "new".

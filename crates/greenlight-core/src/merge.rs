@@ -10,7 +10,7 @@ use crate::config::{ConfigStanding, MergeRule, MergeWhen, NotifyOn};
 use crate::effect::{Answer, Effect, Outcome, PullRead, Refusal};
 use crate::event::{PullStanding, Verdict, Verdicts};
 use crate::id::{Context, EffectKey, PullNumber, RefName, Sha, UserId};
-use crate::item::Class;
+use crate::item::{Class, ItemState};
 use crate::outbox::{Wanted, backoff, remove, want, withdraw};
 use crate::pull::{MergePhase, MergeStanding, Merging, Pull};
 use crate::report::{AGGREGATE, is_green_on_github, is_tested_green, touch_followers};
@@ -292,6 +292,10 @@ fn proceed(state: &mut Repository, name: &RefName, merging: Merging, now: Timest
                 set_merging(state, name, Some(Merging { phase: MergePhase::Reading { not_before: now }, ..merging }));
             }
         }
+        MergePhase::Calling { .. } if is_in_doubt(state, &merge_key(merging.pull, merging.head_sha)) => {
+            remove(state, &merge_key(merging.pull, merging.head_sha));
+            set_merging(state, name, Some(Merging { phase: MergePhase::Reading { not_before: now }, ..merging }));
+        }
         MergePhase::Calling { method, .. } => {
             let ready = state.pulls.get(&merging.pull).is_some_and(|pull| readiness(state, pull) == Readiness::Ready);
             if !ready && withdraw(state, &merge_key(merging.pull, merging.head_sha)) {
@@ -308,12 +312,21 @@ fn proceed(state: &mut Repository, name: &RefName, merging: Merging, now: Timest
     }
 }
 
-/// Ends a merge whose pull request is not what it was. A call that may have been made is waited for.
+/// Ends a merge whose pull request is not what it was. A call that is under way is waited for; one of an earlier life of the
+/// server came too late for what the pull request is now.
 fn abandon(state: &mut Repository, name: &RefName, merging: &Merging) {
     let key = merge_key(merging.pull, merging.head_sha);
+    if is_in_doubt(state, &key) {
+        remove(state, &key);
+    }
     if withdraw(state, &key) {
         set_merging(state, name, None);
     }
+}
+
+/// May a call have been made, and nobody waits for its answer any more? It is not made again: GitHub is read.
+fn is_in_doubt(state: &Repository, key: &EffectKey) -> bool {
+    state.outbox.get(key).is_some_and(|item| item.confirm && !matches!(item.state, ItemState::InFlight { .. }))
 }
 
 fn set_merging(state: &mut Repository, name: &RefName, merging: Option<Merging>) {
@@ -426,26 +439,36 @@ fn landed(
 ) {
     let tested = merging.and_then(|merging| merging.called);
     let Some(pull) = state.pulls.get_mut(&number) else { return };
+    let was_told = matches!(pull.snapshot.standing, PullStanding::Merged { .. });
     pull.snapshot.standing = PullStanding::Merged { commit: Some(sha) };
     if let Some(tested_tree) = tested {
         pull.merge = MergeStanding::Landed { tested_tree, landed_tree: Some(tree) };
     }
-    let (title, head) = (pull.snapshot.title.clone(), pull.snapshot.head_sha);
+    let head = pull.snapshot.head_sha;
     if merging.is_some() {
         set_merging(state, base_ref, None);
     }
     state.note(format!("#{number}"), format!("merged {} into {} as {}", head.short(), base_ref.short(), sha.short()));
-    let repository = state.meta().repository.full_name.clone();
-    tell(
-        state,
-        NotifyOn::Merge,
-        &format!("merge:{number}"),
-        &format!("{repository}#{number} ({title}) was merged into {} as {}", base_ref.short(), sha.short()),
-    );
+    if !was_told {
+        tell_merged(state, number, sha);
+    }
     state.touch(Topic::Pull(number));
     state.touch_suites_of(number);
     touch_followers(state, sha);
     compare_trees(state, number);
+}
+
+/// Tells the rooms what was merged by us, however we came to hear of it.
+pub(crate) fn tell_merged(state: &mut Repository, number: PullNumber, sha: Sha) {
+    let Some(pull) = state.pulls.get(&number) else { return };
+    let text = format!(
+        "{}#{number} ({}) was merged into {} as {}",
+        state.meta().repository.full_name,
+        pull.snapshot.title,
+        pull.snapshot.base_ref.short(),
+        sha.short()
+    );
+    tell(state, NotifyOn::Merge, &format!("merge:{number}"), &text);
 }
 
 /// Compares what landed with what was tested (R1). A difference halts merging into the branch, by name.

@@ -327,7 +327,7 @@ fn aggregate(state: &Repository, sha: Sha) -> Option<(ShownReport, u64)> {
             worst = Some(part);
         }
     }
-    if let Some(proven) = same_tree(state, sha) {
+    if let Some(proven) = same_tree(state, sha, worst.is_none()) {
         rank += 1;
         if worst.as_ref().is_none_or(|part| !part.state.is_final() || part.jobs == 0 && part.state.is_green()) {
             worst = Some(Part { state: ReportState::Success, text: proven, link: None, jobs: 0 });
@@ -376,10 +376,14 @@ fn wished_branch(state: &Repository, sha: Sha) -> bool {
 }
 
 /// Returns the sentence for a commit whose tree was tested green elsewhere, where it is to be deployed.
-fn same_tree(state: &Repository, sha: Sha) -> Option<String> {
+fn same_tree(state: &Repository, sha: Sha, is_alone: bool) -> Option<String> {
     let tree = state.wishes.values().find(|wish| wish.sha == sha)?.tree?;
     let proof = state.proofs.get(&tree)?;
-    (proof.tested_at != sha).then(|| format!("same tree as {}, which was tested", proof.tested_at.short()))
+    match proof.tested_at == sha {
+        // What tested it here says so itself, where it is of the suites that count.
+        true => is_alone.then(|| "it was tested".to_owned()),
+        false => Some(format!("same tree as {}, which was tested", proof.tested_at.short())),
+    }
 }
 
 fn weight(state: ReportState) -> u8 {

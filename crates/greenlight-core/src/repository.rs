@@ -318,6 +318,7 @@ impl Repository {
             run_numbers: BTreeMap::new(),
             config: ConfigStanding::Unknown,
             reconciled_at: None,
+            pulls_seen: None,
             boot: None,
             refs_known: false,
         };

@@ -57,7 +57,9 @@ impl GitHubHands {
         match effect {
             Effect::ReadPermission(user) => attempt.read_permission(user).await,
             Effect::ReadPull(pull) => attempt.read_pull(*pull).await,
-            Effect::Reconcile { known_open, since } => attempt.reconcile(known_open, *since).await,
+            Effect::Reconcile { known_open, since, pulls_since } => {
+                attempt.reconcile(known_open, *since, *pulls_since).await
+            }
             Effect::Show { sha, context, report, check_run } => attempt.show(*sha, context, report, *check_run).await,
             Effect::Comment { pull, mark, body, id } => attempt.comment(*pull, mark, body, *id).await,
             Effect::Merge { pull, head_sha, base_ref, method } => {

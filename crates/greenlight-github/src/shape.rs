@@ -184,6 +184,16 @@ pub(crate) struct EndShape {
 }
 
 impl PullShape {
+    /// Returns when it was last changed.
+    pub(crate) fn updated_at(&self) -> Option<Timestamp> {
+        self.updated_at.as_deref().and_then(timestamp)
+    }
+
+    /// Returns when it was merged, where it was.
+    pub(crate) fn merged_at(&self) -> Option<Timestamp> {
+        self.merged_at.as_deref().and_then(timestamp)
+    }
+
     pub(crate) fn snapshot(&self) -> Result<PullSnapshot, Malformed> {
         let head_repo = self.head.repo.as_ref();
         Ok(PullSnapshot {

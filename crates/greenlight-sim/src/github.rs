@@ -115,6 +115,8 @@ pub struct Pull {
     pub approved: Vec<Index>,
     /// The last moment at which an approving review of the present head counted.
     pub valid_until: i64,
+    /// When it was merged.
+    pub merged_at: Option<Timestamp>,
     /// The tree that was tested and the tree that landed, where we merged it.
     pub landed: Option<(Sha, Sha)>,
 }

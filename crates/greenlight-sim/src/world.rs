@@ -106,6 +106,8 @@ pub struct World {
     pub quiet: bool,
     /// What happened.
     pub trace: Trace,
+    /// Up to where pull requests were seen when they were looked at for the first time.
+    pub first_look: Option<Timestamp>,
     /// What was seen.
     pub coverage: Coverage,
     /// What must hold.
@@ -146,6 +148,7 @@ impl World {
             token_good: true,
             quiet: false,
             trace: Trace::new(lines),
+            first_look: None,
             coverage: Coverage::default(),
             checks: Checks::default(),
             queue: BinaryHeap::new(),

@@ -575,6 +575,7 @@ impl World {
             Effect::Reconcile { .. } => Answer::Reconciled(Box::new(Reconciled {
                 repository: repository(),
                 pulls: Vec::new(),
+                pulls_until: None,
                 reviews: Vec::new(),
                 comments: Vec::new(),
                 refs: vec![PushFact { source: Source::Read, ..push(Sha::ZERO, self.main, self.now) }],

@@ -1,5 +1,6 @@
 //! Everything that webhooks would have told, read from GitHub itself (R5, R24).
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -16,7 +17,10 @@ use super::Try;
 use super::ending::not_read;
 use super::made_up::{Known, ReadRepository};
 use crate::client::{CallError, Request};
-use crate::shape::{self, CommentShape, DeploymentShape, Malformed};
+use crate::shape::{self, CommentShape, DeploymentShape, Malformed, PullShape};
+
+/// How many changed pull requests are looked at in one comparison: five pages.
+const CHANGED_MAX: usize = 500;
 
 #[derive(Deserialize)]
 struct Reference {
@@ -31,18 +35,31 @@ struct Object {
 }
 
 impl Try<'_> {
-    pub(super) async fn reconcile(&self, known_open: &[PullNumber], since: Timestamp) -> Outcome {
-        match self.read_all(known_open, since).await {
+    pub(super) async fn reconcile(
+        &self,
+        known_open: &[PullNumber],
+        since: Timestamp,
+        pulls_since: Option<Timestamp>,
+    ) -> Outcome {
+        match self.read_all(known_open, since, pulls_since).await {
             Ok(reconciled) => Outcome::Done(Answer::Reconciled(Box::new(reconciled))),
             Err(error) => not_read(error),
         }
     }
 
-    async fn read_all(&self, known_open: &[PullNumber], since: Timestamp) -> Result<Reconciled, CallError> {
+    async fn read_all(
+        &self,
+        known_open: &[PullNumber],
+        since: Timestamp,
+        pulls_since: Option<Timestamp>,
+    ) -> Result<Reconciled, CallError> {
         let repository = self.repository_read().await?;
         let reference = repository.shape.reference().map_err(|malformed| bad("the repository", &malformed))?;
+        // What is merged while we read is read the next time: the end of this look is taken first.
+        let changed = self.pulls_changed(pulls_since).await?;
+        let pulls_until = changed.first().map_or(Some(Timestamp::EPOCH), |(shape, _)| shape.updated_at());
         let (pulls, refs, deployments) = tokio::try_join!(
-            self.pulls_read(&repository, known_open),
+            self.pulls_read(&repository, known_open, merged_since(changed, pulls_since)),
             self.refs_read(&repository),
             self.deployments_since(since),
         )?;
@@ -53,14 +70,32 @@ impl Try<'_> {
             reviews.extend(said.into_iter().map(|review| (number, review)));
             comments.extend(commands);
         }
-        Ok(Reconciled { repository: reference, pulls, reviews, comments, refs, deployments })
+        Ok(Reconciled { repository: reference, pulls, pulls_until, reviews, comments, refs, deployments })
     }
 
-    /// The open ones, and each one that was believed to be open and is not in the list.
+    /// Those that were changed since then, the newest first, and one more: it tells up to where they were seen.
+    async fn pulls_changed(&self, since: Option<Timestamp>) -> Result<Vec<(PullShape, Value)>, CallError> {
+        let path = self.path("/pulls?state=all&sort=updated&direction=desc&per_page=100")?;
+        let taken = Cell::new(0_usize);
+        let is_wanted = move |raw: &Value| {
+            let before = taken.replace(taken.get() + 1);
+            let updated_at = raw.get("updated_at").and_then(Value::as_str).and_then(shape::timestamp);
+            before == 0 || (before < CHANGED_MAX && since.is_some() && updated_at >= since)
+        };
+        let raws: Vec<Value> = self.client.list_while(self.on(), &path, None, is_wanted).await?;
+        let shaped = raws.into_iter().map(|raw| match PullShape::deserialize(&raw) {
+            Ok(shape) => Ok((shape, raw)),
+            Err(_) => Err(bad(&path, &Malformed::unfit("pull_request", "is not what GitHub describes"))),
+        });
+        shaped.collect()
+    }
+
+    /// The open ones, each one that was believed to be open and is not in the list, and those that were merged meanwhile.
     async fn pulls_read(
         &self,
         repository: &ReadRepository,
         known_open: &[PullNumber],
+        merged: Vec<Value>,
     ) -> Result<Vec<PullFact>, CallError> {
         let known: BTreeSet<PullNumber> = known_open.iter().copied().collect();
         let open: Vec<Value> = self.client.list(self.on(), &self.path("/pulls?state=open&per_page=100")?, None).await?;
@@ -74,6 +109,15 @@ impl Try<'_> {
         }
         for number in known.difference(&seen) {
             facts.extend(self.one_pull(repository, *number).await?);
+        }
+        let is_new = |raw: &Value| {
+            let number = PullNumber(raw.get("number").and_then(Value::as_u64).unwrap_or(0));
+            !known.contains(&number) && !seen.contains(&number)
+        };
+        for raw in merged.into_iter().filter(is_new) {
+            facts.push(
+                repository.pull(raw, Known::No).map_err(|malformed| bad("the merged pull requests", &malformed))?,
+            );
         }
         Ok(facts)
     }
@@ -134,6 +178,13 @@ impl Try<'_> {
         }
         Ok(snapshots)
     }
+}
+
+/// Those that were merged since then. One that was merged before and is talked about now is old.
+fn merged_since(changed: Vec<(PullShape, Value)>, since: Option<Timestamp>) -> Vec<Value> {
+    let Some(since) = since else { return Vec::new() };
+    let is_merged = |(shape, _): &(PullShape, Value)| shape.merged_at().is_some_and(|at| at >= since);
+    changed.into_iter().filter(is_merged).map(|(_, raw)| raw).collect()
 }
 
 fn bad(what: &str, malformed: &Malformed) -> CallError {

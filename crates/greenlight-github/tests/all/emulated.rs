@@ -178,7 +178,7 @@ async fn reconciled(world: &World, merged: PullNumber, deployment: DeploymentId)
     world.octocat("POST", &format!("/repos/{NAME}/issues/{open}/comments"), json!({ "body": "/retest" })).await;
     let tag = json!({ "ref": "refs/tags/v1", "sha": world.read_pull(open).await.base_tip.to_string() });
     world.octocat("POST", &format!("/repos/{NAME}/git/refs"), tag).await;
-    let effect = Effect::Reconcile { known_open: vec![merged], since: Timestamp::EPOCH };
+    let effect = Effect::Reconcile { known_open: vec![merged], since: Timestamp::EPOCH, pulls_since: None };
     let Told::Reconciled(all) = world.done("reconcile", effect, false).await else { panic!("not reconciled") };
     assert_eq!(all.repository, world.repository);
     let standing = |number| all.pulls.iter().find(|fact| fact.pull.number == number).map(|fact| fact.pull.standing);

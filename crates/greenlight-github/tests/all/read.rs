@@ -129,9 +129,10 @@ async fn the_event_of_a_read_looks_like_a_webhook() {
 async fn everything_is_read_at_once() {
     let stub = Stub::start(|seen| world(seen, true)).await;
     let since = Timestamp::from_millis(1_760_000_000_000);
-    let effect = Effect::Reconcile { known_open: vec![PullNumber(2), PullNumber(3), PullNumber(77)], since };
+    let effect =
+        Effect::Reconcile { known_open: vec![PullNumber(2), PullNumber(3), PullNumber(77)], since, pulls_since: None };
     let Outcome::Done(Told::Reconciled(all)) = perform(&stub, effect, 1, false).await else { panic!("it can be read") };
-    let Reconciled { repository, pulls, reviews, comments, refs, deployments } = *all;
+    let Reconciled { repository, pulls, pulls_until: _, reviews, comments, refs, deployments } = *all;
     assert_eq!(repository, super::samples::repository());
     let seen: Vec<_> = pulls.iter().map(|fact| (fact.pull.number.0, fact.event.action.as_deref().unwrap())).collect();
     assert_eq!(seen, [(3, "synchronize"), (4, "opened"), (2, "closed")]);
@@ -149,6 +150,42 @@ async fn everything_is_read_at_once() {
 }
 
 #[tokio::test]
+async fn what_was_merged_since_the_last_look_is_read_though_nobody_told() {
+    let merged = |number: u64, merged_at: &str, updated_at: &str| {
+        let at = json!({
+            "state": "closed", "merged_at": merged_at, "updated_at": updated_at, "merge_commit_sha": LANDED,
+        });
+        pull_json(number, at)
+    };
+    let stub = Stub::start(move |seen| match &*seen.path {
+        "/repos/octocat/Spoon-Knife/pulls" if seen.query.contains("state=all") => {
+            assert!(seen.query.contains("sort=updated") && seen.query.contains("direction=desc"), "{}", seen.query);
+            Answer::ok(json!([
+                merged(9, "2026-01-03T00:00:00Z", "2026-01-03T00:00:05Z"),
+                // Merged long ago, and talked about now.
+                merged(5, "2025-06-01T00:00:00Z", "2026-01-03T00:00:04Z"),
+                pull_json(8, json!({ "state": "closed", "updated_at": "2026-01-03T00:00:03Z" })),
+                merged(7, "2026-01-02T00:00:00Z", "2026-01-02T00:00:00Z"),
+                merged(6, "2026-01-01T23:59:59Z", "2026-01-01T23:59:59Z"),
+            ]))
+        }
+        _ => world(seen, true),
+    })
+    .await;
+    let since = Timestamp::from_millis(1_760_000_000_000);
+    let until = |text| Some(Timestamp::from_millis(text));
+    let effect = Effect::Reconcile { known_open: vec![PullNumber(3)], since, pulls_since: until(1_767_312_000_000) };
+    let outcome = perform(&stub, effect, 1, false).await;
+    let Outcome::Done(Told::Reconciled(all)) = outcome else { panic!("{outcome:?}") };
+    let seen: Vec<_> = all.pulls.iter().map(|fact| fact.pull.number.0).collect();
+    assert_eq!((seen, all.pulls_until), (vec![3, 4, 9, 7], until(1_767_398_405_000)));
+    let first = Effect::Reconcile { known_open: vec![PullNumber(3)], since, pulls_since: None };
+    let Outcome::Done(Told::Reconciled(all)) = perform(&stub, first, 1, false).await else { panic!("it can be read") };
+    let seen: Vec<_> = all.pulls.iter().map(|fact| fact.pull.number.0).collect();
+    assert_eq!((seen, all.pulls_until), (vec![3, 4], until(1_767_398_405_000)), "what was before is history");
+}
+
+#[tokio::test]
 async fn another_repository_of_the_same_name_is_not_ours() {
     let stub = Stub::start(|seen| match &*seen.path {
         "/repos/octocat/Spoon-Knife" => {
@@ -159,7 +196,7 @@ async fn another_repository_of_the_same_name_is_not_ours() {
         _ => world(seen, true),
     })
     .await;
-    let effect = Effect::Reconcile { known_open: Vec::new(), since: Timestamp::EPOCH };
+    let effect = Effect::Reconcile { known_open: Vec::new(), since: Timestamp::EPOCH, pulls_since: None };
     assert!(matches!(perform(&stub, effect, 1, false).await, Outcome::Refused(Refusal::Gone(_))));
 }
 
@@ -171,7 +208,7 @@ async fn an_empty_repository_has_no_refs() {
         _ => Answer::ok(json!([])),
     })
     .await;
-    let effect = Effect::Reconcile { known_open: Vec::new(), since: Timestamp::EPOCH };
+    let effect = Effect::Reconcile { known_open: Vec::new(), since: Timestamp::EPOCH, pulls_since: None };
     let Outcome::Done(Told::Reconciled(all)) = perform(&stub, effect, 1, false).await else { panic!("it can be read") };
     assert_eq!((all.refs.len(), all.pulls.len()), (0, 0));
 }

@@ -60,6 +60,7 @@ impl GitHub {
             last_read: None,
             approved: Vec::new(),
             valid_until: 0,
+            merged_at: None,
             landed: None,
         });
         let at = self.pulls.len() - 1;
@@ -229,6 +230,7 @@ impl GitHub {
         };
         let commit = self.objects.commit([Some(tip), second], files, false);
         self.pulls[at].standing = PullStanding::Merged { commit: Some(name(commit)) };
+        self.pulls[at].merged_at = Some(self.second());
         self.move_branch(base, Some(commit), by);
         self.tell_pull(at, "closed", by);
         Ok(commit)

@@ -53,8 +53,9 @@ impl GitHub {
                 Some(read) => (Outcome::Done(Answer::Pull(Box::new(read))), Did::Nothing),
                 None => (Outcome::Refused(Refusal::Gone("there is no such pull request".into())), Did::Nothing),
             },
-            Effect::Reconcile { known_open, .. } => {
-                (Outcome::Done(Answer::Reconciled(Box::new(self.reconcile(known_open, at)))), Did::Nothing)
+            Effect::Reconcile { known_open, pulls_since, .. } => {
+                let read = self.reconcile(known_open, *pulls_since, at);
+                (Outcome::Done(Answer::Reconciled(Box::new(read))), Did::Nothing)
             }
             Effect::Show { sha, context, report, check_run } => {
                 self.show(*sha, context, report, *check_run, dispatch.confirm)

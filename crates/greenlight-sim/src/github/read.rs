@@ -4,6 +4,7 @@ use greenlight_core::effect::{PullRead, Reconciled};
 use greenlight_core::event::{CommitFiles, PullSnapshot, PullStanding};
 use greenlight_core::fact::{PullFact, PushFact, Source};
 use greenlight_core::id::{PullNumber, Sha};
+use greenlight_core::time::Timestamp;
 
 use super::{ADMIN, GitHub, Pull};
 use crate::objects::{CI, CONFIG, DEPLOY, Index, name, path};
@@ -68,13 +69,21 @@ impl GitHub {
     }
 
     /// Reads everything that hooks would have told, as it was at `at`.
-    pub fn reconcile(&mut self, known_open: &[PullNumber], at: i64) -> Reconciled {
+    pub fn reconcile(&mut self, known_open: &[PullNumber], pulls_since: Option<Timestamp>, at: i64) -> Reconciled {
         let event = self.event("pull_request", "synchronize", ADMIN);
         let push = self.event("push", "", ADMIN);
+        // What an old read does not show yet was not seen.
+        let then = Timestamp::from_millis(at - at.rem_euclid(1000));
         let shown: Vec<&Pull> = self
             .pulls
             .iter()
-            .filter(|pull| pull.standing == PullStanding::Open || known_open.contains(&pull.number))
+            .filter(|pull| {
+                let merged_since = pulls_since.is_some_and(|since| {
+                    let is_merged = matches!(self.snapshot_at(pull, at).standing, PullStanding::Merged { .. });
+                    is_merged && pull.merged_at.is_some_and(|merged_at| merged_at >= since)
+                });
+                pull.standing == PullStanding::Open || known_open.contains(&pull.number) || merged_since
+            })
             .collect();
         let open = || shown.iter().filter(|pull| pull.standing == PullStanding::Open);
         let pulls = shown.iter().map(|pull| PullFact {
@@ -98,6 +107,12 @@ impl GitHub {
         Reconciled {
             repository: self.repository.clone(),
             pulls: pulls.collect(),
+            pulls_until: self
+                .pulls
+                .iter()
+                .map(|pull| self.snapshot_at(pull, at).updated_at.min(then))
+                .max()
+                .or(Some(Timestamp::EPOCH)),
             reviews: open().flat_map(|pull| pull.reviews.iter().map(|review| (pull.number, review.clone()))).collect(),
             comments: comments.filter(|comment| comment.body.starts_with('/')).cloned().collect(),
             refs: refs.collect(),

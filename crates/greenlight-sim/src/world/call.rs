@@ -199,6 +199,11 @@ impl World {
                     pull.last_read = Some(last_read);
                 }
             }
+            Outcome::Done(Answer::Reconciled(read)) => {
+                if let Effect::Reconcile { pulls_since: None, .. } = &flight.dispatch.effect {
+                    self.first_look = read.pulls_until;
+                }
+            }
             Outcome::Refused(Refusal::Conflict { .. }) => self.coverage.saw(Moment::Conflict),
             Outcome::Refused(_) if matches!(flight.dispatch.effect, Effect::Merge { .. }) => {
                 self.coverage.saw(Moment::MergeRefused);

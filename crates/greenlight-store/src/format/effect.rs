@@ -22,7 +22,7 @@ choice! { Effect {
     "read_commit" => ReadCommit { sha, git_ref, before },
     "read_permission" => ReadPermission(user),
     "read_pull" => ReadPull(pull),
-    "reconcile" => Reconcile { known_open, since },
+    "reconcile" => Reconcile { known_open, since, pulls_since },
     "show" => Show { sha, context, report, check_run },
     "comment" => Comment { pull, mark, body, id },
     "merge" => Merge { pull, head_sha, base_ref, method },

@@ -29,7 +29,7 @@ choice! { Entity {
 
 record! { RepositoryRef { id, full_name, default_branch } }
 record! { Meta {
-    repository, last_run, last_token, last_place, run_numbers, config, reconciled_at, boot, refs_known,
+    repository, last_run, last_token, last_place, run_numbers, config, reconciled_at, pulls_seen, boot, refs_known,
 } }
 word! { Permission { None = "none", Read = "read", Write = "write", Admin = "admin" } }
 record! { Person { user, permission, read_at, asked_at, trouble } }

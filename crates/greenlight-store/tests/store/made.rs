@@ -62,6 +62,7 @@ pub fn meta() -> Meta {
         run_numbers: BTreeMap::from([(".github/workflows/ci.yml".into(), 4), ("\\odd\"".into(), 1)]),
         config: ConfigStanding::Unknown,
         reconciled_at: Some(at(-1)),
+        pulls_seen: Some(at(3)),
         boot: Some("boot-1".into()),
         refs_known: true,
     }
@@ -479,7 +480,8 @@ fn effects() -> Vec<Effect> {
         Effect::ReadCommit { sha: sha(1), git_ref: None, before: None },
         Effect::ReadPermission(user(3)),
         Effect::ReadPull(pull),
-        Effect::Reconcile { known_open: vec![pull], since: at(0) },
+        Effect::Reconcile { known_open: vec![pull], since: at(0), pulls_since: Some(at(-2)) },
+        Effect::Reconcile { known_open: Vec::new(), since: at(0), pulls_since: None },
         Effect::Show {
             sha: sha(1),
             context,
@@ -597,6 +599,6 @@ pub fn metas() -> Vec<Entity> {
         config_read(Some((".greenlight.yml", "mergee: {}\n"))),
     ];
     let mut metas: Vec<Entity> = standings.into_iter().map(|config| Entity::Meta(Meta { config, ..meta() })).collect();
-    metas.push(Entity::Meta(Meta { boot: None, reconciled_at: None, refs_known: false, ..meta() }));
+    metas.push(Entity::Meta(Meta { boot: None, reconciled_at: None, pulls_seen: None, refs_known: false, ..meta() }));
     metas
 }

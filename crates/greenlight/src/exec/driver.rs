@@ -257,6 +257,7 @@ impl Driver {
             Effect::Reconcile { .. } => Outcome::Done(Answer::Reconciled(Box::new(Reconciled {
                 repository: self.repository.clone(),
                 pulls: Vec::new(),
+                pulls_until: None,
                 reviews: Vec::new(),
                 comments: Vec::new(),
                 refs: Vec::new(),
