@@ -20,7 +20,7 @@ use axum::{Router, middleware};
 
 use crate::history::{self, Page, Refusal};
 use crate::server::Shared;
-pub(crate) use job::raw as raw_log;
+pub(crate) use job::{events as log_events, raw as raw_log};
 pub(crate) use view::is_web;
 use view::{Frame, Shown, html};
 

@@ -24,7 +24,7 @@ const OPERATIONS: &[Operation] = &[
     (
         "get",
         "/api/v1/repos/{owner}/{repo}/runs/{number}/jobs/{key}/logs",
-        "A job's log, as text.",
+        "A job's log, as text; as server-sent events where `text/event-stream` is accepted.",
         "",
         &["from", "follow"],
     ),

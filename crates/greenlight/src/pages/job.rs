@@ -12,6 +12,7 @@ use askama::Template as _;
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::header;
+use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use greenlight_core::id::AttemptId;
@@ -34,6 +35,9 @@ const LINE_LENGTH_MAX: usize = 8 << 10;
 const LINES_AT_ONCE: usize = 5_000;
 /// How often a job whose log is quiet is looked at: one that never prints ends as well.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// How often a quiet connection is told that it is alive.
+const ALIVE_EVERY: Duration = Duration::from_secs(15);
 
 /// What a line begins with that the runner marked, the class it is shown with, and the words for it. The text has it as it is.
 const MARKS: &[(&str, &str, &str)] = &[
@@ -78,6 +82,34 @@ pub(crate) fn raw(shared: Arc<Shared>, attempt: AttemptId, from: u64, follow: bo
         Body::from_stream(parts),
     )
         .into_response()
+}
+
+/// Returns a log as server-sent events, from a line on until the job is over. Each tells some lines; its id is the number of the
+/// last one, so that whoever comes back with it misses none and reads none twice.
+pub(crate) async fn events(shared: Arc<Shared>, attempt: AttemptId, from: u64) -> Response {
+    let mut reader = Reader { shared, attempt, next: from, follow: false, follower: None };
+    reader.follow = !reader.is_over().await;
+    let parts = stream::unfold(Some(reader), async |reader| {
+        let mut reader = reader?;
+        let (event, rest) = match reader.read().await {
+            Some(page) => (lines_event(&page), Some(reader)),
+            None if reader.shared.stop.is_cancelled() => return None,
+            None => (Event::default().event("end").data("{}"), None),
+        };
+        Some((Ok::<_, Infallible>(event), rest))
+    });
+    Sse::new(parts).keep_alive(KeepAlive::new().interval(ALIVE_EVERY)).into_response()
+}
+
+fn lines_event(page: &LogPage) -> Event {
+    let lines: Vec<_> = page
+        .lines()
+        .map(|line| {
+            let text = String::from_utf8_lossy(line.text);
+            serde_json::json!({ "number": line.number + 1, "step": line.step + 1, "text": text.trim_end_matches(['\r', '\n']) })
+        })
+        .collect();
+    Event::default().event("lines").id(page.next.to_string()).data(serde_json::json!({ "lines": lines }).to_string())
 }
 
 async fn page(shared: Arc<Shared>, handle: Handle, number: u64, key: &str) -> Result<Response, Shown> {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::Shared;
 use super::repository::Handle;
 
-/// How often new repositories are looked for.
-const LOOK_EVERY: Duration = Duration::from_secs(30);
+/// How often new repositories are looked for: among those that are known here, which costs nothing.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs until the server ends.
 pub async fn run(shared: Arc<Shared>) {

@@ -1,6 +1,7 @@
 //! An emulated GitHub with one repository, and a hand that does there what people do.
 
-use std::path::Path;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use greenlight_emulator::{Emulator, Options, Running, Seed};
@@ -14,6 +15,7 @@ pub const NAME: &str = "octocat/Spoon-Knife";
 /// The emulated GitHub.
 pub struct GitHub {
     pub running: Running,
+    data: PathBuf,
     http: reqwest::Client,
 }
 
@@ -34,7 +36,73 @@ impl GitHub {
         let seed: Seed = serde_json::from_value(seed).unwrap();
         let options = Options { lag: Duration::ZERO, seed: Some(seed), ..Options::ghes(dir.join("github")) };
         let running = Emulator::start(options).await.unwrap();
-        Self { running, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+        Self::of(running, dir.join("github"))
+    }
+
+    fn of(running: Running, data: PathBuf) -> Self {
+        Self { running, data, http: reqwest::Client::builder().no_proxy().build().unwrap() }
+    }
+
+    /// Makes it unreachable.
+    pub async fn go_away(self) -> Away {
+        let (address, data) = (self.running.address(), self.data.clone());
+        self.running.shutdown().await;
+        Away { address, data }
+    }
+
+    /// Calls one of the emulator's own paths.
+    pub async fn admin(&self, method: &str, path: &str, body: Value) {
+        let url = format!("{}/_emulator{path}", self.running.base_url());
+        let request = self.http.request(method.parse().unwrap(), url).header("Content-Type", "application/json");
+        let response = request.body(body.to_string()).send().await.unwrap();
+        assert!(response.status().is_success(), "{path}: {}", response.text().await.unwrap());
+    }
+
+    /// Opens a pull request whose tests are to succeed, and waits for that.
+    pub async fn green_pull(&self, branch: &str) -> (u64, String) {
+        let (number, head) = self.open_pull(branch, &format!("{branch}.txt"), "changed").await;
+        self.status(&head, "greenlight", "success").await;
+        (number, head)
+    }
+
+    /// Says something on a pull request.
+    pub async fn comment(&self, number: u64, body: &str) {
+        self.call("POST", &format!("/issues/{number}/comments"), json!({ "body": body })).await;
+    }
+
+    /// Returns what was said on a pull request.
+    pub async fn comments(&self, number: u64) -> Vec<String> {
+        let comments = self.get(&format!("/issues/{number}/comments")).await;
+        comments.as_array().unwrap().iter().map(|comment| comment["body"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Waits until a comment on a pull request has these words.
+    pub async fn said(&self, number: u64, words: &str) {
+        until(&format!("#{number} is told: {words}"), async || {
+            self.comments(number).await.iter().any(|body| body.contains(words)).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until a pull request is merged, and returns the commit.
+    pub async fn merged(&self, number: u64) -> String {
+        until(&format!("#{number} is merged"), async || {
+            let pull = self.get(&format!("/pulls/{number}")).await;
+            (pull["merged"] == true).then(|| pull["merge_commit_sha"].as_str().unwrap().to_owned())
+        })
+        .await
+    }
+
+    /// Waits until the latest deployment to an environment is in this state, and returns its id and what is said of it.
+    pub async fn deployed(&self, environment: &str, state: &str) -> (u64, String) {
+        until(&format!("{environment} is {state}"), async || {
+            let deployments = self.get(&format!("/deployments?environment={environment}")).await;
+            let id = deployments.as_array().unwrap().first()?["id"].as_u64()?;
+            let statuses = self.get(&format!("/deployments/{id}/statuses")).await;
+            let latest = statuses.as_array().unwrap().first()?.clone();
+            (latest["state"] == state).then(|| (id, latest["description"].as_str().unwrap_or("").to_owned()))
+        })
+        .await
     }
 
     /// Returns settings for a server that looks after the repository.
@@ -134,5 +202,20 @@ impl GitHub {
 
     pub async fn stop(self) {
         self.running.shutdown().await;
+    }
+}
+
+/// A GitHub that cannot be reached.
+pub struct Away {
+    address: SocketAddr,
+    data: PathBuf,
+}
+
+impl Away {
+    /// It can be reached again, as it was.
+    pub async fn come_back(self) -> GitHub {
+        let options = Options { lag: Duration::ZERO, listen: self.address, ..Options::ghes(&self.data) };
+        let running = Emulator::start(options).await.unwrap();
+        GitHub::of(running, self.data)
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 
@@ -10,10 +11,11 @@ use super::github::{GitHub, NAME};
 use super::server::until;
 
 /// `greenlight serve`.
-struct Serve {
+pub struct Serve {
     child: Killed,
-    public: String,
-    pages: String,
+    pub public: String,
+    pub pages: String,
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 /// A process that does not outlive its test.
@@ -28,7 +30,7 @@ impl Drop for Killed {
 }
 
 impl Serve {
-    fn start(dir: &Path, settings: &str) -> Self {
+    pub fn start(dir: &Path, settings: &str) -> Self {
         let text = format!("listen = \"127.0.0.1:0\"\ndata = \"data\"\n{settings}[pages]\nlisten = \"127.0.0.1:0\"\n");
         std::fs::write(dir.join("greenlight.toml"), text).unwrap();
         let mut command = program(dir, &["serve"]);
@@ -40,12 +42,24 @@ impl Serve {
             .find(|line| line.contains("webhooks: "))
             .expect("it says where it listens");
         // What it says further is read, so that it never waits for a reader.
-        std::thread::spawn(move || lines.map_while(Result::ok).for_each(|line| eprintln!("{line}")));
+        let all = Arc::new(Mutex::new(vec![told.clone()]));
+        let ear = all.clone();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                eprintln!("{line}");
+                ear.lock().unwrap().push(line);
+            }
+        });
         let address = |after: &str| {
             let rest = &told[told.find(after).unwrap() + after.len()..];
             rest.split('/').nth(2).unwrap().to_owned()
         };
-        Self { child: Killed(child), public: address("webhooks: "), pages: address("pages: ") }
+        Self { child: Killed(child), public: address("webhooks: "), pages: address("pages: "), told: all }
+    }
+
+    /// Has it logged something with these words?
+    pub fn has_told(&self, words: &str) -> bool {
+        self.told.lock().unwrap().iter().any(|line| line.contains(words))
     }
 
     fn kill(mut self) {
@@ -53,7 +67,7 @@ impl Serve {
         self.child.0.wait().unwrap();
     }
 
-    fn end(mut self) {
+    pub fn end(mut self) {
         Command::new("kill").args(["-TERM", &self.child.0.id().to_string()]).status().unwrap();
         assert!(self.child.0.wait().unwrap().success());
     }
@@ -102,8 +116,23 @@ async fn the_verbs_speak_with_a_server() {
     assert!(code == Some(1) && told.contains("failure"), "{told}");
     let (code, told) = verb(dir.path(), &[&["run", "view", "99"], &at[..]].concat()).await;
     assert!(code == Some(4) && told.contains("has no run 99"), "{told}");
+    let (code, told) = verb(dir.path(), &[&["env", "list"], &at[..]].concat()).await;
+    assert!(code == Some(0) && told.contains("has no environment yet"), "{told}");
+    let (code, told) = verb(dir.path(), &[&["env", "unlock", "moon"], &at[..]].concat()).await;
+    assert!(code == Some(4) && told.contains("has no environment moon"), "{told}");
     let (code, told) = verb(dir.path(), &[&["env", "list", "--json"], &at[..]].concat()).await;
     assert!(code == Some(0) && told.contains("\"environments\":[]"), "{told}");
+    serve.end();
+    github.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hosted_actions_that_would_run_as_well_are_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello" })).await;
+    let serve = Serve::start(dir.path(), &github.settings());
+    until("hosted Actions are warned of", async || serve.has_told("hosted Actions are on").then_some(())).await;
+    assert!(serve.has_told(".greenlight/workflows"), "both remedies are named");
     serve.end();
     github.stop().await;
 }

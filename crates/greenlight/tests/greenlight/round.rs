@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::github::{GitHub, NAME};
 use super::server::{Server, until};
 
-const TRIVIAL: &str = "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo 'it works'\n";
+pub const TRIVIAL: &str = "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo 'it works'\n";
 
 #[tokio::test]
 async fn a_pull_request_becomes_green() {
@@ -55,7 +55,7 @@ jobs:
           test ! -e broken.txt
 ";
 
-const DEPLOY: &str = "name: Deploy
+pub const DEPLOY: &str = "name: Deploy
 on: deployment
 jobs:
   deploy:

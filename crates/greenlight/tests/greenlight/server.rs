@@ -21,7 +21,8 @@ pub struct Server {
 /// Returns settings in `dir` with what `more` says besides; nothing answers at their GitHub unless `more` says otherwise.
 pub fn settings(dir: &Path, more: &str) -> Config {
     let data = dir.join("data");
-    let mut text = format!("listen = \"127.0.0.1:0\"\ndata = {:?}\n{more}\n", data.display().to_string());
+    let listen = if more.starts_with("listen") { "" } else { "listen = \"127.0.0.1:0\"\n" };
+    let mut text = format!("data = {:?}\n{listen}{more}\n", data.display().to_string());
     if !more.contains("[pages]") {
         text.push_str("[pages]\nlisten = \"127.0.0.1:0\"\n");
     }
@@ -59,6 +60,28 @@ impl Server {
         (response.status().as_u16(), response.text().await.unwrap())
     }
 
+    /// Waits until it says that something is in the way whose reason has these words, in `/readyz` and on the page.
+    pub async fn waits_for(&self, words: &str) {
+        until(&format!("it waits for: {words}"), async || {
+            let (status, text) = self.read("/readyz").await;
+            (status == 503 && text.contains(words)).then_some(())
+        })
+        .await;
+        let (status, page) = self.read("/").await;
+        assert!(status == 200 && page.contains("waits:"), "{page}");
+    }
+
+    /// Waits until nothing is in the way.
+    pub async fn is_ready(&self) {
+        until("nothing is in the way", async || (self.read("/readyz").await.0 == 200).then_some(())).await;
+    }
+
+    /// Submits a wish, and returns its answer.
+    pub async fn wish(&self, path: &str) -> (u16, String) {
+        let response = self.http.post(self.pages(path)).send().await.unwrap();
+        (response.status().as_u16(), response.text().await.unwrap())
+    }
+
     /// Reads an answer of the API.
     pub async fn json(&self, path: &str) -> serde_json::Value {
         let (_, text) = self.read(path).await;
@@ -72,6 +95,11 @@ impl Server {
 
 fn address(at: SocketAddr, path: &str) -> String {
     format!("http://{at}{path}")
+}
+
+/// Returns a port that nobody listens at.
+pub fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Asks until there is an answer.

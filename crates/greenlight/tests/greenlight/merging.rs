@@ -1,0 +1,82 @@
+//! Merging, in each way that `.greenlight.yml` knows, and as an App.
+
+use serde_json::{Value, json};
+
+use super::github::{GitHub, NAME};
+use super::round::{DEPLOY, TRIVIAL};
+use super::server::{Server, until};
+
+fn files(config: &str) -> Value {
+    json!({
+        "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL, ".github/workflows/deploy.yml": DEPLOY, ".greenlight.yml": config,
+    })
+}
+
+#[tokio::test]
+async fn what_is_green_is_merged_when_it_is_approved() {
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), files("merge: { when: approved }\n")).await;
+    github.call("PUT", "/collaborators/hubot", json!({ "permission": "push" })).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.hook(&server).await;
+    let (number, _) = github.green_pull("change").await;
+    github.said(number, "waits for an approving review").await;
+    assert_eq!(github.get(&format!("/pulls/{number}")).await["merged"], false);
+    let review = format!("/repos/{NAME}/pulls/{number}/reviews");
+    github.call_as("hubot", "POST", &review, json!({ "event": "APPROVE" })).await;
+    github.merged(number).await;
+    server.stop().await;
+    github.stop().await;
+}
+
+#[tokio::test]
+async fn what_is_green_is_merged_when_somebody_says_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), files("merge: { when: command, method: squash }\n")).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.hook(&server).await;
+    let (number, _) = github.green_pull("change").await;
+    // Another one that was green later is merged by the word alone; the first stays as it is.
+    let (other, _) = github.green_pull("other").await;
+    github.comment(other, "/merge").await;
+    let commit = github.merged(other).await;
+    let parents = github.get(&format!("/git/commits/{commit}")).await["parents"].as_array().unwrap().len();
+    assert_eq!(parents, 1, "squashed");
+    assert_eq!(github.get(&format!("/pulls/{number}")).await["merged"], false);
+    server.stop().await;
+    github.stop().await;
+}
+
+#[tokio::test]
+async fn an_app_goes_all_the_way() {
+    const CONFIG: &str = "merge: { when: green }\nenvironments:\n  staging: { on: merge, run: { workflow: deploy } }\n";
+    let dir = tempfile::tempdir().unwrap();
+    let write = ["checks", "statuses", "contents", "pull_requests", "deployments", "issues"]
+        .map(|name| (name.to_owned(), json!("write")));
+    let mut permissions: serde_json::Map<String, Value> = write.into_iter().collect();
+    permissions.insert("metadata".into(), json!("read"));
+    let app = json!({
+        "id": 7, "slug": "greenlight", "owner": "octocat", "permissions": permissions, "events": ["*"],
+        "installations": [{ "id": 9, "account": "octocat", "repositories": ["Spoon-Knife"] }],
+    });
+    let github = GitHub::start_with(dir.path(), files(CONFIG), json!([app])).await;
+    let settings = github.settings_of_app(dir.path(), 7).await;
+    let server = Server::start(dir.path(), &settings).await;
+    github.hook(&server).await;
+    let (number, head) = github.green_pull("change").await;
+    until("the job is a check run", async || {
+        let runs = github.get(&format!("/commits/{head}/check-runs")).await;
+        let mut runs = runs["check_runs"].as_array().unwrap().iter();
+        runs.any(|run| run["name"] == "greenlight / CI / test (pull_request)" && run["conclusion"] == "success")
+            .then_some(())
+    })
+    .await;
+    let commit = github.merged(number).await;
+    let pull = github.get(&format!("/pulls/{number}")).await;
+    assert_eq!(pull["merged_by"]["login"], "greenlight[bot]", "{pull}");
+    let (id, _) = github.deployed("staging", "success").await;
+    let deployment = github.get(&format!("/deployments/{id}")).await;
+    assert_eq!((&deployment["sha"], &deployment["creator"]["login"]), (&json!(commit), &json!("greenlight[bot]")));
+    server.stop().await;
+    github.stop().await;
+}

@@ -1,0 +1,221 @@
+//! Outages: the reason is on the page and in `/readyz`, what cannot be stored is answered 503, and work goes on by itself.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use greenlight_github::secret::Secret;
+use greenlight_github::signature::sign;
+use serde_json::json;
+
+use super::github::{GitHub, NAME};
+use super::round::TRIVIAL;
+use super::server::{SECRET, Server, until};
+
+/// Returns a workflow whose only step waits for a file.
+fn waiting_for(go: &Path) -> String {
+    let go = go.display();
+    format!(
+        "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: |\n          echo begun\n          until test -e {go}; do sleep 0.05; done\n"
+    )
+}
+
+/// Sends a ping of this length, and returns the status of the answer.
+async fn ping(server: &Server, id: &str, length: usize) -> u16 {
+    let mut state = id.bytes().fold(0x9e37_79b9_u64, |state, byte| state.wrapping_mul(31) ^ u64::from(byte));
+    let noise = (0..length).map(|_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'a' + u8::try_from((state >> 33) % 26).unwrap())
+    });
+    let body = json!({ "zen": noise.collect::<String>(), "hook_id": 1 }).to_string();
+    let request = server.http.post(server.public("/webhooks/github")).header("Content-Type", "application/json");
+    let signature = sign(&Secret::new(SECRET).unwrap(), body.as_bytes());
+    let request = request.header("X-Hub-Signature-256", signature).header("X-GitHub-Event", "ping");
+    request.header("X-GitHub-Delivery", id).body(body).send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn work_goes_on_when_github_is_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let go = dir.path().join("go");
+    let files = json!({ "README.md": "hello", ".github/workflows/ci.yml": waiting_for(&go) });
+    let github = GitHub::start(dir.path(), files).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.hook(&server).await;
+    let (_, head) = github.open_pull("change", "change.txt", "changed").await;
+    github.status(&head, "greenlight / CI / test (pull_request)", "pending").await;
+    until("the step runs", async || {
+        server.read(&format!("/{NAME}/runs/1/jobs/test.txt")).await.1.contains("begun\n").then_some(())
+    })
+    .await;
+    let away = github.go_away().await;
+    std::fs::write(&go, "").unwrap();
+    server.waits_for("cannot be reached").await;
+    assert_eq!(ping(&server, "meanwhile", 10).await, 202, "deliveries are taken all the same");
+    let github = away.come_back().await;
+    github.status(&head, "greenlight", "success").await;
+    github.status(&head, "greenlight / CI / test (pull_request)", "success").await;
+    server.is_ready().await;
+    server.stop().await;
+    github.stop().await;
+}
+
+/// The very first failure counts: a server that starts while GitHub is away says so, though it knows its repository.
+#[tokio::test]
+async fn a_start_without_github_is_known_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL })).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.hook(&server).await;
+    github.green_pull("change").await;
+    let settings = github.settings();
+    server.stop().await;
+    let away = github.go_away().await;
+    let server = Server::start(dir.path(), &settings).await;
+    let waits = until("it waits", async || {
+        let readiness = server.json("/readyz").await;
+        (readiness["ok"] == false).then(|| readiness["waits"].clone())
+    })
+    .await;
+    assert!(waits.to_string().contains("cannot be reached"), "{waits}");
+    let github = away.come_back().await;
+    server.is_ready().await;
+    server.stop().await;
+    github.stop().await;
+}
+
+#[tokio::test]
+async fn a_revoked_token_is_named_and_one_given_back_is_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL })).await;
+    let token = json!({ "user": "octocat", "token": "server-token" });
+    github.admin("POST", "/tokens", token.clone()).await;
+    let settings = github.settings().replace("octocat-token", "server-token");
+    let server = Server::start(dir.path(), &settings).await;
+    github.hook(&server).await;
+    github.green_pull("one").await;
+    github.admin("DELETE", "/tokens/server-token", json!(null)).await;
+    let (_, head) = github.open_pull("two", "two.txt", "2").await;
+    server.waits_for("does not accept our token").await;
+    assert!(!server.read("/").await.1.contains("server-token"), "a token is never shown");
+    github.admin("POST", "/tokens", token).await;
+    github.status(&head, "greenlight", "success").await;
+    server.is_ready().await;
+    server.stop().await;
+    github.stop().await;
+}
+
+/// Another process that holds the database's write lock until it is dropped.
+struct Holder(Child);
+
+impl Holder {
+    /// Takes the lock, with whichever program is there that speaks SQLite; none where there is neither.
+    fn of(database: &Path) -> Option<Self> {
+        const PYTHON: &str = "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)\nc.execute('BEGIN IMMEDIATE')\nprint('held', flush=True)\nsys.stdin.read()\n";
+        let mut shell = Command::new("sqlite3");
+        shell.arg("-cmd").arg(".timeout 20000").arg(database);
+        let mut python = Command::new("python3");
+        python.arg("-c").arg(PYTHON).arg(database);
+        [shell, python].iter_mut().find_map(|command| {
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+            // Python reads until the end and says by itself that it holds the lock.
+            let _ = child.stdin.as_mut().unwrap().write_all(b"BEGIN IMMEDIATE;\nSELECT 'held';\n");
+            let _ = child.stdin.as_mut().unwrap().flush();
+            let held = Self(child);
+            held.said("held")
+        })
+    }
+
+    fn said(mut self, word: &str) -> Option<Self> {
+        let mut line = String::new();
+        BufReader::new(self.0.stdout.take()?).read_line(&mut line).ok()?;
+        (line.trim() == word).then_some(self)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // One that has ended cannot be killed, which is as well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_another_process_holds_costs_nothing_that_was_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "").await;
+    assert_eq!(ping(&server, "before", 10).await, 202);
+    let Some(holder) = Holder::of(&dir.path().join("data/greenlight.db")) else {
+        assert!(std::env::var_os("CI").is_none(), "neither sqlite3 nor python3 is here");
+        eprintln!("skipped: a database held by another process (neither sqlite3 nor python3 is here)");
+        return server.stop().await;
+    };
+    assert_eq!(ping(&server, "while", 10).await, 503);
+    server.waits_for("another process holds the database").await;
+    drop(holder);
+    until("deliveries are taken again", async || (ping(&server, "after", 10).await == 202).then_some(())).await;
+    until("the store is no trouble any more", async || {
+        (!server.read("/readyz").await.1.contains("\"store\"")).then_some(())
+    })
+    .await;
+    let kept = server.json("/api/v1/deliveries").await.to_string();
+    assert!(kept.contains("\"before\"") && kept.contains("\"after\"") && !kept.contains("\"while\""), "{kept}");
+    server.stop().await;
+}
+
+/// A small file system of its own.
+struct Small<'a>(&'a Path);
+
+impl<'a> Small<'a> {
+    /// Mounts one, where we may.
+    fn mount(at: &'a Path) -> Option<Self> {
+        std::fs::create_dir_all(at).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=16m", "none"]).arg(at).stderr(Stdio::null());
+        mount.status().is_ok_and(|status| status.success()).then_some(Self(at))
+    }
+}
+
+impl Drop for Small<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_stops_the_intake_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let Some(_small) = Small::mount(&data) else {
+        eprintln!("skipped: a full disk (mounting one takes root)");
+        return;
+    };
+    let server = Server::start(dir.path(), "").await;
+    let ballast = data.join("ballast");
+    let mut file = std::fs::File::create(&ballast).unwrap();
+    let block = vec![7; 4096];
+    while file.write_all(&block).is_ok() {}
+    drop(file);
+    let mut accepted = Vec::new();
+    for count in 0.. {
+        let id = format!("d{count}");
+        match ping(&server, &id, 20_000).await {
+            202 => accepted.push(id),
+            503 => break,
+            other => panic!("{id} was answered {other}"),
+        }
+        assert!(count < 1000, "a disk that is full takes everything");
+    }
+    server.waits_for("full").await;
+    std::fs::remove_file(&ballast).unwrap();
+    until("deliveries are taken again", async || (ping(&server, "after", 20_000).await == 202).then_some(())).await;
+    accepted.push("after".to_owned());
+    until("the disk is no trouble any more", async || (!server.read("/readyz").await.1.contains("full")).then_some(()))
+        .await;
+    for id in &accepted {
+        let (status, text) = server.read(&format!("/api/v1/deliveries/{id}")).await;
+        assert_eq!(status, 200, "{id} was accepted and is not there: {text}");
+    }
+    server.stop().await;
+}

@@ -1,0 +1,97 @@
+//! What a server does about what it missed, and what a person does about what is not known.
+
+use serde_json::{Value, json};
+
+use super::github::{GitHub, NAME};
+use super::round::TRIVIAL;
+use super::server::{SECRET, Server, free_port, until};
+
+/// Only the event itself can start this: no comparison finds it.
+const CREATED: &str =
+    "name: Created\non: create\njobs:\n  greet:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo hello\n";
+
+#[tokio::test]
+async fn deliveries_that_nobody_took_are_asked_for_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = json!({ "README.md": "hello", ".github/workflows/created.yml": CREATED });
+    let github = GitHub::start(dir.path(), files).await;
+    let url = format!("http://127.0.0.1:{}", free_port());
+    let config = json!({ "url": format!("{url}/webhooks/github"), "content_type": "json", "secret": SECRET });
+    let hook = github
+        .call("POST", "/hooks", json!({ "name": "web", "active": true, "events": ["*"], "config": config }))
+        .await;
+    github.open_pull("change", "change.txt", "changed").await;
+    let log = format!("/hooks/{}/deliveries", hook["id"]);
+    until("nobody took the delivery", async || {
+        let deliveries = github.get(&log).await;
+        let mut deliveries = deliveries.as_array().unwrap().iter();
+        deliveries.any(|one| one["event"] == "create" && one["status_code"] != 202).then_some(())
+    })
+    .await;
+    let listen = url.strip_prefix("http://").unwrap();
+    let settings = format!("listen = \"{listen}\"\nurl = \"{url}\"\n{}", github.settings());
+    let server = Server::start(dir.path(), &settings).await;
+    let run = until("the event's run succeeded", async || {
+        let runs = server.json("/api/v1/runs").await;
+        let run = runs["runs"].as_array().unwrap().iter().find(|run| run["event"] == "create")?.clone();
+        (run["conclusion"] == "success").then_some(run)
+    })
+    .await;
+    assert_eq!(run["name"], "Created", "{run}");
+    server.stop().await;
+    github.stop().await;
+}
+
+#[tokio::test]
+async fn a_kept_lock_is_freed_by_a_person() {
+    const CONFIG: &str = "merge: { when: green }\nenvironments:\n  staging: { on: merge, run: { workflow: deploy } }\n  later: { run: { workflow: deploy } }\n";
+    let dir = tempfile::tempdir().unwrap();
+    let go = dir.path().join("go");
+    let deploy = format!(
+        "name: Deploy\non: deployment\njobs:\n  deploy:\n    runs-on: ubuntu-latest\n    steps:\n      - run: |\n          echo begun\n          until test -e {}; do sleep 0.05; done\n",
+        go.display()
+    );
+    let files = json!({
+        "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL, ".github/workflows/deploy.yml": deploy, ".greenlight.yml": CONFIG,
+    });
+    let github = GitHub::start(dir.path(), files).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.hook(&server).await;
+    let (number, _) = github.green_pull("change").await;
+    github.merged(number).await;
+    let (first, _) = github.deployed("staging", "in_progress").await;
+    let run = until("the step runs", async || {
+        let runs = server.json("/api/v1/runs").await;
+        let run = runs["runs"].as_array().unwrap().iter().find(|run| run["event"] == "deployment")?["number"].clone();
+        let (_, log) = server.read(&format!("/{NAME}/runs/{run}/jobs/deploy.txt")).await;
+        log.contains("begun\n").then_some(run)
+    })
+    .await;
+    let again = server.wish(&format!("/api/v1/repos/{NAME}/environments/staging/unlock")).await;
+    assert!(again.0 == 409 && again.1.contains("under way"), "{again:?}");
+    assert_eq!(server.wish(&format!("/api/v1/repos/{NAME}/runs/{run}/cancel")).await.0, 200);
+    let (_, why) = github.deployed("staging", "error").await;
+    assert!(why.contains("outcome unknown"), "{why}");
+    let environments = server.json(&format!("/api/v1/repos/{NAME}/environments")).await;
+    let of = |name: &str| {
+        let all = environments["environments"].as_array().unwrap();
+        all.iter().find(|one| one["name"] == name).cloned().unwrap_or(Value::Null)
+    };
+    assert_eq!(of("staging")["locked_by"], first, "{environments}");
+    assert!(of("staging")["lock_kept"].as_str().unwrap().contains("a person must look"), "{environments}");
+    assert!(of("later")["sentence"].as_str().unwrap().contains("nothing was deployed here yet"), "{environments}");
+
+    let wanted = json!({ "ref": "main", "environment": "staging", "required_contexts": [], "auto_merge": false });
+    github.call("POST", "/deployments", wanted).await;
+    let (second, why) = github.deployed("staging", "queued").await;
+    assert!(second != first && why.contains("staging is locked"), "{why}");
+    let missing = server.wish(&format!("/api/v1/repos/{NAME}/environments/moon/unlock")).await;
+    assert!(missing.0 == 404 && missing.1.contains("has no environment moon"), "{missing:?}");
+    assert!(server.read(&format!("/{NAME}/environments")).await.1.contains("Unlock staging"));
+    std::fs::write(&go, "").unwrap();
+    // The button leads back to the page.
+    assert_eq!(server.wish(&format!("/{NAME}/environments/staging/unlock")).await.0, 200);
+    assert_eq!(github.deployed("staging", "success").await.0, second);
+    server.stop().await;
+    github.stop().await;
+}

@@ -1,0 +1,70 @@
+//! What people are told, end to end: no command is answered by silence, and a wrong `.greenlight.yml` by none either.
+
+use serde_json::json;
+
+use super::github::{GitHub, NAME};
+use super::round::TRIVIAL;
+use super::server::{Server, until};
+
+#[tokio::test]
+async fn a_command_of_which_nothing_comes_is_answered_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL })).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.hook(&server).await;
+    let (number, _) = github.green_pull("change").await;
+    github.comment(number, "/usr/bin/env is not to be found").await;
+    github.comment(number, "/retset").await;
+    github.said(number, "did you mean /retest?").await;
+    github.comment(number, "/merge squash").await;
+    github.said(number, "Say /merge alone").await;
+    let stranger = format!("/repos/{NAME}/issues/{number}/comments");
+    github.call_as("hubot", "POST", &stranger, json!({ "body": "/retest" })).await;
+    github.said(number, "@hubot, only people with write permission can say that here.").await;
+    github.call("PATCH", &format!("/pulls/{number}"), json!({ "state": "closed" })).await;
+    github.comment(number, "/retest").await;
+    github.said(number, "The pull request is closed.").await;
+    // The comparison reads them all again, our own answers among them, which the same account wrote.
+    assert_eq!(server.wish(&format!("/api/v1/repos/{NAME}/sync")).await.0, 200);
+    github.green_pull("another").await;
+    let ours = github.comments(number).await.into_iter().filter(|body| body.contains("<!-- greenlight:"));
+    let ours: Vec<String> = ours.collect();
+    assert_eq!(ours.len(), 4, "{ours:#?}");
+    server.stop().await;
+    github.stop().await;
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_on_the_default_branch_is_shown_everywhere() {
+    const RIGHT: &str = "environments:\n  staging: { run: { workflow: deploy } }\n";
+    let dir = tempfile::tempdir().unwrap();
+    let files = json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL, ".greenlight.yml": "merge:\n  whn: green\n" });
+    let github = GitHub::start(dir.path(), files).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.hook(&server).await;
+    let told = ".greenlight.yml:2: unknown key whn in merge; did you mean when?";
+    let main = github.get("/git/ref/heads/main").await["object"]["sha"].as_str().unwrap().to_owned();
+    assert_eq!(github.status(&main, "greenlight", "failure").await, told);
+    let repositories = server.json("/api/v1/repos").await;
+    assert_eq!(repositories["repositories"][0]["config_problem"], told, "{repositories}");
+    let environments = server.json(&format!("/api/v1/repos/{NAME}/environments")).await;
+    assert_eq!(environments["config_problem"], told, "{environments}");
+    let (_, page) = server.read(&format!("/{NAME}/environments")).await;
+    assert!(page.contains("merges and deploys nothing") && page.contains("unknown key whn"), "{page}");
+    assert!(server.read("/").await.1.contains("unknown key whn"));
+    assert_eq!(server.read("/readyz").await.0, 200, "the server itself is well");
+
+    let file = github.get("/contents/.greenlight.yml").await;
+    let content = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, RIGHT);
+    let mended = json!({ "message": "mend", "content": content, "sha": file["sha"], "branch": "main" });
+    github.call("PUT", "/contents/.greenlight.yml", mended).await;
+    until("it is right again", async || {
+        let environments = server.json(&format!("/api/v1/repos/{NAME}/environments")).await;
+        let is_right = environments["config_problem"].is_null() && environments["environments"][0]["name"] == "staging";
+        is_right.then_some(())
+    })
+    .await;
+    assert!(!server.read("/").await.1.contains("unknown key"));
+    server.stop().await;
+    github.stop().await;
+}
