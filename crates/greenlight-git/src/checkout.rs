@@ -62,6 +62,17 @@ pub struct CheckoutRequest {
     pub depth: Depth,
     /// What happens to files that are there.
     pub leftovers: Leftovers,
+    /// Which files are wanted; all of them where nothing.
+    pub sparse: Option<Sparse>,
+}
+
+/// A choice of files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sparse {
+    /// Folders (`is_cone`), else patterns as `.gitignore` has them.
+    pub patterns: Vec<Arc<str>>,
+    /// Are they folders?
+    pub is_cone: bool,
 }
 
 impl CheckoutRequest {
@@ -71,6 +82,7 @@ impl CheckoutRequest {
             wanted: Wanted::Commit { sha, git_ref },
             depth: Depth::Commits(NonZeroU32::MIN),
             leftovers: Leftovers::Remove,
+            sparse: None,
         }
     }
 }
@@ -136,7 +148,19 @@ impl Mirrors {
         } else {
             self.fetch_from(mirror, wanted.sha, &place, request.depth, dest).await?;
         }
+        if let Some(sparse) = &request.sparse {
+            self.choose(sparse, dest).await?;
+        }
         self.check_out(wanted.sha, &place, dest).await
+    }
+
+    /// Says to a clone which files it is to have.
+    async fn choose(&self, sparse: &Sparse, dest: &Path) -> Result<(), GitError> {
+        let kind = if sparse.is_cone { "--cone" } else { "--no-cone" };
+        let mut lines = sparse.patterns.join("\n");
+        lines.push('\n');
+        let call = self.shared.git.call("sparse-checkout").work_tree(dest).timeout(self.shared.fetch_timeout);
+        call.args(["sparse-checkout", "set", kind, "--stdin"]).input(lines).run().await.map(|_| ())
     }
 
     async fn fetch_from(

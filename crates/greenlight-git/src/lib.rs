@@ -25,7 +25,7 @@ mod pack;
 #[cfg(test)]
 mod tests;
 
-pub use checkout::{CheckedOut, CheckoutRequest, Depth, Leftovers, Wanted};
+pub use checkout::{CheckedOut, CheckoutRequest, Depth, Leftovers, Sparse, Wanted};
 pub use credentials::{AccessToken, Anonymous, Credentials};
 pub use error::GitError;
 pub use mirrors::{Mirrors, MirrorsOptions, Transport};

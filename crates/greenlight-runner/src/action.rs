@@ -35,10 +35,20 @@ impl JobRun {
         with: &[(String, Template)],
     ) -> StepEnd {
         if is_built_in(reference, &self.options) {
-            return match evaluate_entries(with, &scope.seen) {
-                Ok(inputs) => self.run_checkout(frame, scope, &inputs).await,
-                Err(error) => StepEnd::failure(format!("has inputs that cannot be computed: {}", error.message)),
-            };
+            let asked = evaluate_entries(with, &scope.seen)
+                .map_err(|error| format!("has inputs that cannot be computed: {}", error.message))
+                .and_then(|inputs| self.asked(&inputs));
+            match asked {
+                Ok(asked) => match asked.beyond.clone() {
+                    None => return self.run_checkout(frame, scope, asked).await,
+                    Some(what) => {
+                        if let Err(why) = self.take_the_real_one(frame, scope, reference, &what).await {
+                            return StepEnd::failure(why);
+                        }
+                    }
+                },
+                Err(why) => return StepEnd::failure(why),
+            }
         }
         let action = match self.action_of(frame, scope, reference).await {
             Ok(action) => action,
@@ -68,6 +78,23 @@ impl JobRun {
                 action.name
             )),
         }
+    }
+
+    /// Finds the action itself, for what the runner cannot serve in its place.
+    async fn take_the_real_one(
+        &self,
+        frame: &Frame,
+        scope: &StepScope<'_>,
+        reference: &UsesRef,
+        what: &str,
+    ) -> Result<(), String> {
+        if self.log.host.actions().is_none() {
+            return Err(format!("asks for {what}, which the built-in checkout cannot do, and there is no other"));
+        }
+        let told = format!("The built-in checkout cannot do {what}: {reference} itself is used");
+        self.log.line(scope.at.index, &told).await;
+        let found = self.shelve(reference, scope.at.key.clone(), frame.depth, None, scope.at.index).await;
+        found.map_err(|why| format!("asks for {what}, which the built-in checkout cannot do: {why}"))
     }
 
     /// Computes the inputs that a step gives to its action.

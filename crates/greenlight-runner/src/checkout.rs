@@ -1,52 +1,44 @@
-//! `uses: actions/checkout`, served by the mirror.
+//! `uses: actions/checkout`, served by the mirror. What the mirror has not (other repositories, submodules, large files, keys) is left to the action
+//! itself, where there is one.
+//!
+//! The token that later `git push` calls need stands in a file of the job's temporary folder, which the clone's configuration
+//! names: not in the workspace, where it would end up in an artifact.
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use greenlight_core::id::Sha;
 
 use crate::contexts::{Frame, Seen};
-use crate::host::{AnnotationLevel, CheckoutRequest};
+use crate::host::{AnnotationLevel, CheckoutRequest, Sparse};
 use crate::job::JobRun;
 use crate::step::{StepEnd, StepScope};
 use crate::stop::{Stop, worse_than};
+use crate::workspace::write_new;
 
-/// Inputs that change nothing here: a clone of ours has no credentials, no progress and no ownership to be vouched for.
-const INDIFFERENT: [&str; 8] = [
-    "token",
-    "persist-credentials",
-    "show-progress",
-    "set-safe-directory",
-    "github-server-url",
-    "ssh-known-hosts",
-    "ssh-strict",
-    "ssh-user",
-];
-
-/// Inputs that ask for what the built-in checkout does not do.
-const UNSUPPORTED: [&str; 6] =
-    ["submodules", "lfs", "sparse-checkout", "filter", "ssh-key", "sparse-checkout-cone-mode"];
+/// Inputs that change nothing here: a clone from the mirror is whole, quiet, and its owner's.
+const INDIFFERENT: [&str; 6] =
+    ["show-progress", "set-safe-directory", "ssh-known-hosts", "ssh-strict", "ssh-user", "filter"];
 
 /// What a checkout step asks for, read from its inputs.
 #[derive(Debug, PartialEq, Eq)]
-struct Asked {
+pub(crate) struct Asked {
     request: CheckoutRequest,
     path: String,
+    /// Does the clone know a token for what comes later?
+    keeps_token: bool,
+    token: Option<String>,
     unknown: Vec<String>,
+    /// What the mirror cannot give.
+    pub(crate) beyond: Option<String>,
 }
 
 impl JobRun {
     /// Checks the repository out.
-    pub(crate) async fn run_checkout(
-        &self,
-        frame: &Frame,
-        scope: &StepScope<'_>,
-        inputs: &[(String, String)],
-    ) -> StepEnd {
-        let asked = match self.asked(inputs) {
-            Ok(asked) => asked,
-            Err(why) => return StepEnd::failure(why),
-        };
+    pub(crate) async fn run_checkout(&self, frame: &Frame, scope: &StepScope<'_>, asked: Asked) -> StepEnd {
         for name in &asked.unknown {
             let why = format!("actions/checkout has no input '{name}'");
             self.complain(scope.at.index, AnnotationLevel::Warning, &why).await;
@@ -74,8 +66,15 @@ impl JobRun {
                 None
             }
         };
+        let kept = match &done {
+            Some(Ok(Ok(_))) if asked.keeps_token => self.keep_token(&dest, asked.token.as_deref()),
+            _ => Ok(()),
+        };
         if let Err(error) = self.place.thaw(&self.workspace.workspace).await {
             return StepEnd::failure(format!("cannot be given its checkout: {error}"));
+        }
+        if let Err(error) = kept {
+            return StepEnd::failure(format!("cannot keep its token: {error}"));
         }
         let Some(done) = done else { return StepEnd::cancelled() };
         match done {
@@ -108,43 +107,83 @@ impl JobRun {
         }
     }
 
-    fn asked(&self, inputs: &[(String, String)]) -> Result<Asked, String> {
+    /// Writes the token where git finds it later, outside of the workspace, and masks the form in which it stands there.
+    fn keep_token(&self, dest: &Path, token: Option<&str>) -> std::io::Result<()> {
+        let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(()) };
+        let config = dest.join(".git/config");
+        let is_plain = |path: &Path| path.symlink_metadata().is_ok_and(|found| !found.is_symlink());
+        if !is_plain(&dest.join(".git")) || !is_plain(&config) {
+            // A working tree without a repository of its own pushes nothing.
+            return Ok(());
+        }
+        let encoded = STANDARD.encode(format!("x-access-token:{token}"));
+        let mut masks = self.log.masks();
+        masks.add(token);
+        masks.add(&encoded);
+        drop(masks);
+        let number = self.file_count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let file = self.workspace.temp.join(format!("git-credentials-{number}.config"));
+        let server = self.contexts.github("server_url").coerce_string();
+        let server = if server.is_empty() { "https://github.com" } else { server.trim_end_matches('/') };
+        let text = format!("[http \"{server}/\"]\n\textraheader = AUTHORIZATION: basic {encoded}\n");
+        write_new(&file, text.as_bytes())?;
+        let known = std::fs::read_to_string(&config)?;
+        std::fs::write(&config, format!("{known}[include]\n\tpath = {}\n", file.display()))
+    }
+
+    /// Reads the inputs of a checkout.
+    pub(crate) fn asked(&self, inputs: &[(String, String)]) -> Result<Asked, String> {
         let checkout = &self.order.checkout;
+        let token = self.contexts.github("token");
         let mut asked = Asked {
             request: CheckoutRequest {
                 sha: Some(checkout.sha),
                 name: Some(checkout.git_ref.as_str().into()),
                 depth: Some(NonZeroU32::MIN),
                 clean: true,
+                sparse: None,
             },
             path: String::new(),
+            keeps_token: true,
+            token: token.as_str().map(str::to_owned),
             unknown: Vec::new(),
+            beyond: None,
         };
+        let mut is_cone = true;
+        let server = self.contexts.github("server_url").coerce_string();
         for (name, value) in inputs {
             let value = value.trim();
+            let is_off = value.eq_ignore_ascii_case("false");
             match name.to_ascii_lowercase().as_str() {
                 _ if value.is_empty() => {}
                 "repository" if value.eq_ignore_ascii_case(&self.order.repository) => {}
-                "repository" => {
-                    return Err(format!(
-                        "asks for {value}: this version of Greenlight checks out {} only",
-                        self.order.repository
-                    ));
-                }
-                "ref" => by_name(&mut asked.request, value, &checkout.git_ref.to_string(), checkout.sha),
+                "repository" => asked.beyond = Some(format!("another repository, {value}")),
+                "github-server-url"
+                    if value.trim_end_matches('/').eq_ignore_ascii_case(server.trim_end_matches('/')) => {}
+                "github-server-url" => asked.beyond = Some(format!("another server, {value}")),
+                "ref" => by_name(&mut asked.request, value, checkout.git_ref.as_str(), checkout.sha),
                 "path" => asked.path = value.to_owned(),
-                "clean" => asked.request.clean = !value.eq_ignore_ascii_case("false"),
+                "clean" => asked.request.clean = !is_off,
                 "fetch-depth" => asked.request.depth = depth(value)?,
-                "fetch-tags" if value.eq_ignore_ascii_case("false") => {}
+                "fetch-tags" if is_off => {}
                 "fetch-tags" => asked.request.depth = None,
-                other if INDIFFERENT.contains(&other) => {}
-                other if UNSUPPORTED.contains(&other) && value.eq_ignore_ascii_case("false") => {}
-                "sparse-checkout-cone-mode" => {}
-                other if UNSUPPORTED.contains(&other) => {
-                    return Err(format!("asks for {other}, which the built-in checkout cannot do yet"));
+                "token" => asked.token = Some(value.to_owned()),
+                "persist-credentials" => asked.keeps_token = !is_off,
+                "sparse-checkout" => {
+                    let lines = value.lines().map(str::trim).filter(|line| !line.is_empty());
+                    asked.request.sparse = Some(Sparse { patterns: lines.map(Arc::from).collect(), is_cone });
                 }
+                "sparse-checkout-cone-mode" => is_cone = !is_off,
+                "submodules" | "lfs" if is_off => {}
+                "submodules" => asked.beyond = Some("submodules".into()),
+                "lfs" => asked.beyond = Some("lfs".into()),
+                "ssh-key" => asked.beyond = Some("an ssh key".into()),
+                other if INDIFFERENT.contains(&other) => {}
                 other => asked.unknown.push(other.to_owned()),
             }
+        }
+        if let Some(sparse) = &mut asked.request.sparse {
+            sparse.is_cone = is_cone;
         }
         Ok(asked)
     }

@@ -84,6 +84,17 @@ pub struct CheckoutRequest {
     pub depth: Option<NonZeroU32>,
     /// Are files that lie there removed first?
     pub clean: bool,
+    /// Which files are wanted; all of them where nothing.
+    pub sparse: Option<Sparse>,
+}
+
+/// A choice of files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sparse {
+    /// Folders (`is_cone`), else patterns as `.gitignore` has them.
+    pub patterns: Vec<Arc<str>>,
+    /// Are they folders?
+    pub is_cone: bool,
 }
 
 /// What was checked out.

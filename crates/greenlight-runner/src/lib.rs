@@ -56,7 +56,7 @@ mod tests;
 pub use action_store::{ActionOverride, ActionRemote, ActionStore, ActionStoreOptions, RemoteError};
 pub use agent::{Pool, PoolOptions, Server};
 pub use host::{
-    Annotation, AnnotationLevel, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepState, StepUpdate,
+    Annotation, AnnotationLevel, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, Sparse, StepState, StepUpdate,
 };
 pub use isolation::{Isolation, IsolationError, IsolationOptions, IsolationWanted};
 pub use job::{Cleanup, Ended, RunnerOptions, run_job};

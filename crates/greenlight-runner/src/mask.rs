@@ -7,6 +7,7 @@ mod encoding;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
@@ -32,7 +33,8 @@ pub const SECRET_BYTES_MAX: usize = 64 << 10;
 #[derive(Debug, Default)]
 pub struct Masks {
     forms: BTreeSet<Vec<u8>>,
-    searcher: Option<AhoCorasick>,
+    /// What finds them, made when it is first needed after a change.
+    searcher: OnceLock<Option<AhoCorasick>>,
     longest: usize,
 }
 
@@ -60,12 +62,12 @@ impl Masks {
             }
         }
         self.longest = self.forms.iter().map(Vec::len).max().unwrap_or(0);
-        self.searcher = search_for(&self.forms);
+        self.searcher = OnceLock::new();
     }
 
     /// Returns the text without secrets.
     pub fn apply<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
-        let Some(searcher) = &self.searcher else { return Cow::Borrowed(text) };
+        let Some(searcher) = self.searcher() else { return Cow::Borrowed(text) };
         let mut found = searcher.find_iter(text).peekable();
         if found.peek().is_none() {
             return Cow::Borrowed(text);
@@ -88,7 +90,14 @@ impl Masks {
 
     /// Is there a secret in it?
     pub fn has_secret(&self, text: &str) -> bool {
-        self.searcher.as_ref().is_some_and(|searcher| searcher.is_match(text))
+        self.searcher().is_some_and(|searcher| searcher.is_match(text))
+    }
+
+    fn searcher(&self) -> Option<&AhoCorasick> {
+        if self.forms.is_empty() {
+            return None;
+        }
+        self.searcher.get_or_init(|| search_for(&self.forms)).as_ref()
     }
 
     /// Returns the length of the longest form: a text must reach that far beyond a cut before it is cut.

@@ -83,10 +83,23 @@ impl JobRun {
         within: Option<&ActionName>,
         index: u32,
     ) -> Result<(), String> {
-        let Some((name, path)) = self.named(reference, within)? else { return Ok(()) };
         if is_built_in(reference, &self.options) {
-            return Ok(());
+            Ok(())
+        } else {
+            self.shelve(reference, key, depth, within, index).await
         }
+    }
+
+    /// Finds one action, and what it uses in turn.
+    pub(crate) async fn shelve(
+        &self,
+        reference: &UsesRef,
+        key: String,
+        depth: usize,
+        within: Option<&ActionName>,
+        index: u32,
+    ) -> Result<(), String> {
+        let Some((name, path)) = self.named(reference, within)? else { return Ok(()) };
         if depth > DEPTH_MAX {
             return Err(format!("{name} is the {depth}th action within another, which is too deep"));
         }

@@ -82,6 +82,7 @@ impl JobHost for Place {
             }
             std::fs::create_dir_all(dest.join(".github/actions/greet")).unwrap();
             std::fs::write(dest.join("README"), "hello\n").unwrap();
+            write(&dest.join(".git/config"), "[core]\n");
             std::fs::write(dest.join(".github/actions/greet/action.yml"), using::GREET).unwrap();
             for (path, text) in self.files.lock().unwrap().iter() {
                 write(&dest.join(path), text);
@@ -129,7 +130,7 @@ fn write(path: &Path, text: &str) {
 }
 
 /// Returns the order for the job `test` of this workflow.
-fn order(workflow: &str) -> JobOrder {
+pub(crate) fn order(workflow: &str) -> JobOrder {
     let sha = Sha::from_bytes([0xab; 20]);
     JobOrder {
         attempt: AttemptId { repo: RepoId(7), run: RunNumber(1), run_attempt: 1, job: JobKey::from("test"), tried: 1 },

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use greenlight_core::id::RefName;
 
 use super::{World, git, merged, prepare, repository};
-use crate::checkout::{CheckoutRequest, Depth, Leftovers, Wanted};
+use crate::checkout::{CheckoutRequest, Depth, Leftovers, Sparse, Wanted};
 use crate::error::GitError;
 
 #[tokio::test]
@@ -77,16 +77,39 @@ async fn a_name_is_a_branch_or_a_tag_or_a_commit() {
             wanted: Wanted::Name(name.into()),
             depth: Depth::Commits(NonZeroU32::new(5).unwrap()),
             leftovers: Leftovers::Remove,
+            sparse: None,
         };
         let checked_out = mirrors.checkout(&repository(), &request, &world.path().join("job")).await.unwrap();
         assert_eq!((checked_out.sha, checked_out.git_ref.as_ref().map(RefName::as_str)), (sha, git_ref), "{name}");
     }
     for name in ["nowhere", "*", "../x", "--upload-pack=x"] {
         let wanted = Wanted::Name(name.into());
-        let request = CheckoutRequest { wanted, depth: Depth::Whole, leftovers: Leftovers::Remove };
+        let request = CheckoutRequest { wanted, depth: Depth::Whole, leftovers: Leftovers::Remove, sparse: None };
         let error = mirrors.checkout(&repository(), &request, &world.path().join("job")).await.unwrap_err();
         assert!(matches!(*error, GitError::NoSuchRef { .. } | GitError::BadName { .. }), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn some_of_the_files_are_enough() {
+    let world = World::new();
+    let sha = world
+        .commit("many", &[("root", "r"), ("src/a", "a"), ("src/deep/b", "b"), ("docs/c.md", "c"), ("docs/d", "d")]);
+    world.push("main", "refs/heads/main");
+    let mirrors = world.mirrors().await;
+    let dest = world.path().join("job");
+    let there = |paths: &[&str]| paths.iter().map(|path| dest.join(path).exists()).collect::<Vec<_>>();
+    let paths = ["root", "src/a", "src/deep/b", "docs/c.md", "docs/d"];
+    let mut request = CheckoutRequest::commit(sha, None);
+    request.sparse = Some(Sparse { patterns: vec!["src".into()], is_cone: true });
+    mirrors.checkout(&repository(), &request, &dest).await.unwrap();
+    assert_eq!(there(&paths), [true, true, true, false, false]);
+    request.sparse = Some(Sparse { patterns: vec!["*.md".into(), "/src/a".into()], is_cone: false });
+    mirrors.checkout(&repository(), &request, &dest).await.unwrap();
+    assert_eq!(there(&paths), [false, true, false, true, false]);
+    request.sparse = None;
+    mirrors.checkout(&repository(), &request, &dest).await.unwrap();
+    assert_eq!(there(&paths), [true; 5]);
 }
 
 #[tokio::test]

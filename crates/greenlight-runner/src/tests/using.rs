@@ -56,7 +56,10 @@ async fn a_checkout_fills_the_workspace() {
 #[tokio::test]
 async fn a_checkout_says_what_it_cannot_do() {
     for (with, why) in [
-        ("{repository: other/repo}", "asks for other/repo"),
+        ("{repository: other/repo}", "asks for another repository, other/repo"),
+        ("{github-server-url: 'https://ghe.example'}", "asks for another server"),
+        ("{ssh-key: x}", "asks for an ssh key"),
+        ("{lfs: true}", "asks for lfs"),
         ("{path: ../../..}", "is not inside the workspace"),
         ("{submodules: recursive}", "asks for submodules"),
         ("{fetch-depth: many}", "fetch-depth 'many'"),
@@ -66,6 +69,71 @@ async fn a_checkout_says_what_it_cannot_do() {
         assert_eq!(done.end.conclusion, Failure);
         assert!(done.end.reason.contains(why), "{}", done.end.reason);
     }
+}
+
+#[tokio::test]
+async fn a_checkout_takes_some_of_the_files_and_keeps_a_token() {
+    let bench = Bench::new();
+    bench.place.given.lock().unwrap().secrets = vec![("GITHUB_TOKEN".into(), "ghs_0123456789".into())];
+    let done = bench
+        .steps(
+            "- uses: actions/checkout@v4
+  with:
+    sparse-checkout: |
+      src
+      docs
+    sparse-checkout-cone-mode: false
+    lfs: false
+    submodules: false
+    filter: 'blob:none'
+- run: |
+    grep -c 'path = ' .git/config
+    grep -o 'AUTHORIZATION: basic .*' $(sed -n 's/.*path = //p' .git/config)
+    grep -rl ghs_ . | wc -l
+- uses: actions/checkout@v4
+  with: {persist-credentials: false, path: bare}
+- run: grep -c 'path = ' bare/.git/config || true",
+        )
+        .await;
+    succeeded(&done);
+    assert_eq!(done.place.said(2), "1\nAUTHORIZATION: basic ***\n0\n");
+    assert_eq!(done.place.said(4), "0\n");
+    let checkouts = done.place.checkouts.lock().unwrap();
+    let sparse = checkouts[0].sparse.as_ref().unwrap();
+    assert_eq!(
+        (sparse.patterns.iter().map(|pattern| &**pattern).collect::<Vec<_>>(), sparse.is_cone),
+        (vec!["src", "docs"], false)
+    );
+}
+
+#[tokio::test]
+async fn the_action_itself_serves_what_the_mirror_cannot() {
+    let action = "
+name: checkout
+inputs: {repository: {default: x}, submodules: {default: 'false'}}
+outputs: {commit: {value: real}}
+runs: {using: composite, steps: [{shell: bash, run: 'echo real ${{ inputs.repository }} ${{ inputs.submodules }}'}]}
+";
+    let bench = Bench::new().with_repositories(&[("actions/checkout/action.yml", action)]);
+    let done = bench
+        .steps(
+            "- uses: actions/checkout@v4
+- id: other
+  uses: actions/checkout@v4
+  with: {repository: octo/other, submodules: recursive}
+- run: echo '${{ steps.other.outputs.commit }}'",
+        )
+        .await;
+    succeeded(&done);
+    assert!(done.place.log(1).contains("from the mirror"));
+    assert!(done.place.log(2).contains("real octo/other recursive\n"), "{}", done.place.log(2));
+    assert_eq!(done.place.said(3), "real\n");
+    let mut options = bench.options();
+    options.built_in_checkout = false;
+    let order = super::order(&super::workflow("- uses: actions/checkout@v4"));
+    let ended = crate::job::run_job(order, bench.place.clone(), bench.stop.subscribe(), &options).await;
+    ended.cleanup.finish().await;
+    assert!(bench.place.whole().contains("real x false\n"));
 }
 
 #[tokio::test]

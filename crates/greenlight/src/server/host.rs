@@ -43,6 +43,10 @@ impl Host {
             wanted: wanted(request)?,
             depth: request.depth.map_or(Depth::Whole, Depth::Commits),
             leftovers: if request.clean { Leftovers::Remove } else { Leftovers::Keep },
+            sparse: request.sparse.as_ref().map(|sparse| greenlight_git::Sparse {
+                patterns: sparse.patterns.clone(),
+                is_cone: sparse.is_cone,
+            }),
         };
         let done =
             mirrors.checkout(&self.repository, &request, dest).await.map_err(|error| error.chain().to_string())?;
