@@ -2,8 +2,8 @@
 //! randomness; what it needs from outside comes through [`Context`]. It knows no other crate of ours.
 //!
 //! A file's way: [`yaml`] makes a tree with spans of its text, `schema` and `reader` hold it against the grammar, `decode`
-//! makes a [`Workflow`] of it, and [`lint`] says what in it is surely not meant; [`trigger`] says whether an event starts it, [`plan`] which jobs that means, [`template`] and
-//! [`expression`] what its texts come to while it runs.
+//! makes a [`Workflow`] of it, and [`lint`] says what in it is surely not meant; [`trigger`] says whether an event starts
+//! it, [`plan`] which jobs that means, [`template`] and [`expression`] what its texts come to while it runs.
 
 pub mod action;
 pub mod call;

@@ -85,6 +85,11 @@ fn long_and_odd_lines_take_no_time() {
         format!("{}{}", STEPS, "      - {run: echo, bad: x, if: 'a b', env: {a: '${{ x }}'}}\n".repeat(6_000)),
         format!("a: {}", "${{ ".repeat(100_000)),
         format!("a: {}", "${{ x }}".repeat(50_000)),
+        format!("[{}]", "\ta,".repeat(90_000)),
+        format!("[{}]", "é\t[],".repeat(40_000)),
+        format!("{}[{}]", "\t".repeat(200_000), "[],".repeat(60_000)),
+        format!("{}\t", "- |\n".repeat(90_000)),
+        format!("a: {{{}}}", "\t? b\n".repeat(60_000)),
     ];
     for (number, text) in odd.iter().enumerate() {
         in_time(&format!("odd text {number}"), || {
