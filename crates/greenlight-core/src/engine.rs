@@ -53,6 +53,7 @@ pub fn apply(state: &mut Repository, fact: &Fact, now: Timestamp) -> Option<Repl
 
 /// Settles every topic that was touched or whose time has come, until none is left.
 pub fn decide(state: &mut Repository, now: Timestamp) {
+    schedule::index_loaded(state);
     state.ring(now);
     let mut settled = 0;
     while let Some(topic) = state.next_topic() {

@@ -275,6 +275,8 @@ pub struct Repository {
     pub(crate) read: BTreeMap<(Arc<str>, Arc<str>), Reading>,
     /// The suites of each pull request: an index.
     by_pull: BTreeMap<PullNumber, BTreeSet<SuiteKey>>,
+    /// Are the indices of runs there? Not after a load: whose turn it is in a group is told by all of its runs together.
+    pub(crate) indexed: bool,
     /// Reports that have an effect in the outbox: an index.
     pub(crate) showing: BTreeSet<(Sha, Context)>,
 }
@@ -350,6 +352,7 @@ impl Repository {
             parsed: BTreeMap::new(),
             read: BTreeMap::new(),
             by_pull: BTreeMap::new(),
+            indexed: true,
             showing: BTreeSet::new(),
         }
     }
@@ -358,6 +361,7 @@ impl Repository {
     pub fn load(repository: RepositoryRef, settings: Settings, entities: Vec<Entity>) -> Self {
         let mut state = Self::new(repository, settings);
         state.meta_changed = false;
+        state.indexed = false;
         for entity in entities {
             state.take_in(entity);
         }

@@ -219,6 +219,17 @@ pub(crate) fn settle_run(state: &mut Repository, number: RunNumber, now: Timesta
     state.set_alarm(Topic::Run(number), alarm(state, number));
 }
 
+/// Makes the indices of all runs, where they were just loaded: a group that is half known would have two holders.
+pub(crate) fn index_loaded(state: &mut Repository) {
+    if std::mem::replace(&mut state.indexed, true) {
+        return;
+    }
+    let open: Vec<RunNumber> = state.runs.values().filter(|run| !run.is_over()).map(|run| run.number).collect();
+    for number in open {
+        index(state, number);
+    }
+}
+
 /// Keeps the indices of active runs, groups and queued jobs.
 fn index(state: &mut Repository, number: RunNumber) {
     let Some(run) = state.runs.get(&number) else { return };
