@@ -1,7 +1,7 @@
 //! Where actions of other repositories come from: git, through mirrors of their own, into a store that keeps every commit once.
 //!
-//! The token that we have at GitHub is shown to that GitHub alone, and only where it may read the repository; elsewhere, and for
-//! everybody else's public actions, nobody is asked who we are.
+//! The store is for every job that is run here, so what it fetches has to be for everybody, too: who opens it decides with what
+//! credentials, and the server takes none.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -62,19 +62,20 @@ impl ActionRemote for FromGit {
     fn resolve<'a>(&'a self, name: &'a ActionName) -> Reply<'a, Result<Sha, RemoteError>> {
         Box::pin(async move {
             let mirrors = self.mirrors().await?;
-            mirrors.resolve(&repository(name), &name.git_ref).await.map_err(|error| failed(&error))
+            mirrors.resolve(&repository(name), &name.git_ref).await.map_err(|error| remote_error(&error))
         })
     }
 
     fn fetch<'a>(&'a self, name: &'a ActionName, commit: Sha, dest: &'a Path) -> Reply<'a, Result<(), RemoteError>> {
         Box::pin(async move {
             let mirrors = self.mirrors().await?;
-            mirrors.export(&repository(name), commit, dest).await.map_err(|error| failed(&error))
+            mirrors.export(&repository(name), commit, dest).await.map_err(|error| remote_error(&error))
         })
     }
 }
 
-fn failed(error: &GitError) -> RemoteError {
+/// Says of an error whether the other side answered.
+pub fn remote_error(error: &GitError) -> RemoteError {
     let why = error.chain().to_string();
     match error {
         GitError::NoSuchRef { .. } | GitError::NoSuchCommit(_) | GitError::BadName { .. } => RemoteError::NotFound(why),

@@ -13,11 +13,12 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use greenlight_core::id::RoomName;
+use greenlight_core::id::{RoomName, Sha};
 pub use greenlight_github::secret::Secret;
-use greenlight_runner::IsolationWanted;
+use greenlight_runner::{ActionName, IsolationWanted};
 
 use crate::services::Limits;
+
 pub use source::{Environment, Origin};
 
 /// Name of the file that is read where no other is named.
@@ -40,6 +41,8 @@ pub struct Config {
     pub pages: Pages,
     /// The built-in runner.
     pub runner: Runner,
+    /// Where actions come from.
+    pub actions: Actions,
     /// The services for actions.
     pub services: Services,
     /// The rooms that `.greenlight.yml` may name.
@@ -91,12 +94,27 @@ pub struct Runner {
     pub slots: usize,
     /// What jobs may ask for with `runs-on`, lower case.
     pub labels: Arc<[Arc<str>]>,
+    /// Is `actions/checkout` served from the mirror? Else it is an action like any other.
+    pub built_in_checkout: bool,
+    /// The Node for actions that ask for a version; the `node` on the PATH serves the others.
+    pub nodes: BTreeMap<u32, PathBuf>,
     /// How much jobs are kept apart from the machine.
     pub isolation: IsolationWanted,
     /// Folders that jobs may read though they lie where isolated jobs see nothing.
     pub visible: Vec<PathBuf>,
     /// Files with settings and secrets, which jobs never see.
     pub hidden: Vec<PathBuf>,
+}
+
+/// Where actions of other repositories come from.
+#[derive(Clone, Debug)]
+pub struct Actions {
+    /// The address that their repositories stand below; nothing for the GitHub that we serve.
+    pub url: Option<Arc<str>>,
+    /// Is nothing fetched any more?
+    pub offline: bool,
+    /// The commits of some of them, whatever their refs say.
+    pub pins: Vec<(ActionName, Sha)>,
 }
 
 /// The services for actions: artifacts, caches, identity.

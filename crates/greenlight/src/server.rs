@@ -83,6 +83,8 @@ pub struct Shared {
     pub github: Arc<github::GitHub>,
     /// The mirrors.
     pub git: Arc<mirrors::Git>,
+    /// The actions of other repositories.
+    pub actions: Arc<greenlight_runner::ActionStore>,
     /// The repositories.
     pub directory: directory::Directory,
     /// Deliveries stayed in the store and are to be looked for again.
@@ -123,6 +125,9 @@ pub enum StartError {
     /// The folder that jobs work in.
     #[error("the folder that jobs work in cannot be used")]
     Work(#[source] std::io::Error),
+    /// The folder that actions are kept in.
+    #[error("the folder that actions are kept in cannot be used")]
+    Actions(#[source] std::io::Error),
     /// Jobs cannot be isolated as the settings require.
     #[error("jobs would not be isolated")]
     Isolation(#[source] greenlight_runner::IsolationError),
@@ -214,7 +219,9 @@ async fn share(
     let directory = directory::Directory::new(config.github.repositories.clone(), github.clone(), hands);
     let door: Arc<dyn Store> = store.clone();
     let boot: Arc<str> = uuid::Uuid::new_v4().to_string().into();
+    let actions = mirrors::open_actions(&config, &github).map_err(StartError::Actions)?;
     Ok(Arc::new(Shared {
+        actions: Arc::new(actions),
         services: Arc::new(services.map_err(StartError::Services)?),
         dev_jobs: holders::DevJobs::default(),
         public_at,

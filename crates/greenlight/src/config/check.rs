@@ -7,12 +7,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_core::id::RoomName;
-use greenlight_runner::IsolationWanted;
+use greenlight_core::id::{RoomName, Sha};
+use greenlight_runner::{ActionName, IsolationWanted};
 
 use super::keys::{self, Form};
 use super::source::{Given, Origin, Sources};
-use super::{Config, ConfigError, FILE_NAME, GitHub, Identity, Pages, Room, RoomKind, Runner, Secret, Services, Shown};
+use super::{
+    Actions, Config, ConfigError, FILE_NAME, GitHub, Identity, Pages, Room, RoomKind, Runner, Secret, Services, Shown,
+};
 use crate::services::Limits;
 
 /// Most that a file with a secret may hold: a private key is about 2 KB.
@@ -65,6 +67,14 @@ fn no_file() -> String {
     format!("there is no {FILE_NAME} in {here}: write one, or name another with --config")
 }
 
+/// Reads `OWNER/REPO@REF=COMMIT`.
+fn pin(text: &str) -> Option<(ActionName, Sha)> {
+    let (name, commit) = text.split_once('=')?;
+    let (repository, git_ref) = name.split_once('@')?;
+    let (owner, repo) = repository.split_once('/')?;
+    Some((ActionName::new(owner, repo, git_ref)?, Sha::parse(commit).ok()?))
+}
+
 struct Checker {
     sources: Sources,
     problems: Vec<String>,
@@ -80,6 +90,7 @@ impl Checker {
         let github = self.github();
         let pages = self.pages();
         let runner = self.runner();
+        let actions = self.actions();
         let services = self.services();
         let rooms = self.rooms();
         Some(Config {
@@ -90,6 +101,7 @@ impl Checker {
             github: github?,
             pages: pages?,
             runner: runner?,
+            actions: actions?,
             services: services?,
             rooms,
             warnings: Vec::new(),
@@ -194,7 +206,46 @@ impl Checker {
             return None;
         }
         let visible = visible.into_iter().map(PathBuf::from).collect();
-        Some(Runner { slots, labels, isolation, visible, hidden: self.files() })
+        let built_in_checkout = match self.text("runner.checkout").as_deref() {
+            Some("built-in") | None => true,
+            Some("action") => false,
+            Some(other) => {
+                self.problem("runner.checkout", &format!("must be built-in or action, not `{other}`"));
+                return None;
+            }
+        };
+        let nodes = self.nodes()?;
+        Some(Runner { slots, labels, built_in_checkout, nodes, isolation, visible, hidden: self.files() })
+    }
+
+    fn nodes(&mut self) -> Option<BTreeMap<u32, PathBuf>> {
+        let mut nodes = BTreeMap::new();
+        for version in [16, 20, 24] {
+            let key = format!("runner.node{version}");
+            if self.sources.given.contains_key(&key) {
+                nodes.insert(version, self.path(&key)?);
+            }
+        }
+        Some(nodes)
+    }
+
+    fn actions(&mut self) -> Option<Actions> {
+        let url = self.url("actions.url");
+        let offline = match self.text("actions.offline").as_deref() {
+            Some("true") => true,
+            Some("false") | None => false,
+            Some(other) => {
+                self.problem("actions.offline", &format!("must be true or false, not `{other}`"));
+                return None;
+            }
+        };
+        let texts = self.sources.given.get("actions.pins").map(|given| given.texts.clone()).unwrap_or_default();
+        let pins: Vec<_> = texts.iter().filter_map(|text| pin(text)).collect();
+        if pins.len() < texts.len() {
+            self.problem("actions.pins", "must each be OWNER/REPO@REF=COMMIT, with the whole SHA of a commit");
+            return None;
+        }
+        Some(Actions { url, offline, pins })
     }
 
     /// Returns the files that settings were read from, those with secrets included.

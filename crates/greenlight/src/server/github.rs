@@ -76,6 +76,11 @@ impl GitHub {
         format!("{}/{}.git", self.web_url, repository.full_name)
     }
 
+    /// Returns the address that repositories stand below, without a slash at its end.
+    pub fn web_url(&self) -> &str {
+        &self.web_url
+    }
+
     /// Returns whose budget a write to this repository counts against: the token's, or that of the App's installation, of which there is one an owner.
     pub fn whose_token(&self, repository: &RepositoryRef) -> String {
         match self.is_app() {

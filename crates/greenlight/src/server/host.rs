@@ -11,9 +11,10 @@ use greenlight_core::port::Reply;
 use greenlight_core::time::Timestamp;
 use greenlight_git::checkout::Leftovers;
 use greenlight_git::{Depth, Wanted};
-use greenlight_runner::{CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepState, StepUpdate};
+use greenlight_runner::{ActionSource, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepState, StepUpdate};
 use greenlight_store::{LogError, StepRecord};
 
+use super::mirrors::Actions;
 use super::{Shared, clock, holders};
 use crate::services::Grant;
 
@@ -43,10 +44,10 @@ impl Host {
             wanted: wanted(request)?,
             depth: request.depth.map_or(Depth::Whole, Depth::Commits),
             leftovers: if request.clean { Leftovers::Remove } else { Leftovers::Keep },
-            sparse: request.sparse.as_ref().map(|sparse| greenlight_git::Sparse {
-                patterns: sparse.patterns.clone(),
-                is_cone: sparse.is_cone,
-            }),
+            sparse: request
+                .sparse
+                .as_ref()
+                .map(|sparse| greenlight_git::Sparse { patterns: sparse.patterns.clone(), is_cone: sparse.is_cone }),
         };
         let done =
             mirrors.checkout(&self.repository, &request, dest).await.map_err(|error| error.chain().to_string())?;
@@ -128,6 +129,10 @@ impl JobHost for Host {
 
     fn log<'a>(&'a self, block: LogBlock) -> Reply<'a, ()> {
         Box::pin(self.write(block))
+    }
+
+    fn actions(&self) -> Option<Arc<dyn ActionSource>> {
+        Some(Arc::new(Actions::of(self.shared.clone(), self.repository.clone())))
     }
 
     fn now(&self) -> Timestamp {

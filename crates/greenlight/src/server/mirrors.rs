@@ -1,17 +1,24 @@
 //! The mirrors, opened when they are first needed: a server without git starts, and says what it waits for.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use greenlight_core::effect::{Dispatch, Outcome};
 use greenlight_core::fact::RepositoryRef;
+use greenlight_core::id::Sha;
 use greenlight_core::port::{Hands as _, Reply};
 use greenlight_git::mirrors::FETCH_TIMEOUT;
-use greenlight_git::{AccessToken, Credentials, Mirrors, MirrorsOptions, Transport};
+use greenlight_git::{AccessToken, Anonymous, Credentials, Mirrors, MirrorsOptions, Transport};
+use greenlight_runner::{
+    ActionFiles, ActionName, ActionRemote, ActionSource, ActionStore, ActionStoreOptions, RemoteError,
+};
 use tokio::sync::OnceCell;
 
+use super::Shared;
 use super::github::GitHub;
 use super::standing::Standing;
+use crate::actions::{self, ActionsOptions};
+use crate::config::Config;
 
 /// What is waited for when git is not there.
 const GIT: &str = "git";
@@ -75,6 +82,82 @@ impl Credentials for Tokens {
                 Ok(token) => Ok(Some(AccessToken::new(token.expose()))),
                 Err(error) => Err(error.to_string()),
             }
+        })
+    }
+}
+
+/// Opens the store of everybody's actions: from the GitHub that we serve, or from where the settings say.
+///
+/// Nobody is asked who we are: our token may read repositories that the author of a workflow may not, and what is in the store is
+/// for every job.
+pub fn open_actions(config: &Config, github: &GitHub) -> std::io::Result<ActionStore> {
+    let url = config.actions.url.as_deref().unwrap_or(github.web_url()).trim_end_matches('/').to_owned();
+    let folder = config.data.join("actions");
+    let options = ActionsOptions { folder, url, credentials: Arc::new(Anonymous), transport: Transport::Http };
+    actions::open(options, store_options(config))
+}
+
+fn store_options(config: &Config) -> ActionStoreOptions {
+    let (offline, pins) = (config.actions.offline, config.actions.pins.clone());
+    ActionStoreOptions { offline, pins, ..ActionStoreOptions::default() }
+}
+
+/// The actions that a job may use: those of its own repository from its mirror, and everybody's.
+pub struct Actions {
+    shared: Arc<Shared>,
+    repository: RepositoryRef,
+}
+
+impl Actions {
+    /// Returns the actions for the jobs of a repository.
+    pub fn of(shared: Arc<Shared>, repository: RepositoryRef) -> Self {
+        Self { shared, repository }
+    }
+
+    fn own(&self) -> std::io::Result<ActionStore> {
+        let config = &self.shared.config;
+        let folder = config.data.join("actions").join("own").join(self.repository.id.to_string());
+        let remote = OwnActions { git: self.shared.git.clone(), repository: self.repository.clone() };
+        ActionStore::open(ActionStoreOptions { folder, ..store_options(config) }, Some(Arc::new(remote)))
+    }
+}
+
+impl ActionSource for Actions {
+    fn find<'a>(&'a self, name: &'a ActionName) -> Reply<'a, Result<ActionFiles, String>> {
+        Box::pin(async move {
+            if !name.repository().eq_ignore_ascii_case(&self.repository.full_name) {
+                return self.shared.actions.find(name).await;
+            }
+            let own = self.own().map_err(|error| format!("the store of actions cannot be written: {error}"))?;
+            ActionSource::find(&own, name).await
+        })
+    }
+}
+
+/// A repository's own actions, as its mirror has them. They are kept apart from everybody's: the repository may be private.
+struct OwnActions {
+    git: Arc<Git>,
+    repository: RepositoryRef,
+}
+
+impl OwnActions {
+    async fn mirrors(&self) -> Result<&Mirrors, RemoteError> {
+        self.git.mirrors().await.map_err(|why| RemoteError::Unreachable(why.to_string()))
+    }
+}
+
+impl ActionRemote for OwnActions {
+    fn resolve<'a>(&'a self, name: &'a ActionName) -> Reply<'a, Result<Sha, RemoteError>> {
+        Box::pin(async move {
+            let found = self.mirrors().await?.resolve(&self.repository, &name.git_ref).await;
+            found.map_err(|error| actions::remote_error(&error))
+        })
+    }
+
+    fn fetch<'a>(&'a self, _: &'a ActionName, commit: Sha, dest: &'a Path) -> Reply<'a, Result<(), RemoteError>> {
+        Box::pin(async move {
+            let written = self.mirrors().await?.export(&self.repository, commit, dest).await;
+            written.map_err(|error| actions::remote_error(&error))
         })
     }
 }

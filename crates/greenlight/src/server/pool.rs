@@ -44,6 +44,8 @@ pub async fn open(config: &Config, boot: &Arc<str>) -> Result<Arc<Pool>, StartEr
     };
     runner.isolation = Arc::new(Isolation::find(isolation).await.map_err(StartError::Isolation)?);
     tracing::info!("{}", runner.isolation.told());
+    runner.nodes = config.runner.nodes.clone();
+    runner.built_in_checkout = config.runner.built_in_checkout;
     let options = PoolOptions {
         slots: config.runner.slots,
         labels: config.runner.labels.clone(),
