@@ -113,23 +113,18 @@ impl Holder {
     fn of(database: &Path) -> Option<Self> {
         const PYTHON: &str = "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=20)\nc.execute('BEGIN IMMEDIATE')\nprint('held', flush=True)\nsys.stdin.read()\n";
         let mut shell = Command::new("sqlite3");
-        shell.arg("-cmd").arg(".timeout 20000").arg(database);
+        shell.arg("-bail").arg(database);
         let mut python = Command::new("python3");
         python.arg("-c").arg(PYTHON).arg(database);
         [shell, python].iter_mut().find_map(|command| {
-            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
-            // Python reads until the end and says by itself that it holds the lock.
-            let _ = child.stdin.as_mut().unwrap().write_all(b"BEGIN IMMEDIATE;\nSELECT 'held';\n");
-            let _ = child.stdin.as_mut().unwrap().flush();
-            let held = Self(child);
-            held.said("held")
+            let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+            let mut holder = Self(child);
+            // Python needs none of it, and reads until the end.
+            let said = "PRAGMA busy_timeout=20000;\nBEGIN IMMEDIATE;\nSELECT 'held';\n";
+            let _ = holder.0.stdin.as_mut()?.write_all(said.as_bytes());
+            let mut lines = BufReader::new(holder.0.stdout.take()?).lines();
+            lines.any(|line| line.is_ok_and(|line| line.trim() == "held")).then_some(holder)
         })
-    }
-
-    fn said(mut self, word: &str) -> Option<Self> {
-        let mut line = String::new();
-        BufReader::new(self.0.stdout.take()?).read_line(&mut line).ok()?;
-        (line.trim() == word).then_some(self)
     }
 }
 
