@@ -7,18 +7,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::config::{self, ConfigStanding};
+use crate::config::ConfigStanding;
 use crate::effect::{Answer, Effect, Outcome, PullRead, Reconciled, Reply};
-use crate::event::{BranchRules, CommitFiles, Event, PullSnapshot, PullStanding, User};
+use crate::event::{BranchRules, Event, PullSnapshot, PullStanding};
 use crate::fact::{Click, Fact, PullFact, PushFact, RepositoryRef, Source, Wish};
-use crate::id::{EffectKey, PullNumber, RefName, Sha, UserId};
+use crate::id::{EffectKey, PullNumber, RefName, Sha};
 use crate::item::Class;
 use crate::outbox::{Wanted, want};
 use crate::pull::{Branch, MergeStanding, Note, Pull};
 use crate::repository::{Repository, Topic};
 use crate::run::{Conclusion, Run, Subject, Suite, SuiteKey, SuitePhase, Trust};
 use crate::time::{Duration, Timestamp};
-use crate::{command, deploy, forget, merge, outbox, plan, report, schedule, trust};
+use crate::{command, configured, deploy, forget, merge, outbox, plan, report, schedule, trust};
 
 /// How often GitHub is compared with (R5).
 pub const RECONCILE_EVERY: Duration = Duration::from_secs(600);
@@ -118,84 +118,6 @@ fn reconcile(state: &mut Repository, now: Timestamp) {
     let pulls_since = state.meta().pulls_seen;
     let effect = Effect::Reconcile { known_open, since: now - DEPLOYMENTS_BACK, pulls_since };
     want(state, Wanted::now("reconcile", Class::Read, effect));
-}
-
-fn config_read(state: &mut Repository, files: &CommitFiles, now: Timestamp) {
-    let name = state.default_branch();
-    if state.branches.get(&name).is_some_and(|branch| branch.tip != files.sha) {
-        return;
-    }
-    let config = match &files.config {
-        None => Ok(Arc::default()),
-        Some(file) => match &state.meta().config {
-            ConfigStanding::Read { file: Some(known), config, .. } if known == file => config.clone(),
-            _ => config::decode(&file.0, &file.1).map(Arc::new),
-        },
-    };
-    let standing = ConfigStanding::Read { sha: files.sha, file: files.config.clone(), config };
-    if state.meta().config == standing {
-        return;
-    }
-    let same = match (&state.meta().config, &standing) {
-        (ConfigStanding::Read { config: one, .. }, ConfigStanding::Read { config: other, .. }) => one == other,
-        _ => false,
-    };
-    let mended = matches!(&standing, ConfigStanding::Read { config: Ok(_), .. });
-    let problem = match &standing {
-        ConfigStanding::Read { config: Err(problem), .. } => Some(problem.clone()),
-        _ => None,
-    };
-    state.meta_mut().config = standing;
-    if let Some(problem) = problem {
-        show_problem(state, files.sha, &problem, now);
-    }
-    touch_deployments(state);
-    if !same {
-        if mended {
-            test_again(state, now);
-        }
-        state.touch_all();
-    }
-}
-
-/// What is wrong with `.greenlight.yml` is shown on the commit that brought it, though nothing ran for it, as at the first look at
-/// a repository. Where its push was seen, its suite says so by itself.
-fn show_problem(state: &mut Repository, sha: Sha, problem: &Arc<str>, now: Timestamp) {
-    let git_ref = state.default_branch();
-    let key = SuiteKey { head_sha: sha, event: "push".into(), subject: Subject::Ref(git_ref.clone()) };
-    if state.suites.contains(&key) {
-        return;
-    }
-    // Nobody is known to have pushed it, and nothing of it is ever run.
-    let sender = User { id: UserId(0), login: "".into() };
-    let event = Event { name: key.event.clone(), action: None, payload: "{}".into(), sender };
-    let suite = new_suite(key.clone(), Arc::new(event), git_ref, Trust::Trusted, None, now);
-    state.insert_suite(suite);
-    plan::stop(state, &key, Conclusion::Failure, problem);
-}
-
-/// Deployments wait while the file is being read, whether it says something else afterwards or not.
-fn touch_deployments(state: &mut Repository) {
-    let open = state.deployments.values().filter(|known| known.is_unsettled());
-    let waiting: Vec<_> = open.map(|known| known.snapshot.id).collect();
-    for id in waiting {
-        state.touch(Topic::Deployment(id));
-    }
-}
-
-/// The default branch's `.greenlight.yml` is right again: a pull request that failed for bringing the wrong one is tested again.
-fn test_again(state: &mut Repository, now: Timestamp) {
-    let failed = state.suites.values().filter(|suite| {
-        let is_open = suite
-            .pull()
-            .and_then(|number| state.pulls.get(&number))
-            .is_some_and(|pull| pull.snapshot.standing == PullStanding::Open && merge::suite_key(pull) == suite.key);
-        is_open && suite.planned().is_some_and(|planned| planned.config_problem.is_some())
-    });
-    let keys: Vec<_> = failed.map(|suite| suite.key.clone()).collect();
-    for key in keys {
-        schedule::begin_attempt(state, &key, now);
-    }
 }
 
 fn reconciled(state: &mut Repository, read: &Reconciled, now: Timestamp) {
@@ -412,35 +334,9 @@ fn other_activity(state: &mut Repository, fact: &PullFact, now: Timestamp) {
         PullStanding::Merged { .. } => fact.pull.base_ref.clone(),
         _ => RefName::from(format!("refs/pull/{number}/merge")),
     };
-    let suite = new_suite(key.clone(), fact.event.clone(), git_ref, trusted, author, now);
+    let suite = Suite::new(key.clone(), fact.event.clone(), git_ref, trusted, author, now);
     state.insert_suite(suite);
     state.touch(Topic::Suite(key));
-}
-
-fn new_suite(
-    key: SuiteKey,
-    event: Arc<Event>,
-    git_ref: RefName,
-    trust: Trust,
-    author: Option<crate::event::User>,
-    now: Timestamp,
-) -> Suite {
-    Suite {
-        key,
-        attempt: 1,
-        turns: 1,
-        event,
-        git_ref,
-        before: None,
-        trust,
-        author,
-        approval: None,
-        phase: SuitePhase::Reading { trouble: None },
-        runs: Vec::new(),
-        requested_at: now,
-        decides: None,
-        given: None,
-    }
 }
 
 /// Settles a pull request: its suite, its commands, its merge, what follows a merge, and its note.
@@ -482,7 +378,7 @@ fn want_suite(state: &mut Repository, pull: &Pull, now: Timestamp) {
         None => {
             let (trust, author) = trust::of_pull(state, pull, now);
             let git_ref = RefName::from(format!("refs/pull/{}/merge", pull.snapshot.number));
-            let suite = new_suite(key.clone(), pull.event.clone(), git_ref, trust, author, now);
+            let suite = Suite::new(key.clone(), pull.event.clone(), git_ref, trust, author, now);
             state.insert_suite(suite);
             state.note(
                 format!("#{}", pull.snapshot.number),
@@ -687,7 +583,7 @@ fn pushed(state: &mut Repository, push: &PushFact, now: Timestamp) {
     if state.suites.contains(&key) {
         return;
     }
-    let mut suite = new_suite(key.clone(), push.event.clone(), push.git_ref.clone(), Trust::Trusted, None, now);
+    let mut suite = Suite::new(key.clone(), push.event.clone(), push.git_ref.clone(), Trust::Trusted, None, now);
     suite.before = match push.source {
         Source::Webhook => Some(push.before),
         Source::Read => tip,
@@ -720,7 +616,7 @@ fn move_branch(state: &mut Repository, push: &PushFact, now: Timestamp) {
     state.touch(Topic::Branch(push.git_ref.clone()));
     if push.git_ref == state.default_branch() {
         state.touch(Topic::Repository);
-        touch_deployments(state);
+        configured::touch_deployments(state);
     }
 }
 
@@ -754,7 +650,7 @@ fn other_event(
     if state.suites.contains(&key) {
         return;
     }
-    let suite = new_suite(key.clone(), event.clone(), git_ref, Trust::Trusted, None, now);
+    let suite = Suite::new(key.clone(), event.clone(), git_ref, Trust::Trusted, None, now);
     state.insert_suite(suite);
     state.touch(Topic::Suite(key));
 }
@@ -795,7 +691,7 @@ fn commit_read(state: &mut Repository, key: &EffectKey, sha: Sha, outcome: &Outc
     let text = key.as_str();
     if text.starts_with("config:") {
         match outcome {
-            Outcome::Done(Answer::Commit(files)) => config_read(state, files, now),
+            Outcome::Done(Answer::Commit(files)) => configured::read(state, files, now),
             Outcome::Refused(refusal) => {
                 state.note("config", format!("{} cannot be read: {}", sha.short(), refusal.reason()))
             }

@@ -36,6 +36,7 @@ pub mod deploy;
 
 pub mod command;
 pub mod forget;
+pub mod configured;
 
 pub mod engine;
 

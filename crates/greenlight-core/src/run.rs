@@ -353,6 +353,33 @@ pub struct Lease {
 }
 
 impl Suite {
+    /// Returns a suite whose files are to be read.
+    pub fn new(
+        key: SuiteKey,
+        event: Arc<Event>,
+        git_ref: RefName,
+        trust: Trust,
+        author: Option<crate::event::User>,
+        now: Timestamp,
+    ) -> Self {
+        Self {
+            key,
+            attempt: 1,
+            turns: 1,
+            event,
+            git_ref,
+            before: None,
+            trust,
+            author,
+            approval: None,
+            phase: SuitePhase::Reading { trouble: None },
+            runs: Vec::new(),
+            requested_at: now,
+            decides: None,
+            given: None,
+        }
+    }
+
     /// May its jobs be handed out? The one door (S1): trusted, or approved for exactly this attempt and head.
     pub fn may_run(&self) -> bool {
         match self.trust {

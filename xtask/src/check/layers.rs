@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     // What every decision asks of the state, and how it says what it wants.
     &["outbox", "trust", "report", "room"],
     &["plan", "schedule", "merge", "deploy"],
-    &["command", "forget"],
+    &["command", "forget", "configured"],
     &["engine"],
     &["port", "intake", "step"],
 ];
