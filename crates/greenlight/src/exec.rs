@@ -10,6 +10,7 @@ pub mod values;
 pub mod event;
 pub mod platform;
 pub mod files;
+pub mod actions;
 
 pub mod view;
 pub mod host;
@@ -23,7 +24,7 @@ use greenlight_core::event::CommitFiles;
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::repository::Settings;
 use greenlight_core::run::Conclusion;
-use greenlight_runner::{Given, Pool, PoolOptions, RunnerOptions};
+use greenlight_runner::{ActionSource, Given, Pool, PoolOptions, RunnerOptions};
 
 use crate::server::clock;
 use driver::{Driver, Gate};
@@ -45,6 +46,8 @@ pub struct Order {
     pub files: CommitFiles,
     /// What the core is told of this machine.
     pub settings: Settings,
+    /// Where actions come from.
+    pub actions: Arc<dyn ActionSource>,
     /// Secrets, variables and settings.
     pub given: Given,
     /// Where jobs may run.
@@ -60,7 +63,7 @@ pub async fn run(order: Order, view: Arc<dyn View>) -> anyhow::Result<Option<Con
     let runner = RunnerOptions::new(&order.work_dir, "exec");
     let options = PoolOptions { slots: order.slots, labels: Arc::from([]), boot: None, runner };
     let pool = Arc::new(Pool::new(options)?);
-    let (place, closed) = Place::new(order.tree.clone(), order.happened.sha, order.given, view.clone());
+    let (place, closed) = Place::new(order.tree.clone(), order.happened.sha, order.given, order.actions, view.clone());
     let (gate, mailbox) = Gate::open(place, closed);
     let mut driver = Driver::new(order.repository, order.files, order.platforms, pool.clone(), view.clone(), mailbox);
     let began = clock::now();

@@ -15,6 +15,7 @@ use greenlight_runner::Given;
 use greenlight_workflow::{Trigger, Value};
 
 use super::Exit;
+use crate::exec::actions;
 use crate::exec::event::{self, Asked, Happened};
 use crate::exec::files::{self, File, Sources};
 use crate::exec::platform::Platforms;
@@ -79,6 +80,12 @@ pub struct Exec {
     /// Where another repository's workflows and actions lie.
     #[arg(long, value_name = "OWNER/REPO[@REF]=DIR")]
     action_source: Vec<String>,
+    /// Fetch no action: those that were fetched before, and those of --action-source, are all there is.
+    #[arg(long)]
+    action_offline_mode: bool,
+    /// The address that the repositories of actions stand below.
+    #[arg(long, value_name = "URL", default_value = "https://github.com")]
+    actions_url: String,
     /// Who plays the event [default: the name that git commits with].
     #[arg(long, short = 'a', value_name = "LOGIN")]
     actor: Option<String>,
@@ -250,8 +257,16 @@ fn order(args: &Exec, prepared: Prepared, chosen: &[&File]) -> anyhow::Result<Or
     let given = given(args, &tree.root)?;
     let files = files::as_commit(&tree.root, &sources, chosen, happened.sha);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let actions = actions::open(&actions::Wanted {
+        sources: &sources,
+        own: (&repository.full_name, happened.sha.to_string()),
+        root: &tree.root,
+        offline: args.action_offline_mode,
+        url: &args.actions_url,
+    })?;
     Ok(Order {
         files,
+        actions,
         settings: settings(args, &given)?,
         given,
         platforms: Platforms::parse(&args.platform)?,

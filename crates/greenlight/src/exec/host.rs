@@ -7,7 +7,7 @@ use greenlight_core::effect::JobOrder;
 use greenlight_core::id::{AttemptId, Sha};
 use greenlight_core::port::Reply;
 use greenlight_core::time::Timestamp;
-use greenlight_runner::{Annotation, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepUpdate};
+use greenlight_runner::{ActionSource, Annotation, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepUpdate};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
@@ -21,6 +21,7 @@ pub struct Place {
     tree: Arc<WorkingTree>,
     sha: Sha,
     given: Arc<Given>,
+    actions: Arc<dyn ActionSource>,
     view: Arc<dyn View>,
     closing: mpsc::UnboundedSender<AttemptId>,
 }
@@ -31,10 +32,11 @@ impl Place {
         tree: Arc<WorkingTree>,
         sha: Sha,
         given: Given,
+        actions: Arc<dyn ActionSource>,
         view: Arc<dyn View>,
     ) -> (Self, mpsc::UnboundedReceiver<AttemptId>) {
         let (closing, closed) = mpsc::unbounded_channel();
-        (Self { tree, sha, given: Arc::new(given), view, closing }, closed)
+        (Self { tree, sha, given: Arc::new(given), actions, view, closing }, closed)
     }
 
     /// Returns one job's host.
@@ -122,6 +124,10 @@ impl JobHost for Host {
 
     fn given(&self) -> Given {
         (*self.place.given).clone()
+    }
+
+    fn actions(&self) -> Option<Arc<dyn ActionSource>> {
+        Some(self.place.actions.clone())
     }
 
     fn annotate<'a>(&'a self, annotation: Annotation) -> Reply<'a, ()> {

@@ -1,0 +1,61 @@
+//! Where the actions of a local run come from: folders that were named, this working tree for its own, and a store in the user's
+//! cache that fetches every commit once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use greenlight_git::{Anonymous, Transport};
+use greenlight_runner::{ActionOverride, ActionSource, ActionStoreOptions};
+
+use super::files::Sources;
+use crate::actions::{self, ActionsOptions};
+
+/// How actions are to be wanted.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// The folders that were named.
+    pub sources: &'a Sources,
+    /// The repository of the working tree ("owner/name"), and the commit that it plays.
+    pub own: (&'a str, String),
+    /// The working tree.
+    pub root: &'a Path,
+    /// Is nothing fetched?
+    pub offline: bool,
+    /// The address that repositories stand below.
+    pub url: &'a str,
+}
+
+/// Opens the actions of a local run.
+pub fn open(wanted: &Wanted<'_>) -> anyhow::Result<Arc<dyn ActionSource>> {
+    let folder = cache().context("there is no cache folder: set HOME or XDG_CACHE_HOME")?.join("greenlight/actions");
+    let mut overrides: Vec<ActionOverride> = wanted
+        .sources
+        .iter()
+        .map(|(name, git_ref, folder)| ActionOverride {
+            repository: name.into(),
+            git_ref: git_ref.map(Arc::from),
+            folder: folder.to_owned(),
+        })
+        .collect();
+    // The one that was named last counts, as everywhere.
+    overrides.reverse();
+    let (own, commit) = &wanted.own;
+    let (repository, git_ref) = (Arc::from(*own), Some(Arc::from(commit.as_str())));
+    overrides.push(ActionOverride { repository, git_ref, folder: wanted.root.to_owned() });
+    let options = ActionsOptions {
+        folder: folder.clone(),
+        url: wanted.url.trim_end_matches('/').to_owned(),
+        credentials: Arc::new(Anonymous),
+        transport: Transport::Http,
+    };
+    let store = ActionStoreOptions { overrides, offline: wanted.offline, ..ActionStoreOptions::default() };
+    let store = actions::open(options, store);
+    let store = store.with_context(|| format!("the folder of actions, {}, cannot be used", folder.display()))?;
+    Ok(Arc::new(store))
+}
+
+fn cache() -> Option<PathBuf> {
+    let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|folder| folder.is_absolute());
+    named.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))
+}
