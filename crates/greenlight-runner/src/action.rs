@@ -50,6 +50,9 @@ impl JobRun {
                 Err(why) => return StepEnd::failure(why),
             }
         }
+        if let UsesRef::Docker(image) = reference {
+            return self.run_image(frame, scope, image, with).await;
+        }
         let action = match self.action_of(frame, scope, reference).await {
             Ok(action) => action,
             Err(why) => return StepEnd::failure(why),
@@ -69,10 +72,12 @@ impl JobRun {
                 self.run_node(frame, scope, &action, Part::Main, &inputs).await
             }
             ActionRuns::Composite { steps } => self.run_composite(frame, scope, &action, steps, &inputs).await,
-            ActionRuns::Docker { .. } => StepEnd::failure(format!(
-                "uses {}, which runs in a container: this version of Greenlight cannot do that yet",
-                action.name
-            )),
+            ActionRuns::Docker { post_entrypoint, .. } => {
+                if post_entrypoint.is_some() {
+                    self.keep_for_the_end(Hook::new(frame, scope.step, &action, &scope.at));
+                }
+                self.run_docker(frame, scope, &action, Part::Main, &inputs).await
+            }
             _ => StepEnd::failure(format!(
                 "uses {}, which is of a kind that no runner but GitHub's own knows",
                 action.name

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::container;
 use crate::host::JobHost;
 use crate::job::{Cleanup, RunnerOptions, run_job};
 use crate::stop::{Stop, tell};
@@ -80,6 +81,7 @@ impl Pool {
 
     /// Works until [`Pool::close`] is called.
     pub async fn serve(self: &Arc<Self>, server: Arc<dyn Server>) {
+        container::sweep(&self.options.runner.work_dir).await;
         let mut slots = JoinSet::new();
         for number in 1..=self.options.slots {
             let slot = Slot { pool: self.clone(), server: server.clone(), runner: self.name(number) };

@@ -146,6 +146,8 @@ pub(crate) struct JobContexts {
     base: Contexts,
     github: Vec<(Arc<str>, Value)>,
     workspace: Arc<Path>,
+    /// `job.container` and `job.services`.
+    containers: Vec<(String, Value)>,
 }
 
 impl JobContexts {
@@ -178,7 +180,7 @@ impl JobContexts {
             .with("needs", order.needs.clone())
             .with("vars", if given.vars.is_null() { no_values() } else { given.vars.clone() })
             .with("secrets", secrets(order, given));
-        Self { base, github, workspace: workspace.workspace.as_path().into() }
+        Self { base, github, workspace: workspace.workspace.as_path().into(), containers: Vec::new() }
     }
 
     /// Returns the contexts outside of any step.
@@ -220,11 +222,21 @@ impl JobContexts {
             .clone()
             .with("github", Value::Object(Arc::new(Object::new(github))))
             .with("inputs", frame.inputs.clone())
-            .with("job", Value::object([("status", Value::string(job.as_str()))]))
+            .with("job", self.job_value(job))
             .with("steps", steps)
             .with("env", env_value(env))
             .with_status(status);
         Seen { contexts, workspace: self.workspace.clone() }
+    }
+
+    /// Puts what is known of the job's containers into the `job` context.
+    pub(crate) fn set_containers(&mut self, containers: Vec<(String, Value)>) {
+        self.containers = containers;
+    }
+
+    fn job_value(&self, status: Status) -> Value {
+        let containers = self.containers.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        Value::object(std::iter::once(("status", Value::string(status.as_str()))).chain(containers))
     }
 
     /// Returns an entry of the `github` context.

@@ -51,6 +51,8 @@ impl Hook {
         match (&self.action.manifest.runs, part) {
             (ActionRuns::Node { pre, .. }, Part::Pre) => pre.is_some(),
             (ActionRuns::Node { post, .. }, Part::Post) => post.is_some(),
+            (ActionRuns::Docker { pre_entrypoint, .. }, Part::Pre) => pre_entrypoint.is_some(),
+            (ActionRuns::Docker { post_entrypoint, .. }, Part::Post) => post_entrypoint.is_some(),
             _ => false,
         }
     }
@@ -165,6 +167,9 @@ impl JobRun {
 
     async fn run_part(&self, hook: &Hook, scope: &StepScope<'_>, part: Part) -> StepEnd {
         match Self::inputs(&hook.action, written_inputs(&hook.step.kind), scope) {
+            Ok(inputs) if matches!(hook.action.manifest.runs, ActionRuns::Docker { .. }) => {
+                self.run_docker(&hook.frame, scope, &hook.action, part, &inputs).await
+            }
             Ok(inputs) => self.run_node(&hook.frame, scope, &hook.action, part, &inputs).await,
             Err(why) => StepEnd::failure(why),
         }

@@ -226,6 +226,7 @@ impl Isolation {
         let own_program = self.program().ok_or_else(no_options)?;
         let own = workspace.folders();
         std::fs::create_dir_all(&workspace.tools)?;
+        std::fs::create_dir_all(&workspace.actions)?;
         let mut hidden = options.hidden.clone();
         hidden.extend(workspace.root.parent().map(Path::to_path_buf));
         let mut command: Vec<OsString> = Vec::new();

@@ -13,9 +13,10 @@ use greenlight_core::effect::{JobEnd, JobOrder};
 use greenlight_core::run::Conclusion;
 use greenlight_core::time::{Timestamp, spoken};
 use greenlight_workflow::{Job, Workflow};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{OnceCell, mpsc, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
+use crate::container::Containers;
 use crate::contexts::{Frame, JobContexts, Status};
 use crate::hook::Hook;
 use crate::host::{Given, JobHost, StepState, StepUpdate};
@@ -85,6 +86,7 @@ pub struct Ended {
 pub struct Cleanup {
     root: Option<PathBuf>,
     sandbox: Option<Arc<Sandbox>>,
+    containers: Arc<OnceCell<Arc<Containers>>>,
     since: Since,
     updates: Option<JoinHandle<()>>,
 }
@@ -94,6 +96,9 @@ impl Cleanup {
     pub async fn finish(self) {
         if let Some(sandbox) = self.sandbox {
             sandbox.end().await;
+        }
+        if let Some(containers) = self.containers.get() {
+            containers.end().await;
         }
         if let Some(root) = self.root {
             let shown = root.display().to_string();
@@ -119,6 +124,8 @@ pub(crate) struct JobRun {
     pub(crate) workspace: Workspace,
     /// Where its steps run.
     pub(crate) place: Place,
+    /// What it has in a container engine, once it was asked for.
+    pub(crate) containers: Arc<OnceCell<Arc<Containers>>>,
     pub(crate) log: Arc<JobLog>,
     pub(crate) updates: mpsc::Sender<StepUpdate>,
     pub(crate) contexts: JobContexts,
@@ -189,7 +196,16 @@ pub async fn run_job(
     if end.conclusion == Conclusion::Cancelled && matches!(*told.borrow(), Stop::Lost(_)) {
         end.conclusion = Conclusion::Lost;
     }
-    Ended { end, cleanup: Cleanup { root: made.root, sandbox: made.sandbox, since, updates: Some(taken) } }
+    Ended {
+        end,
+        cleanup: Cleanup {
+            root: made.root,
+            sandbox: made.sandbox,
+            containers: made.containers,
+            since,
+            updates: Some(taken),
+        },
+    }
 }
 
 /// What was made for a job and is to be ended and removed behind it.
@@ -197,6 +213,7 @@ pub async fn run_job(
 pub(crate) struct Made {
     pub(crate) root: Option<PathBuf>,
     pub(crate) sandbox: Option<Arc<Sandbox>>,
+    pub(crate) containers: Arc<OnceCell<Arc<Containers>>>,
 }
 
 async fn take_updates(host: Arc<dyn JobHost>, mut updates: mpsc::Receiver<StepUpdate>) {

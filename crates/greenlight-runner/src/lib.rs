@@ -39,6 +39,7 @@ mod pattern;
 
 pub mod isolation;
 pub mod sandbox;
+pub mod container;
 
 pub mod stop;
 mod spawner;

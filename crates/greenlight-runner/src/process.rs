@@ -17,6 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::sync::{oneshot, watch};
 use tokio::time::Instant;
 
+use crate::container::{Contained, Fresh, Home};
 use crate::leftovers;
 use crate::output::{Output, pump};
 use crate::sandbox::{Inside, Sandbox};
@@ -92,22 +93,36 @@ pub(crate) enum Place {
     Bare,
     /// In the job's sandbox.
     Sandbox(Arc<Sandbox>),
+    /// In the job's container.
+    Container(Arc<Home>),
+    /// In a container of its own.
+    Fresh(Arc<Fresh>),
 }
 
 impl Place {
     /// Stops what runs there, so that nothing moves under the runner's hands while it writes into the job's folders.
     pub(crate) async fn freeze(&self) {
-        if let Self::Sandbox(sandbox) = self {
-            sandbox.freeze().await;
+        match self {
+            Self::Sandbox(sandbox) => sandbox.freeze().await,
+            Self::Container(home) => home.pause().await,
+            Self::Bare | Self::Fresh(_) => {}
         }
     }
 
     /// Lets what runs there go on, with what the runner put into this folder.
     pub(crate) async fn thaw(&self, made: &Path) -> std::io::Result<()> {
-        let Self::Sandbox(sandbox) = self else { return Ok(()) };
-        let given = sandbox.give(made);
-        sandbox.thaw().await;
-        given
+        match self {
+            Self::Sandbox(sandbox) => {
+                let given = sandbox.give(made);
+                sandbox.thaw().await;
+                given
+            }
+            Self::Container(home) => {
+                home.unpause().await;
+                Ok(())
+            }
+            Self::Bare | Self::Fresh(_) => Ok(()),
+        }
     }
 }
 
@@ -122,6 +137,8 @@ pub(crate) async fn run(place: &Place, program: Program, output: Output, limits:
             Process::Own(child, group)
         }
         Place::Sandbox(sandbox) => Process::Inside(sandbox.spawn(&program, writer).await?),
+        Place::Container(home) => Process::Contained(home.spawn(&program, writer).await?),
+        Place::Fresh(fresh) => Process::Contained(fresh.spawn(&program, writer).await?),
     };
     let (ended, pump_ended) = oneshot::channel();
     let pump = tokio::spawn(pump(receiver, output, pump_ended));
@@ -137,6 +154,7 @@ pub(crate) async fn run(place: &Place, program: Program, output: Output, limits:
 enum Process {
     Own(Child, Group),
     Inside(Inside),
+    Contained(Contained),
 }
 
 impl Process {
@@ -144,6 +162,7 @@ impl Process {
         match self {
             Self::Own(child, _) => child.wait().await.map(exit_of),
             Self::Inside(inside) => inside.wait().await,
+            Self::Contained(contained) => contained.wait().await,
         }
     }
 
@@ -152,6 +171,7 @@ impl Process {
         match self {
             Self::Own(_, group) => group.signal(signal),
             Self::Inside(inside) => inside.signal(signal),
+            Self::Contained(contained) => contained.signal(signal),
         }
     }
 
@@ -160,6 +180,7 @@ impl Process {
         match self {
             Self::Own(_, group) => group.kill(),
             Self::Inside(inside) => inside.kill(),
+            Self::Contained(contained) => contained.kill(),
         }
     }
 
@@ -168,6 +189,7 @@ impl Process {
         match self {
             Self::Own(_, group) => group.let_go(),
             Self::Inside(inside) => inside.let_go(),
+            Self::Contained(contained) => contained.let_go(),
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::contexts::{ActionPlace, Frame, Status};
 use crate::file_command::StepFiles;
 use crate::job::JobRun;
 use crate::output::{Output, discard};
-use crate::process::{Exit, Limits, Program, run};
+use crate::process::{Exit, Limits, Place, Program, run};
 use crate::shell::Shell;
 use crate::step::{StepEnd, StepScope};
 use crate::variables;
@@ -52,6 +52,19 @@ impl JobRun {
         files: StepFiles,
         kept: &mut Vec<(String, String)>,
     ) -> StepEnd {
+        self.run_program_at(&self.place, frame, scope, program, files, kept).await
+    }
+
+    /// The same in another place than the job's own.
+    pub(crate) async fn run_program_at(
+        &self,
+        place: &Place,
+        frame: &Frame,
+        scope: &StepScope<'_>,
+        program: Program,
+        files: StepFiles,
+        kept: &mut Vec<(String, String)>,
+    ) -> StepEnd {
         let output = Output::new(self.log.clone(), scope.at.index, self.may_set_env(frame, scope));
         let known = scope.at.stop.borrow().clone();
         let goes_on = || {
@@ -64,7 +77,7 @@ impl JobRun {
         let stop = scope.at.stop.clone();
         let timeout = scope.time_left();
         let limits = Limits { timeout, stop, known, goes_on: &goes_on, patience: self.options.patience };
-        let ran = match run(&self.place, program, output, limits).await {
+        let ran = match run(place, program, output, limits).await {
             Ok(ran) => ran,
             Err(error) => {
                 files.remove();
@@ -108,16 +121,20 @@ impl JobRun {
         let shell = shell.map(text).transpose()?;
         let script = text(script)?;
         let env = self.variables(frame, scope, files, frame.action.as_ref());
+        let is_contained = matches!(self.place, Place::Container(_));
         let path = env.get("PATH").map(String::as_str).unwrap_or_default();
+        // What an image has is not known here: its shell is called by its name.
+        let path = if is_contained { "" } else { path };
         let shell =
             Shell::of(shell.as_deref().filter(|shell| !shell.is_empty()), path).map_err(|error| error.to_string())?;
         let file = self.workspace.temp.join(format!("_step_{}{}", files.number(), shell.ending()));
         write_new(&file, shell.script(&script).as_bytes())
             .map_err(|error| format!("cannot be written as a script: {error}"))?;
-        let (program, arguments) = shell.command(&file, path).map_err(|error| error.to_string())?;
+        let command = if is_contained { Ok(shell.command_by_name(&file)) } else { shell.command(&file, path) };
+        let (program, arguments) = command.map_err(|error| error.to_string())?;
         let folder = folder.map(text).transpose()?.unwrap_or_default();
         let folder = self.workspace.workspace.join(folder);
-        if !folder.is_dir() {
+        if !is_contained && !folder.is_dir() {
             return Err(format!("wants to work in {}, which is not there", folder.display()));
         }
         let shown = shown(&script, &shell.shown(path), &scope.env);

@@ -35,7 +35,9 @@ pub(crate) async fn prepare(
     let workflow = read(&order)?;
     let job = workflow.job(&order.job_id).cloned();
     let job = job.ok_or_else(|| format!("{} has no job '{}'", order.workflow_path, order.job_id))?;
-    check(&job)?;
+    if !matches!(job.kind, JobKind::Steps(_)) {
+        return Err(format!("job '{}' calls another workflow, which the server carries out and no runner", job.id));
+    }
     let no_room = |error| format!("a folder for the job in {} cannot be made: {error}", options.work_dir.display());
     let workspace = Workspace::create(&options.work_dir, &order.repository).map_err(no_room)?;
     made.root = Some(workspace.root.clone());
@@ -59,16 +61,22 @@ pub(crate) async fn prepare(
     env.extend(written_env.clone());
     demand(&env, &order, options)?;
     log.write(0, header(&order, options).as_bytes()).await;
-    let no_sandbox = |error| format!("the job cannot be isolated: {error}");
-    made.sandbox = options.isolation.enter(&workspace).await.map_err(no_sandbox)?;
+    let seen = contexts.outside(&order.inputs, &BTreeMap::new());
+    let home = job.container.as_ref().map(|container| container.evaluate(&seen)).transpose();
+    let home = home.map_err(|error| format!("the job's container: {}", error.message))?.flatten();
+    if home.is_none() {
+        let no_sandbox = |error| format!("the job cannot be isolated: {error}");
+        made.sandbox = options.isolation.enter(&workspace).await.map_err(no_sandbox)?;
+    }
     let place = made.sandbox.clone().map_or(Place::Bare, Place::Sandbox);
-    let run = JobRun {
+    let mut run = JobRun {
         inherited: variables::inherited(&workspace),
         options: options.clone(),
         workflow,
         job,
         workspace,
         place,
+        containers: made.containers.clone(),
         log,
         updates,
         contexts,
@@ -89,6 +97,10 @@ pub(crate) async fn prepare(
         found = run.find_actions(run.job.steps(), "", 0, None, 0) => found?,
         _ = worse_than(&mut told, &Stop::No) => {}
     }
+    tokio::select! {
+        started = run.start_containers(home) => started?,
+        _ = worse_than(&mut told, &Stop::No) => {}
+    }
     Ok(run)
 }
 
@@ -99,19 +111,6 @@ fn read(order: &JobOrder) -> Result<Workflow, String> {
         None => format!("{} is no workflow", order.workflow_path),
     };
     parsed.workflow.clone().ok_or_else(why)
-}
-
-/// Says what this version cannot do, before it did half of the job.
-fn check(job: &Job) -> Result<(), String> {
-    let no = |what: &str| Err(format!("job '{}' {what}, which this version of Greenlight cannot do yet", job.id));
-    let JobKind::Steps(_) = &job.kind else { return no("calls another workflow") };
-    if job.container.is_some() {
-        return no("wants to run in a container");
-    }
-    if job.services.is_some() {
-        return no("wants service containers");
-    }
-    Ok(())
 }
 
 fn environment(

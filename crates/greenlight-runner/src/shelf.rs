@@ -151,8 +151,13 @@ impl JobRun {
         self.log.line(index, &told(name, &found)).await;
         let copy = self.workspace.actions.join(&*name.owner).join(&*name.repo).join(&*name.git_ref);
         let (from, to) = (found.folder.clone(), copy.clone());
-        let copied = tokio::task::spawn_blocking(move || copy_folder(&from, &to)).await.map_err(std::io::Error::other);
-        copied.and_then(|copied| copied).map_err(|error| format!("{name} cannot be copied for the job: {error}"))?;
+        let actions = self.workspace.actions.clone();
+        // The folder is the job's, and its processes may run already: they stand still, and a link of theirs is not followed.
+        self.place.freeze().await;
+        let copied = tokio::task::spawn_blocking(move || copy_within(&actions, &from, &to)).await;
+        let given = self.place.thaw(&self.workspace.actions).await;
+        let copied = copied.map_err(std::io::Error::other).and_then(|copied| copied).and(given);
+        copied.map_err(|error| format!("{name} cannot be copied for the job: {error}"))?;
         self.shelf.copied.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), copy.clone());
         Ok(copy)
     }
@@ -166,6 +171,16 @@ fn told(name: &ActionName, found: &ActionFiles) -> String {
         Origin::KeptUnasked => format!("Action {name}{commit}, as it was last seen: nobody was asked"),
         Origin::Given => format!("Action {name} comes from {}", found.folder.display()),
     }
+}
+
+/// Copies a folder to a place that is really below `top`.
+fn copy_within(top: &Path, from: &Path, to: &Path) -> std::io::Result<()> {
+    let parent = to.parent().unwrap_or(to);
+    std::fs::create_dir_all(parent)?;
+    if !parent.canonicalize()?.starts_with(top.canonicalize()?) || to.symlink_metadata().is_ok() {
+        return Err(std::io::Error::other("something of the job's stands in its place"));
+    }
+    copy_folder(from, to)
 }
 
 /// Copies a folder without its `.git`. Links are copied as links, and what is no file, folder or link is left out.

@@ -68,6 +68,13 @@ impl Shell {
         text
     }
 
+    /// Returns the program by its name alone, and its arguments for a script.
+    pub(crate) fn command_by_name(&self, script: &Path) -> (PathBuf, Vec<OsString>) {
+        let script = script.display().to_string();
+        let arguments = self.arguments.iter().map(|argument| argument.replace("{0}", &script).into());
+        (PathBuf::from(&self.program), arguments.collect())
+    }
+
     /// Returns the program and its arguments for a script.
     pub(crate) fn command(&self, script: &Path, path: &str) -> Result<(PathBuf, Vec<OsString>), ShellError> {
         let program = find(&self.program, path).ok_or_else(|| ShellError::Missing(self.program.clone()))?;

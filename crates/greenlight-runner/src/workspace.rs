@@ -64,8 +64,8 @@ impl Workspace {
     }
 
     /// Returns the folders that the job's processes write to.
-    pub(crate) fn folders(&self) -> [PathBuf; 4] {
-        [&self.workspace, &self.temp, &self.home, &self.tools].map(PathBuf::clone)
+    pub(crate) fn folders(&self) -> [PathBuf; 5] {
+        [&self.workspace, &self.temp, &self.home, &self.tools, &self.actions].map(PathBuf::clone)
     }
 
     /// Returns what the job sees as `/tmp`, where it has a view of its own.

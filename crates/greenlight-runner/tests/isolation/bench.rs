@@ -17,13 +17,21 @@ use greenlight_runner::{
     RunnerOptions, StepUpdate, Stop, run_job,
 };
 use greenlight_workflow::Value;
+
+use crate::containers;
 use tokio::sync::watch;
 
 /// Names the folder in which this program is to run a job until it is killed.
 pub const TO_BE_KILLED: &str = "ISOLATION_TO_BE_KILLED";
 
+/// Names the image of a container that this program is to run its job in.
+pub const IN_CONTAINER: &str = "ISOLATION_IN_CONTAINER";
+
+/// Says that an engine was promised: its tests are not skipped then.
+const PROMISED: &str = "GREENLIGHT_TEST_ENGINE";
+
 /// How long a test may take.
-const TIME_MAX: Duration = Duration::from_secs(60);
+const TIME_MAX: Duration = Duration::from_secs(120);
 
 /// A test: what it does with a bench.
 pub type Test = fn(Bench) -> Pin<Box<dyn Future<Output = ()>>>;
@@ -60,6 +68,8 @@ pub struct Bench {
     isolation: Arc<Isolation>,
     place: Arc<Place>,
     env: &'static str,
+    /// `container:` and `services:`, where the jobs have some.
+    around: String,
     pub stop: watch::Sender<Stop>,
 }
 
@@ -68,7 +78,32 @@ impl Bench {
         let folder = tempfile::tempdir().unwrap();
         std::fs::create_dir(folder.path().join("work")).unwrap();
         let isolation = isolation(folder.path(), wanted).await;
-        Self { folder, isolation, place: Arc::default(), env: "SOME: thing", stop: watch::channel(Stop::No).0 }
+        Self {
+            folder,
+            isolation,
+            place: Arc::default(),
+            env: "SOME: thing",
+            around: String::new(),
+            stop: watch::channel(Stop::No).0,
+        }
+    }
+
+    /// Returns a bench without isolation.
+    pub fn plain() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("work")).unwrap();
+        let (isolation, stop) = (Arc::new(Isolation::none()), watch::channel(Stop::No).0);
+        Self { folder, isolation, place: Arc::default(), env: "SOME: thing", around: String::new(), stop }
+    }
+
+    /// Returns the same whose jobs run in a container.
+    pub fn with_container(self, container: &str) -> Self {
+        Self { around: format!("{}    container: {container}\n", self.around), ..self }
+    }
+
+    /// Returns the same whose jobs have services.
+    pub fn with_services(self, services: &str) -> Self {
+        Self { around: format!("{}    services: {services}\n", self.around), ..self }
     }
 
     /// Returns the same with another isolation.
@@ -104,7 +139,8 @@ impl Bench {
     /// Runs a job of these steps, and removes what it left.
     pub async fn run(&self, steps: &str) -> JobEnd {
         let options = options(&self.work(), &self.isolation);
-        let ended = run_job(order(steps, self.env), self.place.clone(), self.stop.subscribe(), &options).await;
+        let ended =
+            run_job(order(steps, self.env, &self.around), self.place.clone(), self.stop.subscribe(), &options).await;
         ended.cleanup.finish().await;
         ended.end
     }
@@ -118,7 +154,7 @@ impl Bench {
     pub async fn run_quietly(&self, steps: &str) -> String {
         let place = Arc::new(Place::default());
         let options = options(&self.work(), &self.isolation);
-        let ended = run_job(order(steps, self.env), place.clone(), self.stop.subscribe(), &options).await;
+        let ended = run_job(order(steps, self.env, &self.around), place.clone(), self.stop.subscribe(), &options).await;
         ended.cleanup.finish().await;
         let log = String::from_utf8_lossy(&place.0.lock().unwrap()).into_owned();
         // What is shown of a script before it runs is not what it said.
@@ -139,7 +175,7 @@ impl Bench {
     pub async fn neighbour(&self) -> PathBuf {
         let steps = "- run: |\n    for place in . ~ /tmp; do echo of-the-server > $place/secret; done\n    echo of-the-server > README\n    pwd > $RUNNER_TEMP/ready\n    sleep 98762";
         let (options, place) = (options(&self.work(), &self.isolation), Arc::new(Place::default()));
-        let (order, stop) = (order(steps, self.env), self.stop.subscribe());
+        let (order, stop) = (order(steps, self.env, &self.around), self.stop.subscribe());
         tokio::spawn(async move { run_job(order, place, stop, &options).await.cleanup.finish().await });
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
@@ -191,9 +227,10 @@ fn options(work: &Path, isolation: &Arc<Isolation>) -> RunnerOptions {
     options
 }
 
-fn order(steps: &str, env: &str) -> JobOrder {
+fn order(steps: &str, env: &str, around: &str) -> JobOrder {
     let steps: String = steps.lines().map(|line| format!("      {line}\n")).collect();
-    let workflow = format!("on: push\njobs:\n  test:\n    runs-on: linux\n    env:\n      {env}\n    steps:\n{steps}");
+    let workflow =
+        format!("on: push\njobs:\n  test:\n    runs-on: linux\n{around}    env:\n      {env}\n    steps:\n{steps}");
     JobOrder {
         attempt: AttemptId { repo: RepoId(7), run: RunNumber(1), run_attempt: 1, job: JobKey::from("test"), tried: 1 },
         token: Token(3),
@@ -230,8 +267,16 @@ pub fn be_killed(data: &Path) -> ExitCode {
     runtime().block_on(async {
         let options = options(&data.join("work"), &isolation(data, IsolationWanted::Auto).await);
         let (_stop, stopped) = watch::channel(Stop::No);
-        let steps = "- run: setsid env -i sleep 6667";
-        run_job(order(steps, "A: b"), Arc::new(Place::default()), stopped, &options).await.cleanup.finish().await;
+        let (around, mark) = match std::env::var(IN_CONTAINER) {
+            Ok(image) => (format!("    container: {image}\n"), 6668),
+            Err(_) => (String::new(), 6667),
+        };
+        let steps = format!("- run: setsid env -i sleep {mark}");
+        run_job(order(&steps, "A: b", &around), Arc::new(Place::default()), stopped, &options)
+            .await
+            .cleanup
+            .finish()
+            .await;
     });
     ExitCode::SUCCESS
 }
@@ -241,27 +286,33 @@ pub fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// Runs the tests whose names hold what was asked for, and tells it as libtest does.
-pub fn run_all(tests: &[(&str, Test)]) -> ExitCode {
+pub fn run_all(walled: &[(&str, Test)], contained: &[(&str, Test)]) -> ExitCode {
     let asked: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let lists = std::env::args().any(|word| word == "--list");
-    let chosen = tests.iter().filter(|(name, _)| asked.is_empty() || asked.iter().any(|part| name.contains(part)));
+    let is_asked = |name: &str| asked.is_empty() || asked.iter().any(|part| name.contains(part.as_str()));
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     let runtime = runtime();
-    for (name, test) in chosen {
-        if lists {
-            println!("{name}: test");
-            continue;
+    let no_walls = runtime.block_on(Bench::new(IsolationWanted::Auto)).isolation.lack();
+    let no_engine = runtime.block_on(containers::missing());
+    let groups = [(walled, no_walls, "CI"), (contained, no_engine, PROMISED)];
+    for (tests, missing, promised) in groups {
+        for (name, test) in tests.iter().filter(|(name, _)| is_asked(name)) {
+            if lists {
+                println!("{name}: test");
+                continue;
+            }
+            if let Some(missing) = missing.as_ref().filter(|_| std::env::var_os(promised).is_none()) {
+                println!("test {name} ... skipped: {missing}");
+                skipped += 1;
+                continue;
+            }
+            let bench = runtime.block_on(Bench::new(IsolationWanted::Auto));
+            let run =
+                AssertUnwindSafe(|| runtime.block_on(async { tokio::time::timeout(TIME_MAX, test(bench)).await }));
+            let is_ok = matches!(std::panic::catch_unwind(run), Ok(Ok(())));
+            println!("test {name} ... {}", if is_ok { "ok" } else { "FAILED" });
+            if is_ok { passed += 1 } else { failed += 1 }
         }
-        let bench = runtime.block_on(Bench::new(IsolationWanted::Auto));
-        if bench.isolation.lack().is_some() && std::env::var("CI").is_err() {
-            println!("test {name} ... skipped: {}", bench.isolation.told());
-            skipped += 1;
-            continue;
-        }
-        let run = AssertUnwindSafe(|| runtime.block_on(async { tokio::time::timeout(TIME_MAX, test(bench)).await }));
-        let is_ok = matches!(std::panic::catch_unwind(run), Ok(Ok(())));
-        println!("test {name} ... {}", if is_ok { "ok" } else { "FAILED" });
-        if is_ok { passed += 1 } else { failed += 1 }
     }
     if !lists {
         let word = if failed == 0 { "ok" } else { "FAILED" };

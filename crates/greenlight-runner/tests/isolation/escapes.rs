@@ -140,7 +140,7 @@ impl World {
 
     async fn judge(&self, tried: &Try) -> Verdict {
         if self.is_walled
-            && tried.held == Held::ByTheWalls
+            && tried.held == Held::Walls
             && let Some(lack) = self.isolation.lack()
         {
             return Verdict::NotHere(lack);
@@ -159,7 +159,7 @@ impl World {
             }
         }
         let came_through = said.lines().any(|line| line == "ESCAPED");
-        if came_through && tried.held == Held::ByANetwork {
+        if came_through && tried.held == Held::Network {
             return Verdict::NotHere("jobs have the machine's network".into());
         }
         if came_through {

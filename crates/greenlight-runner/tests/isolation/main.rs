@@ -1,6 +1,7 @@
 //! Jobs in real sandboxes. The program is its own first process there, so it comes with a small harness in place of libtest's.
 
 mod bench;
+mod containers;
 mod escapes;
 mod tries;
 
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().position(|word| word == "--escapes") {
         Some(place) => escapes::run(&words[place + 1..]),
-        None => bench::run_all(TESTS),
+        None => bench::run_all(TESTS, containers::TESTS),
     }
 }
 

@@ -9,11 +9,11 @@
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Held {
     /// The sandbox as a whole.
-    ByTheWalls,
+    Walls,
     /// The runner itself, on every machine.
-    ByTheRunner,
+    Runner,
     /// Nothing yet: a network of the job's own would.
-    ByANetwork,
+    Network,
 }
 
 /// One way out.
@@ -27,19 +27,19 @@ pub struct Try {
 }
 
 const fn walls(name: &'static str, steps: &'static str) -> Try {
-    Try { name, held: Held::ByTheWalls, steps, after: "" }
+    Try { name, held: Held::Walls, steps, after: "" }
 }
 
 const fn runner(name: &'static str, steps: &'static str) -> Try {
-    Try { name, held: Held::ByTheRunner, steps, after: "" }
+    Try { name, held: Held::Runner, steps, after: "" }
 }
 
 const fn network(name: &'static str, steps: &'static str) -> Try {
-    Try { name, held: Held::ByANetwork, steps, after: "" }
+    Try { name, held: Held::Network, steps, after: "" }
 }
 
 const fn next(name: &'static str, steps: &'static str, after: &'static str) -> Try {
-    Try { name, held: Held::ByTheWalls, steps, after }
+    Try { name, held: Held::Walls, steps, after }
 }
 
 /// All of them.
@@ -122,7 +122,7 @@ pub const TRIES: &[Try] = &[
     next("a tool in the tool cache for the next job", "mkdir -p $RUNNER_TOOL_CACHE && echo evil > $RUNNER_TOOL_CACHE/isolate", "test -e $RUNNER_TOOL_CACHE/isolate && echo ESCAPED; true"),
     Try {
         name: "LD_PRELOAD for the next step",
-        held: Held::ByTheRunner,
+        held: Held::Runner,
         steps: "echo LD_PRELOAD=/tmp/evil.so >> $GITHUB_ENV; echo NODE_OPTIONS=--require=/tmp/evil >> $GITHUB_ENV
 === env | grep -q evil && echo ESCAPED; true",
         after: "",
