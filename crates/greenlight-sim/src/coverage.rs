@@ -94,10 +94,14 @@ pub enum Moment {
     BaseForced,
     /// The clock jumped.
     ClockJumped,
+    /// A delivery was not signed with a secret of ours.
+    DeliveryUnsigned,
+    /// The hook's secret was changed, a step further.
+    SecretRotated,
 }
 
 /// How many moments there are.
-pub const MOMENTS: usize = Moment::ClockJumped as usize + 1;
+pub const MOMENTS: usize = Moment::SecretRotated as usize + 1;
 
 /// How often each moment came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,6 +203,8 @@ const ALL: [Moment; MOMENTS] = {
         HeadPushedDuringTest,
         BaseForced,
         ClockJumped,
+        DeliveryUnsigned,
+        SecretRotated,
     ]
 };
 

@@ -102,6 +102,11 @@ impl Inner {
         })
     }
 
+    /// Returns how many deliveries are kept, those kept aside included.
+    pub fn kept(&self) -> usize {
+        self.deliveries.iter().map(|delivery| 1 + delivery.quarantined.len()).sum()
+    }
+
     fn receive(&mut self, delivery: &NewDelivery) -> Result<Stored, StoreError> {
         if self.full {
             return Err(StoreError::Unavailable("no space left on device".into()));

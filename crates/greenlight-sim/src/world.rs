@@ -4,6 +4,7 @@
 //! around it is fake and driven by one seed.
 
 pub mod call;
+pub mod door;
 pub mod hook;
 pub mod people;
 pub mod runner;
@@ -25,6 +26,7 @@ use crate::rng::Rng;
 use crate::store::FakeStore;
 use crate::trace::{Lines, Trace};
 use call::Flight;
+use door::Door;
 use hook::Sent;
 use runner::Runner;
 
@@ -60,6 +62,10 @@ pub enum Event {
     Token(bool),
     /// The server's clock jumps.
     Jump,
+    /// The hook's secret is rotated, a step further.
+    Secret,
+    /// Somebody who knows no secret sends a hook.
+    Stranger,
 }
 
 /// A life.
@@ -94,10 +100,14 @@ pub struct World {
     pub unlocking: Option<&'static str>,
     /// The effects under way.
     pub flights: BTreeMap<u32, Flight>,
+    /// The door, and who may pass.
+    pub door: Door,
     /// The hooks on their way, by number.
     pub hooks: Vec<Sent>,
     /// The hooks that were stored, by place.
     pub stored: Vec<u32>,
+    /// How many deliveries were kept aside.
+    pub quarantined: usize,
     /// The runners.
     pub runners: Vec<Runner>,
     /// Is the token good?
@@ -142,8 +152,10 @@ impl World {
             idle_wakes: 0,
             unlocking: None,
             flights: BTreeMap::new(),
+            door: Door::new(seed),
             hooks: Vec::new(),
             stored: Vec::new(),
+            quarantined: 0,
             runners,
             token_good: true,
             quiet: false,
@@ -160,6 +172,7 @@ impl World {
     }
 
     fn begin(&mut self) {
+        self.open_the_door();
         // Some repositories are full of pull requests before the server ever sees them (P2).
         let first = if self.rng.chance(300) { 3_600_000 } else { 10 };
         self.at(first, Event::Start);
@@ -236,6 +249,8 @@ impl World {
             Event::Disk(full) => self.disk(full),
             Event::Token(good) => self.token(good),
             Event::Jump => self.jump(),
+            Event::Secret => self.secret_turns(),
+            Event::Stranger => self.stranger_knocks()?,
         }
         self.send_hooks();
         Ok(true)
@@ -302,7 +317,10 @@ impl World {
             _ => Reverse((at, order, event)),
         };
         let keep = |Reverse((_, _, event)): &Reverse<(i64, u32, Event)>| {
-            !matches!(event, Event::Person | Event::Kill | Event::Jump | Event::Disk(true) | Event::Token(false))
+            !matches!(
+                event,
+                Event::Person | Event::Kill | Event::Jump | Event::Disk(true) | Event::Token(false) | Event::Secret
+            )
         };
         self.queue = queue.into_iter().filter(keep).map(hurry).collect();
     }

@@ -13,6 +13,7 @@ use greenlight_core::run::{Run, SuiteKey};
 use super::{Checked, must};
 use crate::store::{FakeStore, Inner};
 use crate::world::World;
+use crate::world::door::EVIL;
 
 /// The runs that there are, by what they are for.
 #[derive(Debug, Default)]
@@ -29,6 +30,22 @@ pub fn i1_accepted_survives(world: &World) -> Checked {
         i1_accepted_is_present(&world.store, &sent.delivery)?;
     }
     Ok(())
+}
+
+/// I4: No delivery whose signature does not verify changes any row: what is kept is what was signed, one for one.
+pub fn i4_only_what_was_signed_is_kept(world: &World) -> Checked {
+    let (kept, signed) = (world.store.inner().kept(), world.stored.len() + world.quarantined);
+    must(kept == signed, "I4", || format!("{kept} deliveries are kept, but {signed} were signed with our secret"))?;
+    let forged = world.stored.iter().find(|number| world.hooks[**number as usize].forged);
+    must(forged.is_none(), "I4", || format!("hook {forged:?} is kept, though a stranger sent it"))
+}
+
+/// I4: … and nothing of what a stranger would have told is believed.
+pub fn i4_nothing_forged_is_believed(world: &World) -> Checked {
+    i4_only_what_was_signed_is_kept(world)?;
+    let Some(cell) = &world.cell else { return Ok(()) };
+    let evil = cell.repository().branches.values().find(|branch| branch.tip == EVIL);
+    must(evil.is_none(), "I4", || "a stranger moved a branch".to_owned())
 }
 
 /// I24: While storing is impossible, no 2xx is given.

@@ -6,9 +6,10 @@ use greenlight_core::deployment::Carrying;
 use greenlight_core::engine;
 use greenlight_core::entity::{Entity, EntityKey};
 use greenlight_core::id::EnvironmentName;
+use greenlight_core::repository::Repository;
 use greenlight_core::time::Duration;
 
-use super::{Checked, must};
+use super::{Checked, deploys, must};
 use crate::store::Inner;
 use crate::world::World;
 use crate::world::runner::LEASE;
@@ -22,7 +23,10 @@ const LINES_MAX: usize = 12;
 /// Checks everything.
 pub fn everything_holds(world: &mut World) -> Checked {
     i11_nothing_stays(world)?;
-    i19_one_each(world)?;
+    if let Some(cell) = &world.cell {
+        i19_one_each(cell.repository())?;
+    }
+    super::storage::i4_nothing_forged_is_believed(world)?;
     decide_over_everything(world)
 }
 
@@ -42,10 +46,9 @@ fn i11_nothing_stays(world: &World) -> Checked {
 }
 
 /// I19: At most one deployment per environment is in state running.
-fn i19_one_each(world: &World) -> Checked {
-    let Some(cell) = &world.cell else { return Ok(()) };
+fn i19_one_each(state: &Repository) -> Checked {
     let mut running: BTreeMap<&EnvironmentName, u32> = BTreeMap::new();
-    for deployment in cell.repository().deployments.values() {
+    for deployment in state.deployments.values() {
         if let Carrying::Started { .. } = deployment.state {
             *running.entry(&deployment.snapshot.environment).or_default() += 1;
         }
@@ -66,6 +69,13 @@ fn decide_over_everything(world: &mut World) -> Checked {
     engine::decide(&mut state, now);
     let (changes, _) = state.take_changes();
     let inner = world.store.inner();
+    i19_one_each(&state)?;
+    for (key, entity) in &changes {
+        // Looking at everything is looking at what is over, too: it frees nobody's lock but its own.
+        if let (Some(Entity::Environment(environment)), Some(Entity::Environment(before))) = (entity, inner.get(key)) {
+            deploys::i20_released_by_its_token(&inner, environment, before.lock.as_ref(), None)?;
+        }
+    }
     // A new item changes the last place in the row of the repository: the item says more.
     let (meta, others): (Vec<_>, Vec<_>) = changes.iter().partition(|(key, _)| *key == EntityKey::Meta);
     for (key, entity) in others.into_iter().chain(meta) {

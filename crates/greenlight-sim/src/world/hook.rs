@@ -7,19 +7,23 @@ use greenlight_core::id::DeliveryId;
 use greenlight_core::intake::{Reception, receive};
 use greenlight_core::port::NewDelivery;
 
+use super::door::Seal;
 use super::{Event, World};
 use crate::block::block_on;
 use crate::coverage::Moment;
 use crate::invariant::{Checked, storage};
-use crate::rng::mix;
 
 /// A hook that was sent.
 #[derive(Clone, Debug)]
 pub struct Sent {
-    /// The delivery, as it arrives.
+    /// The delivery, as it arrives; its digest is known once its signature was checked.
     pub delivery: NewDelivery,
+    /// Its signature.
+    pub seal: Option<Seal>,
     /// What our reader makes of it, kept beside it.
     pub facts: Vec<Fact>,
+    /// Did a stranger make it?
+    pub forged: bool,
     /// Did the server promise to keep it?
     pub accepted: bool,
 }
@@ -63,8 +67,7 @@ impl World {
     fn pack(&mut self, event: &'static str, facts: Vec<Fact>) -> u32 {
         let number = u32::try_from(self.hooks.len()).expect("a life sends few hooks");
         let body: Arc<[u8]> = Arc::from(number.to_be_bytes().as_slice());
-        let mut digest = [0; 32];
-        digest[..8].copy_from_slice(&mix(u64::from(number)).to_be_bytes());
+        let seal = Some(self.door.sign(&body));
         let delivery = NewDelivery {
             id: DeliveryId::from(format!("hook-{number}")),
             event: event.into(),
@@ -72,9 +75,9 @@ impl World {
             form: number % 2 == 0,
             received_at: self.clock(),
             body,
-            digest,
+            digest: [0; 32],
         };
-        self.hooks.push(Sent { delivery, facts, accepted: false });
+        self.hooks.push(Sent { delivery, seal, facts, forged: false, accepted: false });
         number
     }
 
@@ -84,7 +87,7 @@ impl World {
         let other = u32::try_from(self.hooks.len()).expect("a life sends few hooks");
         let mut forged = self.hooks[at].clone();
         forged.delivery.body = Arc::from(b"another".as_slice());
-        forged.delivery.digest[31] = 1;
+        forged.seal = Some(self.door.sign(&forged.delivery.body));
         self.hooks.push(forged);
         self.coverage.saw(Moment::WebhookForged);
         let wait = self.rng.between(20, 60_000);
@@ -98,6 +101,13 @@ impl World {
             self.trace.line(|| format!("hook {number} finds nobody"));
             return Ok(());
         }
+        let sent = &self.hooks[at];
+        let Some(digest) = self.door.verify(&sent.delivery.event, &sent.delivery.body, sent.seal) else {
+            self.coverage.saw(Moment::DeliveryUnsigned);
+            self.trace.line(|| format!("hook {number} is not signed with a secret of ours"));
+            return storage::i4_only_what_was_signed_is_kept(self);
+        };
+        self.hooks[at].delivery.digest = digest;
         self.hooks[at].delivery.received_at = self.clock();
         let reception = block_on(receive(&self.store, &self.hooks[at].delivery));
         self.trace.mix(u64::from(number));
@@ -113,7 +123,8 @@ impl World {
                 let place = u64::try_from(self.stored.len()).expect("a usize fits");
                 self.inbox.push(place);
             }
-            Reception::Repeat | Reception::Quarantined => {}
+            Reception::Quarantined => self.quarantined += 1,
+            Reception::Repeat => {}
         }
         storage::i24_nothing_is_promised(self)?;
         self.hooks[at].accepted = true;
