@@ -44,7 +44,8 @@ impl JobRun {
     }
 
     fn composite_end(&self, manifest: &ActionManifest, inner: &Frame, scope: &StepScope<'_>) -> StepEnd {
-        let env = self.state().env.clone();
+        let mut env = self.state().env.clone();
+        env.extend(inner.env.iter().cloned());
         let seen = self.contexts.of_step(inner, &scope.step.id, &env, self.status());
         let mut outputs = Vec::new();
         for (name, value) in &manifest.outputs {

@@ -1,5 +1,5 @@
 //! The files that a step writes to speak to the runner: `GITHUB_ENV`, `GITHUB_OUTPUT`, `GITHUB_PATH`, `GITHUB_STATE`,
-//! `GITHUB_STEP_SUMMARY`. They are new for each step and read after it, also when it failed.
+//! `GITHUB_STEP_SUMMARY`, `GITHUB_ARTIFACTS`. They are new for each step and read after it, also when it failed.
 
 use std::io::Read;
 use std::os::unix::fs::OpenOptionsExt;
@@ -13,7 +13,7 @@ use crate::workspace::write_new;
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// The files, by the name of their variable.
-pub(crate) const FILES: [&str; 5] = ["env", "output", "path", "state", "step_summary"];
+pub(crate) const FILES: [&str; 6] = ["artifacts", "env", "output", "path", "state", "step_summary"];
 
 /// What is wrong with such a file, in GitHub's words where it has some.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

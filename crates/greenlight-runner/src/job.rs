@@ -160,6 +160,8 @@ pub(crate) struct JobState {
     pub(crate) reason: Option<String>,
     /// `environment_url`, where a step set it.
     pub(crate) environment_url: Option<String>,
+    /// What steps said they made.
+    pub(crate) artifacts: Vec<String>,
     /// What runs after the last step, the last one first.
     pub(crate) posts: Vec<Hook>,
 }
@@ -167,8 +169,15 @@ pub(crate) struct JobState {
 impl JobState {
     /// Returns the state of a job that begins with these variables.
     pub(crate) fn new(env: BTreeMap<String, String>) -> Self {
-        let (paths, posts) = (Vec::new(), Vec::new());
-        Self { env, paths, status: Status::Success, reason: None, environment_url: None, posts }
+        Self {
+            env,
+            paths: Vec::new(),
+            status: Status::Success,
+            reason: None,
+            environment_url: None,
+            artifacts: Vec::new(),
+            posts: Vec::new(),
+        }
     }
 }
 

@@ -168,6 +168,8 @@ impl JobRun {
         for name in crate::file_command::FILES {
             variables.insert(format!("GITHUB_{}", name.to_ascii_uppercase()), files.path(name).display().to_string());
         }
+        let list = self.artifacts_file().display().to_string();
+        variables.insert("GITHUB_ARTIFACTS_LIST".into(), list);
         // A name or value with a zero byte cannot be handed to a process.
         variables.retain(|name, value| !name.is_empty() && !name.contains(['\0', '=']) && !value.contains('\0'));
         variables

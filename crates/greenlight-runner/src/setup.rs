@@ -18,7 +18,7 @@ use crate::process::Place;
 use crate::shelf::Shelf;
 use crate::stop::{Stop, worse_than};
 use crate::variables;
-use crate::workspace::Workspace;
+use crate::workspace::{Workspace, write_new};
 
 /// The variable by which a workflow demands to be isolated.
 const DEMAND: &str = "GREENLIGHT_ISOLATION";
@@ -91,6 +91,8 @@ pub(crate) async fn prepare(
         background: Mutex::new(JoinSet::new()),
         order,
     };
+    write_new(&run.artifacts_file(), b"[]")
+        .map_err(|error| format!("a file for the job cannot be written: {error}"))?;
     run.log.set_up(&run.workspace.workspace, run.is_debugged);
     let mut told = run.stop.clone();
     tokio::select! {

@@ -1,12 +1,19 @@
 //! What a step leaves behind: what it wrote into its files and said with commands, taken in after its end.
 
+use std::path::PathBuf;
 use std::sync::Arc;
+
+use greenlight_workflow::Value;
 
 use crate::file_command::{FileError, StepFiles, may_be_set};
 use crate::host::{Annotation, AnnotationLevel};
 use crate::job::JobRun;
 use crate::output::Said;
 use crate::step::StepEnd;
+use crate::workspace::write_new;
+
+/// How many artifacts a job may list.
+const ARTIFACTS_MAX: usize = 500;
 
 impl JobRun {
     /// Takes in what a step wrote into its files and said with commands. What it keeps for itself goes into `kept`.
@@ -41,6 +48,11 @@ impl JobRun {
             Err(error) => problems.push(failed("state", error)),
         }
         *kept = last_of_each(std::mem::take(kept));
+        match files.lines("artifacts") {
+            Ok(lines) if lines.is_empty() => {}
+            Ok(lines) => self.add_artifacts(index, lines).await,
+            Err(error) => problems.push(failed("artifacts", error)),
+        }
         self.summarize(index, files.text("step_summary")).await;
         end.outputs = last_of_each(end.outputs);
         match problems.into_iter().next() {
@@ -61,6 +73,31 @@ impl JobRun {
             }
         }
         allowed
+    }
+
+    /// Returns the file that lists what the job's steps said they made: read-only for them, by its meaning.
+    pub(crate) fn artifacts_file(&self) -> PathBuf {
+        self.workspace.temp.join("_artifacts.json")
+    }
+
+    /// Takes in what a step says it made: files, or images with their digest.
+    async fn add_artifacts(&self, index: u32, lines: Vec<String>) {
+        let all: Vec<Value> = {
+            let mut state = self.state();
+            for line in lines {
+                if !state.artifacts.contains(&line) {
+                    state.artifacts.push(line);
+                }
+            }
+            state.artifacts.truncate(ARTIFACTS_MAX);
+            state.artifacts.iter().map(|line| Value::string(line.as_str())).collect()
+        };
+        if all.len() == ARTIFACTS_MAX {
+            let why = format!("a job lists at most {ARTIFACTS_MAX} artifacts; what comes after them is left out");
+            self.complain(index, AnnotationLevel::Warning, &why).await;
+        }
+        // A list that cannot be written is read as it was before.
+        let _ = write_new(&self.artifacts_file(), Value::array(all).to_json().as_bytes());
     }
 
     async fn summarize(&self, index: u32, summary: Result<String, FileError>) {

@@ -166,3 +166,144 @@ async fn a_workflow_that_cannot_be_read_names_the_place() {
     assert_eq!(done.end.conclusion, Failure);
     assert!(done.end.reason.contains("stepz"), "{}", done.end.reason);
 }
+
+/// Everything that GitHub gives to every step, `GITHUB_` left out, as its runner's own list has it.
+const GITHUB: [&str; 39] = [
+    "ACTION",
+    "ACTION_PATH",
+    "ACTION_REF",
+    "ACTION_REPOSITORY",
+    "ACTOR",
+    "ACTOR_ID",
+    "API_URL",
+    "ARTIFACTS",
+    "ARTIFACTS_LIST",
+    "BASE_REF",
+    "ENV",
+    "EVENT_NAME",
+    "EVENT_PATH",
+    "GRAPHQL_URL",
+    "HEAD_REF",
+    "JOB",
+    "OUTPUT",
+    "PATH",
+    "REF",
+    "REF_NAME",
+    "REF_PROTECTED",
+    "REF_TYPE",
+    "REPOSITORY",
+    "REPOSITORY_ID",
+    "REPOSITORY_OWNER",
+    "REPOSITORY_OWNER_ID",
+    "RETENTION_DAYS",
+    "RUN_ATTEMPT",
+    "RUN_ID",
+    "RUN_NUMBER",
+    "SERVER_URL",
+    "SHA",
+    "STATE",
+    "STEP_SUMMARY",
+    "TRIGGERING_ACTOR",
+    "WORKFLOW",
+    "WORKFLOW_REF",
+    "WORKFLOW_SHA",
+    "WORKSPACE",
+];
+
+#[tokio::test]
+async fn all_variables_of_github_are_there_and_nobody_changes_them() {
+    let mut order = order(&workflow(
+        "- uses: octo/show@v1
+  env: {GITHUB_SHA: mine, RUNNER_OS: mine, GITHUB_OUTPUT: mine}",
+    ));
+    let context: Vec<String> = GITHUB
+        .iter()
+        .filter(|name| !["ACTION", "JOB", "WORKSPACE", "EVENT_PATH"].contains(name))
+        .map(|name| format!("\"{}\": \"the {name}\"", name.to_lowercase()))
+        .collect();
+    order.github = Value::from_json(&format!("{{\"event\": {{}}, {}}}", context.join(", "))).unwrap();
+    let show = "name: show\nruns: {using: composite, steps: [{shell: bash, run: env | sort}]}";
+    let bench = Bench::new().with_repositories(&[("octo/show/action.yml", show)]);
+    let done = bench.run(order).await;
+    succeeded(&done);
+    let log = done.place.log(1);
+    let value = |name: &str| log.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
+    for name in GITHUB {
+        let found = value(&format!("GITHUB_{name}"));
+        assert!(found.is_some_and(|found| !found.is_empty() && found != "mine"), "GITHUB_{name} is {found:?}");
+    }
+    assert_eq!((value("GITHUB_SHA"), value("GITHUB_ACTION_REPOSITORY")), (Some("the SHA"), Some("octo/show")));
+    for name in ["OS", "ARCH", "NAME", "TEMP", "TOOL_CACHE", "WORKSPACE", "ENVIRONMENT"] {
+        let found = value(&format!("RUNNER_{name}"));
+        assert!(found.is_some_and(|found| !found.is_empty() && found != "mine"), "RUNNER_{name} is {found:?}");
+    }
+}
+
+#[tokio::test]
+async fn steps_say_what_they_made() {
+    let done = run_steps(
+        "- run: |
+    cat $GITHUB_ARTIFACTS_LIST; echo
+    echo dist/app.tar.gz >> $GITHUB_ARTIFACTS
+- run: |
+    printf 'oci://registry.example/app@sha256:0123\\ndist/app.tar.gz\\n' >> $GITHUB_ARTIFACTS
+- run: cat $GITHUB_ARTIFACTS_LIST",
+    )
+    .await;
+    succeeded(&done);
+    assert_eq!(done.place.said(1), "[]\n");
+    assert_eq!(done.place.said(3), "[\"dist/app.tar.gz\",\"oci://registry.example/app@sha256:0123\"]\n");
+}
+
+#[tokio::test]
+async fn files_are_hashed_in_steps() {
+    let done = run_steps(
+        "- run: mkdir -p .hidden && echo one > .hidden/a.lock && echo two > b.lock
+- if: hashFiles('**/*.lock') != ''
+  env: {KEY: \"${{ hashFiles('**/*.lock') }}\"}
+  run: |
+    test \"$KEY\" = \"$( (openssl dgst -sha256 -binary .hidden/a.lock; openssl dgst -sha256 -binary b.lock) | openssl dgst -sha256 | sed 's/.*= //')\" && echo same
+- if: hashFiles('*.none') != ''
+  run: echo no",
+    )
+    .await;
+    succeeded(&done);
+    assert_eq!(done.place.said(2), "same\n");
+    assert_eq!(done.place.conclusions(), [Success, Success, Skipped]);
+}
+
+#[tokio::test]
+async fn an_action_made_of_steps_ends_with_its_time() {
+    let slow =
+        "name: s\nruns: {using: composite, steps: [{shell: bash, run: sleep 7783}, {shell: bash, run: echo no}]}";
+    let bench = Bench::new().with_files(&[("slow/action.yml", slow)]);
+    let done = bench
+        .steps(
+            "- uses: actions/checkout@v4\n- uses: ./slow\n  timeout-minutes: 0.005\n- if: failure()\n  run: echo after",
+        )
+        .await;
+    assert_eq!(done.place.conclusions(), [Success, Failure, Success]);
+    assert!(done.place.log(2).contains("took longer than the step that it is part of"), "{}", done.place.log(2));
+    assert!(!done.place.log(2).contains("no\n"));
+}
+
+#[tokio::test]
+async fn outputs_of_an_action_see_the_variables_of_its_step() {
+    let action = "
+name: o
+outputs: {said: {value: '${{ env.OWN }} ${{ env.SET }}'}}
+runs: {using: composite, steps: [{shell: bash, run: 'echo SET=inside >> $GITHUB_ENV'}]}
+";
+    let bench = Bench::new().with_files(&[("o/action.yml", action)]);
+    let done = bench
+        .steps(
+            "- uses: actions/checkout@v4
+- id: o
+  uses: ./o
+  env: {OWN: caller}
+- run: echo '${{ steps.o.outputs.said }}'",
+        )
+        .await;
+    succeeded(&done);
+    assert_eq!(done.place.said(3), "caller inside\n");
+}
