@@ -396,6 +396,8 @@ pub enum JobReport {
     Started,
     /// It is alive; the lease is renewed.
     Alive,
+    /// Its runner was started again without it; nobody knows how far it came.
+    Lost,
     /// It is over.
     Ended(JobEnd),
 }

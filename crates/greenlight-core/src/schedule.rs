@@ -860,9 +860,9 @@ pub(crate) fn reported(
     if !holds {
         return Reply::NotYours;
     }
-    let Some(job) = state.runs.get_mut(&attempt.run).and_then(|run| run.job_mut(&attempt.job)) else {
-        return Reply::NotYours;
-    };
+    let Some(run) = state.runs.get_mut(&attempt.run) else { return Reply::NotYours };
+    let deploys = run.deployment.is_some();
+    let Some(job) = run.job_mut(&attempt.job) else { return Reply::NotYours };
     let cancelled = job.cancelled.is_some();
     match report {
         JobReport::Started | JobReport::Alive => {
@@ -871,6 +871,11 @@ pub(crate) fn reported(
                 if *report == JobReport::Started && lease.started_at.is_none() {
                     lease.started_at = Some(now);
                 }
+            }
+        }
+        JobReport::Lost => {
+            if let Some(lease) = job.lease().cloned() {
+                lose(job, &lease, deploys, "its runner was started again without it", now);
             }
         }
         JobReport::Ended(end) => ended(job, end, now),

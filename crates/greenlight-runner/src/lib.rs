@@ -41,6 +41,8 @@ pub mod isolation;
 pub mod sandbox;
 pub mod container;
 
+pub mod wire;
+
 pub mod stop;
 mod spawner;
 mod process;

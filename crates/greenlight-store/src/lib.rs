@@ -21,6 +21,7 @@ mod database;
 mod load;
 mod step;
 mod object;
+mod runner;
 mod sweep;
 
 mod history;
@@ -36,5 +37,6 @@ pub use history::{
 };
 pub use log::{Follower, LOG_BYTES_MAX, LogBlock, LogError, LogLine, LogPage, LogShape, Logs};
 pub use object::{NewObject, OBJECTS_MAX, ObjectKind, ObjectName, ObjectRow, ObjectState};
+pub use runner::{NewRunner, RunnerRow};
 pub use step::{StepRecord, StepState};
 pub use sweep::{Retention, SWEEP_BATCH, Swept};

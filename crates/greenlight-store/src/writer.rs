@@ -25,6 +25,7 @@ use crate::dialect::{
     ROWS_MAX, Tuning, Use, connect, connect_options, is_constraint, keeps_connection, rows_at_once, store_error,
 };
 use crate::object::{self, ObjectWrite};
+use crate::runner::{self, RunnerWrite};
 use crate::step::{StepRows, Stepper};
 use crate::sweep::{SweepRows, sweep_rows};
 
@@ -53,6 +54,8 @@ pub enum Write {
     Steps(StepRows),
     /// An artifact or a cache.
     Object(ObjectWrite),
+    /// A runner on another machine, or a token for one.
+    Runner(RunnerWrite),
     /// What is too old.
     Sweep(SweepRows),
     /// Nothing but a sign that it can be written: milliseconds since 1970.
@@ -331,6 +334,10 @@ impl Writer {
                 Write::Object(object) => {
                     weight += 1024;
                     object::write(connection, object).await.map(Written::Number)?
+                }
+                Write::Runner(runner) => {
+                    weight += 1024;
+                    runner::write(connection, runner).await.map(Written::Number)?
                 }
                 Write::Probe(at) => {
                     weight += 4096;

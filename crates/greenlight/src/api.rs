@@ -1,6 +1,7 @@
 //! `/api/v1`: what the verbs and other programs ask and wish. The same queries and wishes as the pages, as JSON.
 
 mod dev;
+mod runners;
 mod logs;
 mod openapi;
 pub mod shape;
@@ -37,6 +38,9 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("post", "/api/v1/repos/{owner}/{repo}/sync"),
     ("get", "/api/v1/repos/{owner}/{repo}/why"),
     ("post", "/api/v1/dev/job-env"),
+    ("get", "/api/v1/runners"),
+    ("post", "/api/v1/runners/token"),
+    ("post", "/api/v1/runners/{name}/remove"),
 ];
 
 type Answer<T> = Result<Json<T>, Refusal>;
@@ -58,6 +62,9 @@ pub fn routes() -> Router<Arc<Shared>> {
         post(sync),
         get(why),
         post(dev::job_env),
+        get(runners::list),
+        post(runners::token),
+        post(runners::remove),
     ];
     let described = Router::new().route("/api/openapi.json", get(async || Json(openapi::describe())));
     ROUTES.iter().zip(handlers).fold(described, |router, ((_, path), handler)| router.route(path, handler))

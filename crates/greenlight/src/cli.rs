@@ -10,6 +10,7 @@ mod glob;
 mod input;
 mod parent;
 mod run;
+mod runner;
 mod serve;
 mod settings;
 mod workflow;
@@ -59,6 +60,9 @@ enum Verb {
     /// List, watch and steer runs.
     #[command(subcommand, after_help = example("greenlight run watch 12"))]
     Run(run::Verb),
+    /// Run jobs of a server on this machine, and say which machines may.
+    #[command(subcommand, after_help = example("greenlight runner start --server https://ci.example.org --token-file token --data runner"))]
+    Runner(runner::Verb),
     /// Try a running server from outside.
     #[command(subcommand, after_help = example("greenlight dev job-env --json"))]
     Dev(dev::Verb),
@@ -121,6 +125,7 @@ async fn perform(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Run(verb) => run::perform(verb).await,
         Verb::Env(verb) => env::perform(verb).await,
         Verb::Dev(verb) => dev::perform(verb).await,
+        Verb::Runner(verb) => runner::perform(verb).await,
     }
 }
 

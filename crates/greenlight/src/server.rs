@@ -21,6 +21,7 @@ pub mod board;
 pub mod host;
 pub mod pool;
 pub mod holders;
+pub mod fleet;
 
 pub mod missed;
 pub mod hosted;
@@ -73,6 +74,8 @@ pub struct Shared {
     pub board: board::Board,
     /// The built-in runner.
     pub pool: Arc<greenlight_runner::Pool>,
+    /// Runners on other machines.
+    pub fleet: fleet::Fleet,
     /// What actions ask for.
     pub services: Arc<Services>,
     /// Jobs that are no run's, for trying the services from outside.
@@ -119,6 +122,9 @@ pub enum StartError {
     /// The blobs cannot be kept.
     #[error("the folder of the blobs cannot be used")]
     Blobs(#[source] greenlight_store::BlobError),
+    /// The runners on other machines.
+    #[error("the runners cannot be looked for")]
+    Runners(#[source] greenlight_core::port::StoreError),
     /// The keys of the services.
     #[error("the services for actions cannot be opened")]
     Services(#[source] services::keys::KeysError),
@@ -160,7 +166,9 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
         (public.local_addr().unwrap_or(addresses.0), private.local_addr().unwrap_or(addresses.1));
     let (stop, tasks, entrance) = (CancellationToken::new(), TaskTracker::new(), Arc::new(Entrance::new()));
     let place = Arc::new(services::Place::new());
-    let routes = intake::routes(entrance.clone()).merge(services::routes(place.clone()));
+    let desk = Arc::new(fleet::Place::new());
+    let routes =
+        intake::routes(entrance.clone()).merge(services::routes(place.clone())).merge(fleet::routes(desk.clone()));
     tasks.spawn(serve(public, routes, stop.clone()));
     // Should the rest fail, the listener that answers already ends with this guard.
     let guard = stop.clone().drop_guard();
@@ -170,6 +178,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     let _ = entrance.set(shared.door.clone());
     holders::begin(&shared);
     let _ = place.set(shared.services.clone());
+    let _ = desk.set(Arc::new(fleet::Desk::new(shared.clone())));
     shared.tasks.spawn(serve(private, pages::routes(shared.clone()), stop));
     let spawn = |name: &'static str, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
         shared.tasks.spawn(async move {
@@ -184,6 +193,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     spawn("disk", Box::pin(disk::run(shared.clone())));
     spawn("retention", Box::pin(retention::run(shared.clone())));
     spawn("artifacts and caches", Box::pin(services::sweep::run(shared.services.clone(), shared.stop.clone())));
+    spawn("logs", Box::pin(fleet::logs::run(shared.clone())));
     spawn("runner", Box::pin(pool::run(shared.clone())));
     tell_start(&shared.config, public_at, private_at);
     Ok(Running { public: public_at, pages: private_at, shared })
@@ -220,7 +230,12 @@ async fn share(
     let door: Arc<dyn Store> = store.clone();
     let boot: Arc<str> = uuid::Uuid::new_v4().to_string().into();
     let actions = mirrors::open_actions(&config, &github).map_err(StartError::Actions)?;
+    let fleet = fleet::Fleet::default();
+    for runner in store.runners().await.map_err(StartError::Runners)? {
+        fleet.add_labels(&runner.labels);
+    }
     Ok(Arc::new(Shared {
+        fleet,
         actions: Arc::new(actions),
         services: Arc::new(services.map_err(StartError::Services)?),
         dev_jobs: holders::DevJobs::default(),

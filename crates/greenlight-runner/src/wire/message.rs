@@ -9,7 +9,7 @@ use greenlight_core::run::Conclusion;
 use greenlight_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::host::{Annotation, AnnotationLevel, CheckedOut, CheckoutRequest, StepState, StepUpdate};
+use crate::host::{Annotation, AnnotationLevel, CheckedOut, CheckoutRequest, Sparse, StepState, StepUpdate};
 
 /// `POST /api/runner/v1/register`: a new runner shows its token.
 #[derive(Debug, Serialize, Deserialize)]
@@ -267,6 +267,12 @@ pub struct AnnotationShape {
     file: Option<String>,
     #[serde(default)]
     line: Option<u32>,
+    #[serde(default)]
+    end_line: Option<u32>,
+    #[serde(default)]
+    column: Option<u32>,
+    #[serde(default)]
+    end_column: Option<u32>,
 }
 
 impl From<&Annotation> for AnnotationShape {
@@ -283,6 +289,9 @@ impl From<&Annotation> for AnnotationShape {
             title: annotation.title.as_deref().map(str::to_owned),
             file: annotation.file.as_deref().map(str::to_owned),
             line: annotation.line,
+            end_line: annotation.end_line,
+            column: annotation.column,
+            end_column: annotation.end_column,
         }
     }
 }
@@ -302,6 +311,9 @@ impl AnnotationShape {
             title: self.title.map(Arc::from),
             file: self.file.map(Arc::from),
             line: self.line,
+            end_line: self.end_line,
+            column: self.column,
+            end_column: self.end_column,
         }
     }
 }
@@ -320,6 +332,9 @@ pub struct Checkout {
     /// How many commits.
     #[serde(default)]
     depth: Option<NonZeroU32>,
+    /// Some of the files: patterns, and whether they are folders.
+    #[serde(default)]
+    sparse: Option<(Vec<String>, bool)>,
 }
 
 impl Checkout {
@@ -330,6 +345,10 @@ impl Checkout {
             sha: request.sha.map(|sha| sha.to_string()),
             name: request.name.as_deref().map(str::to_owned),
             depth: request.depth,
+            sparse: request
+                .sparse
+                .as_ref()
+                .map(|sparse| (sparse.patterns.iter().map(ToString::to_string).collect(), sparse.is_cone)),
         }
     }
 
@@ -339,7 +358,16 @@ impl Checkout {
             Some(text) => Some(Sha::parse(text).ok()?),
             None => None,
         };
-        Some(CheckoutRequest { sha, name: self.name.as_deref().map(Arc::from), depth: self.depth, clean: true })
+        Some(CheckoutRequest {
+            sha,
+            name: self.name.as_deref().map(Arc::from),
+            depth: self.depth,
+            clean: true,
+            sparse: self.sparse.as_ref().map(|(patterns, is_cone)| Sparse {
+                patterns: patterns.iter().map(|pattern| Arc::from(pattern.as_str())).collect(),
+                is_cone: *is_cone,
+            }),
+        })
     }
 }
 

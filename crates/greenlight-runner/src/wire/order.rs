@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_core::effect::{Checkout, JobOrder};
+use greenlight_core::effect::{Caller, Checkout, JobOrder};
 use greenlight_core::id::{RefName, Sha, Token};
 use greenlight_workflow::Value;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,8 @@ pub struct OrderShape {
     repository: Arc<str>,
     workflow_path: Arc<str>,
     workflow_text: Arc<str>,
+    #[serde(default)]
+    callers: Vec<CallerShape>,
     job_id: Arc<str>,
     job_name: Arc<str>,
     matrix: String,
@@ -58,6 +60,7 @@ impl OrderShape {
             repository: order.repository.clone(),
             workflow_path: order.workflow_path.clone(),
             workflow_text: order.workflow_text.clone(),
+            callers: order.callers.iter().map(CallerShape::of).collect(),
             job_id: order.job_id.clone(),
             job_name: order.job_name.clone(),
             matrix: order.matrix.to_json(),
@@ -89,6 +92,7 @@ impl OrderShape {
             repository: self.repository,
             workflow_path: self.workflow_path,
             workflow_text: self.workflow_text,
+            callers: self.callers.into_iter().map(CallerShape::into_caller).collect::<Result<_, _>>()?,
             job_id: self.job_id,
             job_name: self.job_name,
             matrix: value("matrix", &self.matrix)?,
@@ -113,6 +117,48 @@ impl OrderShape {
         };
         Ok((order, given))
     }
+}
+
+/// A job that calls a workflow, as it travels.
+#[derive(Serialize, Deserialize)]
+struct CallerShape {
+    workflow_path: Arc<str>,
+    workflow_text: Arc<str>,
+    job_id: Arc<str>,
+    matrix: String,
+    strategy: String,
+    needs: String,
+    inputs: String,
+}
+
+impl CallerShape {
+    fn of(caller: &Caller) -> Self {
+        Self {
+            workflow_path: caller.workflow_path.clone(),
+            workflow_text: caller.workflow_text.clone(),
+            job_id: caller.job_id.clone(),
+            matrix: caller.matrix.to_json(),
+            strategy: caller.strategy.to_json(),
+            needs: caller.needs.to_json(),
+            inputs: caller.inputs.to_json(),
+        }
+    }
+
+    fn into_caller(self) -> Result<Caller, String> {
+        Ok(Caller {
+            workflow_path: self.workflow_path,
+            workflow_text: self.workflow_text,
+            job_id: self.job_id,
+            matrix: value("matrix", &self.matrix)?,
+            strategy: value("strategy", &self.strategy)?,
+            needs: value("needs", &self.needs)?,
+            inputs: value("inputs", &self.inputs)?,
+        })
+    }
+}
+
+fn value(name: &str, text: &str) -> Result<Value, String> {
+    Value::from_json(text).map_err(|error| format!("the order's {name} cannot be read: {error}"))
 }
 
 #[cfg(test)]

@@ -290,6 +290,7 @@ fn word(report: &JobReport) -> &'static str {
     match report {
         JobReport::Started => "the start",
         JobReport::Alive => "that it lives",
+        JobReport::Lost => "that it is gone",
         JobReport::Ended(_) => "the end",
     }
 }

@@ -7,6 +7,7 @@ mod logs;
 mod made;
 mod migration;
 mod objects;
+mod runners;
 mod sweep;
 mod throughput;
 

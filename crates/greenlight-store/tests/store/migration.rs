@@ -12,7 +12,7 @@ use crate::{commit, database, delivery, made};
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Rows as a server of that version wrote them, for the tables that each migration found.
-const ROWS: [&str; 2] = [
+const ROWS: [&str; 3] = [
     "
     INSERT INTO delivery (place, state, form, received_at, size, id, event, digest, body)
         VALUES (1, 0, 0, 5, 2, 'a', 'push', zeroblob(32), x'28b52ffd20021100007b7d');
@@ -23,6 +23,10 @@ const ROWS: [&str; 2] = [
     INSERT INTO object (kind, repo, run, run_attempt, scope, name, version, owner, media_type, state, parts, size, digest,
                         created_at, used_at, expires_at)
         VALUES ('artifact', 7, 1, 1, '', 'site', '', 'job', 'application/zip', 'whole', '[[\"objects/1/whole\", 2]]', 2, 'ab', 5, 5, 9);
+",
+    "
+    INSERT INTO runner_token (digest, labels, expires_at) VALUES (zeroblob(32), '[\"linux\"]', 9);
+    INSERT INTO runner (name, labels, digest, created_at, seen_at, protocol) VALUES ('builder-1', '[\"linux\"]', zeroblob(32), 5, 5, 1);
 ",
 ];
 

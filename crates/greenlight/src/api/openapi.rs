@@ -51,6 +51,15 @@ const OPERATIONS: &[Operation] = &[
         "Variables",
         &["ref", "base", "run", "untrusted"],
     ),
+    ("get", "/api/v1/runners", "The runners on other machines.", "Runners", &[]),
+    (
+        "post",
+        "/api/v1/runners/token",
+        "Makes a token with which one runner registers within 15 minutes.",
+        "RunnerToken",
+        &["labels"],
+    ),
+    ("post", "/api/v1/runners/{name}/remove", "Takes a runner away: its key opens nothing any more.", "Answer", &[]),
 ];
 
 /// Returns the description.
@@ -102,7 +111,7 @@ fn path_schema(name: &str) -> Value {
 fn query_schema(name: &str) -> Value {
     match name {
         "before" => json!({ "type": "string" }),
-        "ref" | "base" => json!({ "type": "string" }),
+        "ref" | "base" | "labels" => json!({ "type": "string" }),
         "follow" | "untrusted" => json!({ "type": "boolean" }),
         "limit" => json!({ "type": "integer", "minimum": 1, "maximum": 100 }),
         _ => json!({ "type": "integer", "minimum": 0 }),
@@ -167,6 +176,9 @@ fn schemas() -> Value {
             "properties": { "variables": { "type": "object", "additionalProperties": { "type": "string" } } },
             "required": ["variables"],
         }),
+        "Runners": schema(&["runners:[]Runner"]),
+        "Runner": schema(&["name:string", "labels:[]string", "registered_at:string", "seen_at:string"]),
+        "RunnerToken": schema(&["token:string", "labels:[]string", "expires_at:string"]),
         "Why": schema(&["about:string", "sentences:[]string"]),
     })
 }

@@ -284,3 +284,34 @@ pub struct Variables {
     /// By name. Some of the values are secrets.
     pub variables: std::collections::BTreeMap<String, String>,
 }
+
+/// The runners on other machines.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Runners {
+    /// By name.
+    pub runners: Vec<Runner>,
+}
+
+/// A runner on another machine.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Runner {
+    /// Its name.
+    pub name: String,
+    /// What jobs may ask of it.
+    pub labels: Vec<String>,
+    /// When it registered.
+    pub registered_at: String,
+    /// When it was last heard of, to about a minute.
+    pub seen_at: String,
+}
+
+/// A token with which one runner registers.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct RunnerToken {
+    /// The token. It is a secret, and shown once.
+    pub token: String,
+    /// What jobs may ask of the runner.
+    pub labels: Vec<String>,
+    /// Until when it can be used.
+    pub expires_at: String,
+}

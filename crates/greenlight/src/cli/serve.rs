@@ -36,7 +36,8 @@ pub async fn serve(args: Serve) -> anyhow::Result<Exit> {
     }
 }
 
-fn start_log(filter: &str) {
+/// Begins to log to the standard error.
+pub fn start_log(filter: &str) {
     let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
     let is_plain = std::env::var_os("NO_COLOR").is_some() || !std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_ansi(!is_plain).with_writer(std::io::stderr).init();

@@ -66,7 +66,7 @@ impl Directory {
         let settings = Settings {
             app: self.github.is_app(),
             own_user: *self.own_user.lock().expect("nobody panics while holding an id"),
-            labels: Some(shared.config.runner.labels.clone()),
+            labels: Some(shared.fleet.with_labels(&shared.config.runner.labels)),
             ..Settings::default()
         };
         let mut handles = self.handles();

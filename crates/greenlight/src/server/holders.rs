@@ -9,6 +9,7 @@ use greenlight_core::id::AttemptId;
 use greenlight_core::port::Reply;
 use greenlight_core::time::Timestamp;
 
+use super::repository::Handle;
 use super::{Shared, clock};
 use crate::services::Jobs;
 
@@ -16,6 +17,11 @@ use crate::services::Jobs;
 pub const DEV_JOB_LENGTH: Duration = Duration::from_secs(6 * 3600);
 /// How many of them there are at once.
 const DEV_JOBS_MAX: usize = 1000;
+
+/// How long a repository is waited for that is not known (yet).
+const KNOWN_WITHIN: Duration = Duration::from_secs(5);
+/// How often it is looked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Jobs that are no run's, for trying the services from outside.
 #[derive(Default)]
@@ -65,10 +71,22 @@ impl Jobs for Leases {
             if shared.dev_jobs.has(attempt) {
                 return true;
             }
-            let Some(handle) = shared.directory.by_id(attempt.repo) else { return false };
+            let Some(handle) = repository(&shared, attempt).await else { return false };
             let attempt = attempt.clone();
             handle.look(move |cell| runner_of(cell, &attempt).is_some()).await.unwrap_or(false)
         })
+    }
+}
+
+/// Returns the repository of a job. A server that has just started may not know it yet, and a job that outlived the one before waits.
+async fn repository(shared: &Shared, attempt: &AttemptId) -> Option<Handle> {
+    let deadline = tokio::time::Instant::now() + KNOWN_WITHIN;
+    loop {
+        let found = shared.directory.by_id(attempt.repo);
+        if found.is_some() || tokio::time::Instant::now() >= deadline {
+            return found;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
     }
 }
 

@@ -38,6 +38,11 @@ impl Host {
         Self { shared, repository, attempt: order.attempt.clone(), given }
     }
 
+    /// Returns the host of a job whose order was handed out by an earlier life of this server.
+    pub fn of_attempt(shared: Arc<Shared>, repository: RepositoryRef, attempt: AttemptId) -> Self {
+        Self { shared, repository, attempt, given: Given::default() }
+    }
+
     async fn check_out(&self, request: &CheckoutRequest, dest: &Path) -> Result<CheckedOut, String> {
         let mirrors = self.shared.git.mirrors().await.map_err(|why| why.to_string())?;
         let request = greenlight_git::CheckoutRequest {

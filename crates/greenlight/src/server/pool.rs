@@ -57,9 +57,8 @@ pub async fn open(config: &Config, boot: &Arc<str>) -> Result<Arc<Pool>, StartEr
 
 /// Runs the slots until the server ends.
 pub async fn run(shared: Arc<Shared>) {
-    finish_logs(&shared).await;
     let (pool, stop) = (shared.pool.clone(), shared.stop.clone());
-    let work = Arc::new(Work { shared, asking: Mutex::new(()) });
+    let work = Arc::new(Work::new(shared));
     let serve = pool.serve(work);
     let close = async {
         stop.cancelled().await;
@@ -69,22 +68,6 @@ pub async fn run(shared: Arc<Shared>) {
     tokio::select! {
         () = serve => {}
         () = close => {}
-    }
-}
-
-/// Packs the logs of jobs that ended with an earlier server.
-async fn finish_logs(shared: &Shared) {
-    let attempts = match shared.logs.unfinished().await {
-        Ok(attempts) => attempts,
-        Err(error) => {
-            tracing::warn!("logs of earlier jobs cannot be looked for: {error}");
-            return;
-        }
-    };
-    for attempt in attempts {
-        if let Err(error) = shared.logs.finish(&attempt).await {
-            tracing::warn!(job.attempt = %attempt, "the log of an earlier job cannot be packed: {error}");
-        }
     }
 }
 
@@ -99,15 +82,21 @@ pub fn cancel(pool: &Pool, cell: &Cell) {
     }
 }
 
-/// Hands out what waits on the board.
-struct Work {
+/// Hands out what waits on the board: to the built-in runner, and to those on other machines.
+pub struct Work {
     shared: Arc<Shared>,
     /// One slot asks at a time: several that ask for the same job would only disturb its repository.
     asking: Mutex<()>,
 }
 
 impl Work {
-    async fn find(&self, asked: LeaseAsked) -> Result<Option<JobOrder>, String> {
+    /// Returns what hands out a server's jobs.
+    pub fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, asking: Mutex::new(()) }
+    }
+
+    /// Returns a job when there is one that fits, or nothing after some seconds.
+    pub async fn find(&self, asked: LeaseAsked) -> Result<Option<JobOrder>, String> {
         let mut board = self.shared.board.follow();
         let deadline = tokio::time::Instant::now() + LOOK_EVERY;
         loop {
@@ -140,7 +129,8 @@ impl Work {
         }
     }
 
-    async fn tell(&self, attempt: &AttemptId, token: Token, report: JobReport) -> Result<Answer, String> {
+    /// Tells how a job goes.
+    pub async fn tell(&self, attempt: &AttemptId, token: Token, report: JobReport) -> Result<Answer, String> {
         let Some(handle) = self.shared.directory.by_id(attempt.repo) else { return Ok(Answer::NotYours) };
         let fact = Fact::Reported { attempt: attempt.clone(), token, report };
         handle.ask(fact).await.map_err(|error| error.to_string())

@@ -100,7 +100,7 @@ pub fn scopes(git_ref: &str, base: Option<&str>, default_branch: &str, trusted: 
 fn identity(order: &JobOrder) -> Option<JobIdentity> {
     let parsed = parse_workflow(&order.workflow_path, &order.workflow_text);
     let workflow = parsed.workflow.as_ref()?;
-    if !order.trusted || !may_show_identity(workflow, &order.job_id) {
+    if !order.trusted || !may_show_identity(order) {
         return None;
     }
     let github = |name| order.github.get(name).coerce_string().to_string();
@@ -130,11 +130,24 @@ fn identity(order: &JobOrder) -> Option<JobIdentity> {
     Some(claims)
 }
 
-/// Has the job `id-token: write`, by its own permissions or by those of the workflow?
-fn may_show_identity(workflow: &Workflow, job_id: &str) -> bool {
-    let Some(job) = workflow.job(job_id) else { return false };
-    let permissions = job.permissions.as_ref().or(workflow.permissions.as_ref());
-    permissions.is_some_and(|permissions| permissions.get(ID_TOKEN) == PermissionLevel::Write)
+/// Has the job `id-token: write`? In a called workflow it has what its callers have, and no more, where it says nothing else.
+fn may_show_identity(order: &JobOrder) -> bool {
+    let own = (&order.workflow_path, &order.workflow_text, &order.job_id);
+    let callers = order.callers.iter().map(|caller| (&caller.workflow_path, &caller.workflow_text, &caller.job_id));
+    let mut may = None;
+    for (path, text, job_id) in callers.chain([own]) {
+        let parsed = parse_workflow(path, text);
+        let Some(workflow) = parsed.workflow.as_ref() else { return false };
+        let Some(job) = workflow.job(job_id) else { return false };
+        let permissions = job.permissions.as_ref().or(workflow.permissions.as_ref());
+        let said = permissions.map(|permissions| permissions.get(ID_TOKEN) == PermissionLevel::Write);
+        may = match (may, said) {
+            (known, None) => known,
+            (None, said) => said,
+            (Some(known), Some(said)) => Some(known && said),
+        };
+    }
+    may.unwrap_or(false)
 }
 
 fn environment(workflow: &Workflow, order: &JobOrder) -> Option<String> {

@@ -12,6 +12,7 @@ mod program;
 mod recovery;
 mod rooms;
 mod round;
+mod runner;
 mod server;
 mod settings;
 mod words;

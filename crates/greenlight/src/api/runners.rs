@@ -1,0 +1,79 @@
+//! Runners on other machines: who they are, and the tokens that make them.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use serde::Deserialize;
+
+use super::shape;
+use crate::history::Refusal;
+use crate::server::{Shared, clock};
+
+/// What a runner can do where nobody says so.
+const LABELS: &str = "self-hosted,linux";
+/// How many labels a runner has.
+const LABELS_MAX: usize = 50;
+/// How long a label may be.
+const LABEL_LENGTH_MAX: usize = 100;
+
+/// What a new runner is to be.
+#[derive(Deserialize)]
+pub struct Wanted {
+    #[serde(default)]
+    labels: Option<String>,
+}
+
+/// `GET /api/v1/runners`.
+pub async fn list(State(shared): State<Arc<Shared>>) -> Result<Json<shape::Runners>, Refusal> {
+    let known = shared.store.runners().await.map_err(unavailable)?;
+    let runners = known.into_iter().map(|runner| shape::Runner {
+        name: runner.name,
+        labels: runner.labels.iter().map(ToString::to_string).collect(),
+        registered_at: clock::written(runner.created_at),
+        seen_at: clock::written(runner.seen_at),
+    });
+    Ok(Json(shape::Runners { runners: runners.collect() }))
+}
+
+/// `POST /api/v1/runners/token`.
+pub async fn token(
+    State(shared): State<Arc<Shared>>,
+    Query(wanted): Query<Wanted>,
+) -> Result<Json<shape::RunnerToken>, Refusal> {
+    let text = wanted.labels.filter(|labels| !labels.is_empty()).unwrap_or_else(|| LABELS.to_owned());
+    let labels: Vec<Arc<str>> = text
+        .split(',')
+        .map(|label| label.trim().to_lowercase())
+        .filter(|label| !label.is_empty())
+        .map(Arc::from)
+        .collect();
+    if labels.is_empty() || labels.len() > LABELS_MAX || labels.iter().any(|label| label.len() > LABEL_LENGTH_MAX) {
+        let why = format!("a runner has 1 to {LABELS_MAX} labels of at most {LABEL_LENGTH_MAX} bytes each");
+        return Err(Refusal::Wrong(why.into()));
+    }
+    let made = shared.make_runner_token(&labels).await.map_err(unavailable)?;
+    tracing::info!("a token for a runner was made ({})", labels.join(", "));
+    let labels = labels.iter().map(ToString::to_string).collect();
+    Ok(Json(shape::RunnerToken { token: made.text, labels, expires_at: clock::written(made.expires_at) }))
+}
+
+/// `POST /api/v1/runners/NAME/remove`.
+pub async fn remove(
+    Path(name): Path<String>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Json<shape::Answer>, Refusal> {
+    match shared.store.remove_runner(&name).await.map_err(unavailable)? {
+        true => {
+            tracing::info!("the runner {name} was removed");
+            Ok(Json(shape::Answer {
+                message: format!("{name} is no runner any more; what it runs ends within a minute"),
+            }))
+        }
+        false => Err(Refusal::Missing(format!("there is no runner {name}").into())),
+    }
+}
+
+fn unavailable(error: greenlight_core::port::StoreError) -> Refusal {
+    Refusal::Unavailable(error.to_string().into())
+}
