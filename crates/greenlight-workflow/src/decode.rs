@@ -117,8 +117,10 @@ pub(crate) fn condition(
     warn_of_constant(template, findings);
     crate::template::Condition::of(template, scope).unwrap_or_else(|errors| {
         if !is_refused_already(template) {
-            findings
-                .extend(errors.into_iter().map(|error| Finding::error("expression", template.span(), error.message)));
+            findings.extend(errors.into_iter().map(|error| {
+                let help = reader::help_for_expression(&error.message, scope);
+                Finding::error("expression", template.span(), error.message).with_help_of(help)
+            }));
         }
         crate::template::Condition::default()
     })

@@ -1,5 +1,7 @@
 //! What is wrong with a file, where, and what to do about it: one type for every check, shown the same way everywhere.
 
+mod advice;
+
 use std::fmt::Write as _;
 
 /// How many letters of a source line are shown.
@@ -66,7 +68,8 @@ pub struct Finding {
 impl Finding {
     /// Returns an error.
     pub fn error(code: &'static str, span: Span, message: impl Into<String>) -> Finding {
-        Finding { code, severity: Severity::Error, message: message.into(), help: None, span }
+        let message = message.into();
+        Finding { code, severity: Severity::Error, help: advice::of(code, &message), message, span }
     }
 
     /// Returns a warning.
@@ -77,6 +80,12 @@ impl Finding {
     /// Adds what to do about it.
     pub fn with_help(mut self, help: impl Into<String>) -> Finding {
         self.help = Some(help.into());
+        self
+    }
+
+    /// Replaces what to do about it by something better, if there is anything.
+    pub(crate) fn with_help_of(mut self, help: Option<String>) -> Finding {
+        self.help = help.or(self.help);
         self
     }
 

@@ -33,13 +33,13 @@ impl Reader<'_> {
             NodeKind::Sequence(items) => match definition.sequence {
                 Some(item) => TreeKind::Sequence(items.iter().map(|node| self.value(node, item, scope)).collect()),
                 None => {
-                    self.error("unexpected-sequence", node.span, "A sequence was not expected".into());
+                    self.unexpected("unexpected-sequence", node.span, "A sequence was not expected", definition);
                     TreeKind::Sequence(Vec::new())
                 }
             },
             NodeKind::Mapping(entries) => match definition.mappings.as_slice() {
                 [] => {
-                    self.error("unexpected-mapping", node.span, "A mapping was not expected".into());
+                    self.unexpected("unexpected-mapping", node.span, "A mapping was not expected", definition);
                     TreeKind::Mapping(Vec::new())
                 }
                 mappings => TreeKind::Mapping(self.mapping(node.span, entries, mappings, scope)),
@@ -63,9 +63,9 @@ impl Reader<'_> {
             Some(Cow::Owned(string)) => Template::verbatim(&string, text, span),
             None => {
                 let value = value.coerce_string();
-                let mut finding = Finding::error("unexpected-value", span, format!("Unexpected value '{value}'"));
-                finding.help = help_for_value(&value, definition);
-                self.findings.push(finding);
+                let help = help_for_value(&value, definition);
+                let finding = Finding::error("unexpected-value", span, format!("Unexpected value '{value}'"));
+                self.findings.push(finding.with_help_of(help));
                 template
             }
         }
@@ -75,9 +75,8 @@ impl Reader<'_> {
     fn template(&mut self, text: &str, value: &Value, span: Span, scope: &Scope) -> Template {
         Template::read(value, text, scope, span).unwrap_or_else(|errors| {
             for error in errors {
-                let mut finding = Finding::error("expression", span, error.message);
-                finding.help = help_for_expression(&finding.message, scope);
-                self.findings.push(finding);
+                let help = help_for_expression(&error.message, scope);
+                self.findings.push(Finding::error("expression", span, error.message).with_help_of(help));
             }
             Template::verbatim(value, text, span)
         })
@@ -189,6 +188,11 @@ impl Reader<'_> {
         }
     }
 
+    fn unexpected(&mut self, code: &'static str, span: Span, message: &str, definition: &Definition) {
+        let finding = Finding::error(code, span, message);
+        self.findings.push(finding.with_help_of(help_for_value("", definition)));
+    }
+
     fn error(&mut self, code: &'static str, span: Span, message: String) {
         self.findings.push(Finding::error(code, span, message));
     }
@@ -238,12 +242,14 @@ fn help_for_value(value: &str, definition: &Definition) -> Option<String> {
         (definition.sequence.is_some(), "a list"),
         (!definition.mappings.is_empty(), "a mapping"),
         (definition.string.nonempty, "a text that is not empty"),
+        (definition.string.any, "a text"),
     ];
     expected.extend(kinds.iter().filter(|(allowed, _)| *allowed).map(|(_, name)| *name));
     (!expected.is_empty()).then(|| format!("expected here: {}", list(expected)))
 }
 
-fn help_for_expression(message: &str, scope: &Scope) -> Option<String> {
+/// Returns what to do about an expression that names what its place does not know.
+pub(crate) fn help_for_expression(message: &str, scope: &Scope) -> Option<String> {
     let name = message.strip_prefix("Unrecognized named-value: '")?.split('\'').next()?;
     let known: Vec<&str> = scope.named_values().collect();
     Some(match nearest(name, &known) {

@@ -41,9 +41,9 @@ fn everything_that_is_wrong_is_told_at_once() {
             "1:6 unknown-key: Unexpected value 'pusch' | did you mean 'push'?",
             "2:15 unknown-key: Unexpected value 'content' | did you mean 'contents'?",
             "2:38 unexpected-value: Unexpected value 'admin' | expected here: none, read, write",
-            "4:3 no-first-job: The workflow must contain at least one job with no dependencies.",
+            "4:3 no-first-job: The workflow must contain at least one job with no dependencies. | remove 'needs' from the job that is to start first",
             "8:9 unknown-key: Unexpected value 'runn' | did you mean 'run'?",
-            "8:9 ambiguous-mapping: There's not enough info to determine what you meant. Add one of these properties: parallel, run, shell, uses, with, working-directory",
+            "8:9 ambiguous-mapping: There's not enough info to determine what you meant. Add one of these properties: parallel, run, shell, uses, with, working-directory | say what it is meant to be by one of these keys",
             "9:14 expression: Unrecognized named-value: 'secret'. Located at position 1 within expression: secret.x | did you mean 'secrets'?",
             "12:14 alias-cycle: The alias stands inside the node that it refers to | write out what is meant here",
             "13:15 uses-syntax: Expected format {owner}/{repo}[/path]@{ref}. Actual 'checkout' | write OWNER/REPO@REF, OWNER/REPO/PATH@REF, ./PATH or docker://IMAGE",
@@ -58,7 +58,7 @@ fn yaml_that_means_nothing_to_github_does_not_hide_the_rest() {
         &[
             "1:1 unknown-key: Unexpected value 'x' | known here: concurrency, defaults, description, env, jobs, name, on, permissions, run-name",
             "3:1 merge-key: Merge keys ('<<') are not supported | write the keys out, or give the whole mapping by an alias",
-            "4:3 key-not-scalar: A key must be a single value, not a list or a mapping",
+            "4:3 key-not-scalar: A key must be a single value, not a list or a mapping | write a plain name before the colon",
             "7:19 duplicate-key: 'runs-on' is already defined | names that differ only in case or quotes are the same name; remove one of them",
         ],
     );
@@ -90,11 +90,14 @@ fn a_matrix_that_cannot_be_made_is_told_before_it_runs() {
             "8:20 matrix-filter: Matrix exclude key 'os' does not match any key within the matrix | only what is a list of its own in the matrix can be excluded",
         ],
     );
-    check(&matrix("        include: []\n"), &["8:9 matrix: Matrix must define at least one vector"]);
+    check(
+        &matrix("        include: []\n"),
+        &["8:9 matrix: Matrix must define at least one vector | give it one list at least, or 'include'"],
+    );
     let many = (0..20).map(|number| number.to_string()).collect::<Vec<_>>().join(", ");
     check(
         &matrix(&format!("        a: [{many}]\n        b: [{many}]\n")),
-        &["8:9 matrix: The matrix has more than 256 combinations"],
+        &["8:9 matrix: The matrix has more than 256 combinations | use fewer values, or take some out with 'exclude'"],
     );
     check(&matrix("        os: ${{ fromJSON('[]') }}\n        exclude: [{oz: a}]\n"), &[]);
 }
@@ -113,7 +116,9 @@ fn what_a_job_runs_in_and_leaves_behind_is_checked() {
     );
     check(
         &job("    snapshot: {image-name: base, if: success()}\n"),
-        &["6:38 expression: Unrecognized function: 'success'. Located at position 1 within expression: success()"],
+        &[
+            "6:38 expression: Unrecognized function: 'success'. Located at position 1 within expression: success() | only the 'if:' of jobs and steps may ask for the status",
+        ],
     );
     let workflow =
         read(&job("    container: docker://alpine:3\n    snapshot: {image-name: base, if: github.x == 'y'}\n"));
@@ -130,7 +135,7 @@ fn a_concurrency_group_has_a_name_of_bounded_length() {
     let group = "g".repeat(401);
     check(
         &job(&format!("    concurrency: {group}\n")),
-        &["6:18 concurrency-group: Concurrency group name must be less than 400 characters"],
+        &["6:18 concurrency-group: Concurrency group name must be less than 400 characters | choose a shorter name"],
     );
     let workflow = read(&job("    concurrency: {group: g, queue: max}\n"));
     let group = workflow.job("a").unwrap().concurrency.as_ref().unwrap().evaluate(&Contexts::new()).unwrap();
@@ -177,10 +182,10 @@ fn steps_side_by_side_are_read_and_checked() {
             "      - wait: nobody\n      - wait-all: false\n      - parallel:\n          - {run: a, background: true}\n          - parallel: [{run: b}]\n",
         ),
         &[
-            "6:15 step-reference: Step references unknown step ID 'nobody'",
-            "7:19 wait-all: The value of 'wait-all' must be true or omitted",
-            "9:13 parallel: 'background' is not allowed inside a parallel block. Steps in a parallel block are automatically run as background steps.",
-            "10:13 parallel: Nested 'parallel' blocks are not allowed.",
+            "6:15 step-reference: Step references unknown step ID 'nobody' | name the id of an earlier step that runs in the background",
+            "7:19 wait-all: The value of 'wait-all' must be true or omitted | write 'wait-all:' with nothing behind it",
+            "9:13 parallel: 'background' is not allowed inside a parallel block. Steps in a parallel block are automatically run as background steps. | move it out of the parallel block",
+            "10:13 parallel: Nested 'parallel' blocks are not allowed. | move it out of the parallel block",
         ],
     );
 }
@@ -203,4 +208,32 @@ fn a_manifest_is_told_what_is_wrong_with_it() {
             "1:91 The identifier 'A' may not be used more than once within the same scope."
         ]
     );
+}
+
+#[test]
+fn every_error_says_what_to_do() {
+    let root = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/conformance");
+    let mut folders = vec![root.join("actionlint"), root.join("schemastore"), root.join("workflow-parser")];
+    let (mut helpless, mut errors) = (Vec::new(), 0);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let is_action = path.file_stem().is_some_and(|stem| stem == "action");
+            let parsed =
+                || if is_action { parse_action("x", &text).findings } else { parse_workflow("x", &text).findings };
+            for finding in parsed().into_iter().filter(|finding| finding.is_error()) {
+                errors += 1;
+                if finding.help.is_none_or(|help| help.is_empty()) {
+                    helpless.push(format!("{}: {}", finding.code, finding.message));
+                }
+            }
+        }
+    }
+    assert!(errors > 500, "hardly any errors: {errors}");
+    assert!(helpless.is_empty(), "{helpless:#?}");
 }

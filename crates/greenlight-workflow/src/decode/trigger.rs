@@ -26,9 +26,9 @@ fn is_known(name: &Template, findings: &mut Vec<Finding>) -> bool {
     if name.is_expression() || known.contains(&name.source()) {
         return !name.is_expression();
     }
-    let mut finding = Finding::error("unknown-event", name.span(), format!("Unexpected value '{}'", name.source()));
-    finding.help = nearest(name.source(), &known).map(|meant| format!("did you mean '{meant}'?"));
-    findings.push(finding);
+    let help = nearest(name.source(), &known).map(|meant| format!("did you mean '{meant}'?"));
+    let finding = Finding::error("unknown-event", name.span(), format!("Unexpected value '{}'", name.source()));
+    findings.push(finding.with_help_of(help));
     false
 }
 
