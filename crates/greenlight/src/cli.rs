@@ -104,12 +104,21 @@ pub fn start(cli: Cli) -> ExitCode {
         Ok(exit) => exit,
         Err(error) => {
             eprintln!("greenlight: {error:#}");
-            error.downcast_ref::<client::ClientError>().map_or(Exit::Failed, client::ClientError::exit)
+            exit_of(&error)
         }
     };
     // What still runs has been told to end; nothing may hold the program up.
     runtime.shutdown_background();
     ExitCode::from(exit as u8)
+}
+
+/// Returns the code that an error ends with.
+fn exit_of(error: &anyhow::Error) -> Exit {
+    match (error.downcast_ref::<client::ClientError>(), error.downcast_ref::<input::InputError>()) {
+        (Some(error), _) => error.exit(),
+        (None, Some(error)) if error.is_missing() => Exit::Missing,
+        _ => Exit::Failed,
+    }
 }
 
 async fn perform(verb: Verb) -> anyhow::Result<Exit> {

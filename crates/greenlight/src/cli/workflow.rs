@@ -31,17 +31,10 @@ pub enum Verb {
 }
 
 pub fn perform(verb: &Verb) -> anyhow::Result<Exit> {
-    let exit = match verb {
+    match verb {
         Verb::Check(verb) => check::perform(verb),
         Verb::Dump(verb) => dump::perform(verb),
         Verb::Plan(verb) => plan::perform(verb),
         Verb::List(verb) => list::perform(verb),
-    };
-    exit.or_else(|error| match error.downcast_ref::<super::input::InputError>() {
-        Some(missing) if missing.is_missing() => {
-            eprintln!("greenlight: {error:#}");
-            Ok(Exit::Missing)
-        }
-        _ => Err(error),
-    })
+    }
 }

@@ -4,6 +4,7 @@ mod demo;
 mod exec;
 mod github;
 mod intake;
+mod language;
 mod live;
 mod merging;
 mod outages;
