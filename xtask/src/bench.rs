@@ -7,6 +7,7 @@ mod client;
 mod http;
 mod idle;
 mod intake;
+mod language;
 mod loops;
 mod machine;
 pub mod service;
@@ -25,6 +26,7 @@ Usage: cargo xtask bench WHAT [--rounds N] [--seconds N] [--hour | --minutes N] 
   intake    signed deliveries against the bare floor (bench/floors), 1, 16 and 64 clients, and beside jobs that fill all cores
   loop      from the webhook to the status and to the step, against `greenlight emulate`; with --hour the limits of github.com
             instead, 30 pull requests of 20 jobs in an hour of the clock (--minutes: in so many, which is harder)
+  language  a workflow read, checked and planned beside GitHub's own package; expressions by the thousand; hostile files
   idle      memory of a server that has nothing to do, and its start
 
   --program   a greenlight that was built before, instead of the release build of this tree
@@ -62,6 +64,7 @@ pub fn run(root: &Path, arguments: &[String]) -> ExitCode {
     let result = match what {
         "idle" => idle::run(root, &options),
         "intake" => intake::run(root, &options),
+        "language" => language::run(root, &options),
         "loop" => loops::run(root, &options),
         _ => {
             println!("{HELP}");
