@@ -181,7 +181,7 @@ fn matches(wanted: &Value, value: &Value) -> bool {
     match (wanted, value) {
         (Value::Object(wanted), Value::Object(_)) => wanted.iter().all(|(key, wanted)| matches(wanted, value.get(key))),
         (Value::Array(wanted), Value::Array(items)) => {
-            wanted.len() == items.len() && wanted.iter().zip(items.iter()).all(|(wanted, item)| matches(wanted, item))
+            wanted.len() <= items.len() && wanted.iter().zip(items.iter()).all(|(wanted, item)| matches(wanted, item))
         }
         (wanted, value) => wanted.loosely_equals(value),
     }
@@ -238,6 +238,11 @@ mod tests {
                 r#"{"fruit":"banana","animal":"cat"}"#,
             ],
         );
+    }
+
+    #[test]
+    fn a_filter_matches_the_beginning_of_a_list() {
+        check(r#"{"a":[["x","y"],["z"]],"exclude":[{"a":["x"]}]}"#, &[r#"{"a":["z"]}"#]);
     }
 
     #[test]

@@ -444,7 +444,17 @@ impl Tree {
         match &self.kind {
             TreeKind::Scalar(template) => template.evaluate(context),
             TreeKind::Sequence(items) => {
-                items.iter().map(|item| item.evaluate(context)).collect::<Result<Vec<_>, _>>().map(Value::array)
+                let mut values = Vec::with_capacity(items.len());
+                for item in items {
+                    match (item.as_template(), item.evaluate(context)?) {
+                        // A list in a list that an expression gives is put in its place.
+                        (Some(template), Value::Array(inner)) if template.is_expression() => {
+                            values.extend(inner.iter().cloned());
+                        }
+                        (_, value) => values.push(value),
+                    }
+                }
+                Ok(Value::array(values))
             }
             TreeKind::Mapping(entries) => {
                 let mut pairs: Vec<(Arc<str>, Value)> = Vec::new();

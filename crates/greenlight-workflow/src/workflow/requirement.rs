@@ -36,7 +36,9 @@ impl RunsOn {
         if let Some(group) = &self.group {
             request.group = Some(group.evaluate_string(context)?);
         }
-        if request.labels.is_empty() && request.group.is_none() {
+        // An empty mapping accepts any runner; what was written and came to nothing was not meant so.
+        let is_written = !self.labels.is_empty() || self.group.is_some();
+        if is_written && request.labels.is_empty() && request.group.is_none() {
             return Err(refused("'runs-on' names no label and no group"));
         }
         Ok(request)
