@@ -11,8 +11,11 @@ use rustix::process::{Pid, Signal, kill_process};
 /// The first of the numbers, above those that machines give to people, services and containers.
 const FIRST: u32 = 1_914_600_000;
 
-/// How many there are. A job's number comes round after so many.
-const COUNT: u64 = 60_000;
+/// How many each process has. A job's number comes round after so many; no runner has as many jobs at once.
+const COUNT: u32 = 256;
+
+/// How many processes have numbers of their own: two on one machine must not take each other's jobs for what theirs left behind.
+const PROCESSES: u32 = 900_000;
 
 /// A user of a job's own; the group has the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +24,8 @@ pub(crate) struct User(u32);
 impl User {
     /// Returns the user of the job of this number, where we may give it one.
     pub(crate) fn for_job(number: u64) -> Option<Self> {
-        let place = u32::try_from(number % COUNT).unwrap_or_default();
+        let place = u32::try_from(number % u64::from(COUNT)).unwrap_or_default();
+        let place = std::process::id() % PROCESSES * COUNT + place;
         rustix::process::geteuid().is_root().then_some(Self(FIRST + place))
     }
 
