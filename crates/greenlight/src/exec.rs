@@ -3,7 +3,7 @@
 //! Nothing here decides what runs. The working tree is read ([`tree`]), an event is made up for it ([`event`]), and the rules of
 //! the core are stepped with a memory that forgets ([`memory`]) by one loop ([`driver`]), which answers every wish for files from
 //! the working tree. The jobs are done by the same runner as a server's, each with a [`host`] that hands its steps and its log
-//! to a [`view`]. What a job may know and no file may hold is read by [`values`]; where a job may run is said by [`platform`].
+//! to a [`view`]; their actions find the server's [`services`]. What a job may know and no file may hold is read by [`values`]; where a job may run is said by [`platform`].
 
 pub mod tree;
 pub mod values;
@@ -13,6 +13,7 @@ pub mod files;
 pub mod actions;
 
 pub mod view;
+pub mod services;
 pub mod host;
 mod memory;
 pub mod driver;
@@ -24,13 +25,16 @@ use greenlight_core::event::CommitFiles;
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::repository::Settings;
 use greenlight_core::run::Conclusion;
-use greenlight_runner::{ActionSource, Given, Pool, PoolOptions, RunnerOptions};
+use greenlight_runner::{
+    ActionSource, Given, Isolation, IsolationOptions, IsolationWanted, Pool, PoolOptions, RunnerOptions,
+};
 
 use crate::server::clock;
 use driver::{Driver, Gate};
 use event::Happened;
 use host::Place;
 use platform::Platforms;
+use services::Local;
 use tree::WorkingTree;
 use view::{View, Word};
 
@@ -46,24 +50,47 @@ pub struct Order {
     pub files: CommitFiles,
     /// What the core is told of this machine.
     pub settings: Settings,
-    /// Where actions come from.
-    pub actions: Arc<dyn ActionSource>,
     /// Secrets, variables and settings.
     pub given: Given,
     /// Where jobs may run.
     pub platforms: Platforms,
     /// How many jobs run side by side.
     pub slots: usize,
-    /// Where jobs have their folders: removed at the end.
-    pub work_dir: PathBuf,
+    /// Where actions of other repositories come from.
+    pub actions: Arc<dyn ActionSource>,
+    /// Do actions run that may ask for artifacts, caches or an identity?
+    pub has_actions: bool,
+    /// How much isolation jobs have.
+    pub isolation: IsolationWanted,
+    /// Files and folders that no job may look into.
+    pub hidden: Vec<PathBuf>,
+    /// Folders below a home that jobs may read all the same.
+    pub visible: Vec<PathBuf>,
+    /// Where jobs have their folders: removed at the end by whoever made it.
+    pub folder: PathBuf,
 }
 
 /// Runs what is ordered. Returns how it ended: nothing where nothing was to run.
 pub async fn run(order: Order, view: Arc<dyn View>) -> anyhow::Result<Option<Conclusion>> {
-    let runner = RunnerOptions::new(&order.work_dir, "exec");
+    let work_dir = order.folder.join("work");
+    let mut runner = RunnerOptions::new(&work_dir, "exec");
+    let mut hidden = order.hidden;
+    let services = match order.has_actions {
+        false => None,
+        true => {
+            let folder = order.folder.join("services");
+            let services = Local::open(&folder, order.repository.default_branch.clone()).await?;
+            hidden.push(folder);
+            Some(Arc::new(services))
+        }
+    };
+    let isolation =
+        IsolationOptions { wanted: order.isolation, program: None, work_dir, hidden, visible: order.visible };
+    runner.isolation = Arc::new(Isolation::find(isolation).await?);
     let options = PoolOptions { slots: order.slots, labels: Arc::from([]), boot: None, runner };
     let pool = Arc::new(Pool::new(options)?);
-    let (place, closed) = Place::new(order.tree.clone(), order.happened.sha, order.given, order.actions, view.clone());
+    let (place, closed) =
+        Place::new(order.tree.clone(), order.happened.sha, order.given, order.actions, services, view.clone());
     let (gate, mailbox) = Gate::open(place, closed);
     let mut driver = Driver::new(order.repository, order.files, order.platforms, pool.clone(), view.clone(), mailbox);
     let began = clock::now();

@@ -11,7 +11,7 @@ use greenlight_core::fact::RepositoryRef;
 use greenlight_core::id::RepoId;
 use greenlight_core::repository::{Selection, Settings};
 use greenlight_core::run::Conclusion;
-use greenlight_runner::Given;
+use greenlight_runner::{Given, IsolationWanted};
 use greenlight_workflow::{Trigger, Value};
 
 use super::Exit;
@@ -24,6 +24,10 @@ use crate::exec::values::{self, Values};
 use crate::exec::view::{Header, Json, Live, Plain, View, Word};
 use crate::exec::{Order, run};
 
+/// The event of a person who fills in a form.
+const DISPATCH: &str = "workflow_dispatch";
+/// Where secrets are looked for.
+const SECRETS: &str = ".secrets";
 /// GitHub's ids begin with 1.
 const REPOSITORY: RepoId = RepoId(1);
 
@@ -80,12 +84,18 @@ pub struct Exec {
     /// Where another repository's workflows and actions lie.
     #[arg(long, value_name = "OWNER/REPO[@REF]=DIR")]
     action_source: Vec<String>,
-    /// Fetch no action: those that were fetched before, and those of --action-source, are all there is.
+    /// Ask nobody for actions: use those that are here.
     #[arg(long)]
     action_offline_mode: bool,
     /// The address that the repositories of actions stand below.
     #[arg(long, value_name = "URL", default_value = "https://github.com")]
     actions_url: String,
+    /// How much isolation jobs have: auto, none, required.
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = isolation)]
+    isolation: IsolationWanted,
+    /// A folder below a home that jobs may read all the same [default: what PATH leads to].
+    #[arg(long, value_name = "DIR")]
+    visible: Vec<PathBuf>,
     /// Who plays the event [default: the name that git commits with].
     #[arg(long, short = 'a', value_name = "LOGIN")]
     actor: Option<String>,
@@ -124,8 +134,9 @@ struct Prepared {
 }
 
 pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
-    let prepared = prepare(&args)?;
-    let read = files::read(&prepared.tree.root, args.workflows.as_deref())?;
+    let tree = Arc::new(WorkingTree::open(&args.directory)?);
+    let read = files::read(&tree.root, args.workflows.as_deref())?;
+    let prepared = prepare(&args, tree, files::choices(&read))?;
     if args.list || args.graph || args.dryrun {
         return listing::show(&args, &read, &prepared.happened);
     }
@@ -142,18 +153,18 @@ pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
     }
     view.tell(&Word::Begin(&header(&prepared, &chosen)));
     let order = order(&args, prepared, &chosen)?;
-    let work_dir = order.work_dir.clone();
+    let folder = order.folder.clone();
     let ended = run(order, view).await;
     // What the jobs left there is gone already; a folder that stays is swept by nobody, so it is told.
-    if let Err(error) = std::fs::remove_dir_all(&work_dir) {
-        tracing::warn!("{} cannot be removed: {error}", work_dir.display());
+    if let Err(error) = std::fs::remove_dir_all(&folder) {
+        eprintln!("greenlight: {} cannot be removed: {error}", folder.display());
     }
     let is_green = ended?.is_none_or(Conclusion::is_green);
     Ok(if is_green && !broken { Exit::Done } else { Exit::Failed })
 }
 
-fn prepare(args: &Exec) -> anyhow::Result<Prepared> {
-    let tree = Arc::new(WorkingTree::open(&args.directory)?);
+/// `choices` are the first options of inputs that are chosen from, as GitHub's form offers them.
+fn prepare(args: &Exec, tree: Arc<WorkingTree>, choices: Values) -> anyhow::Result<Prepared> {
     let git = tree.git.as_ref();
     let full_name = args.repository.clone().or_else(|| git.and_then(|git| git.remote.clone()));
     let folder = tree.root.file_name().map_or_else(|| "repository".into(), |name| name.to_string_lossy().into_owned());
@@ -177,7 +188,10 @@ fn prepare(args: &Exec) -> anyhow::Result<Prepared> {
         (None, None) => None,
     };
     let actor = args.actor.clone().or_else(|| git.and_then(|git| git.user.clone()));
-    let mut inputs = of_file(&tree.root, args.input_file.as_deref(), ".input")?;
+    let mut inputs = if args.event == DISPATCH { choices } else { Values::new() };
+    for (name, value) in of_file(&tree.root, args.input_file.as_deref(), ".input")? {
+        values::put(&mut inputs, &name, value);
+    }
     values::add_given(&mut inputs, &args.input)?;
     let asked = Asked { name: args.event.clone(), payload, actor: actor.unwrap_or_else(|| "local".into()), inputs };
     let happened = event::happened(&asked, &tree, &repository)?;
@@ -257,25 +271,54 @@ fn order(args: &Exec, prepared: Prepared, chosen: &[&File]) -> anyhow::Result<Or
     let given = given(args, &tree.root)?;
     let files = files::as_commit(&tree.root, &sources, chosen, happened.sha);
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let token = given.secrets.iter().find(|(name, _)| &**name == "GITHUB_TOKEN").map(|(_, token)| token.to_string());
     let actions = actions::open(&actions::Wanted {
         sources: &sources,
         own: (&repository.full_name, happened.sha.to_string()),
         root: &tree.root,
         offline: args.action_offline_mode,
         url: &args.actions_url,
+        token,
     })?;
     Ok(Order {
+        has_actions: files::has_actions(&files),
         files,
-        actions,
         settings: settings(args, &given)?,
+        actions,
         given,
         platforms: Platforms::parse(&args.platform)?,
         slots: args.concurrent_jobs.map_or(processors, usize::from),
-        work_dir: std::env::temp_dir().join(format!("greenlight-exec-{}", uuid::Uuid::new_v4().simple())),
+        isolation: args.isolation,
+        hidden: vec![secret_file(args, &tree.root)],
+        visible: visible(args),
+        folder: std::env::temp_dir().join(format!("greenlight-exec-{}", uuid::Uuid::new_v4().simple())),
         tree,
         repository,
         happened,
     })
+}
+
+fn isolation(text: &str) -> Result<IsolationWanted, String> {
+    IsolationWanted::parse(text).ok_or_else(|| format!("'{text}' is not auto, none or required"))
+}
+
+/// Returns where the secrets are that jobs must not find by themselves.
+fn secret_file(args: &Exec, root: &Path) -> PathBuf {
+    let named = args.secret_file.as_ref().and_then(|path| path.canonicalize().ok());
+    named.unwrap_or_else(|| root.join(SECRETS))
+}
+
+/// Returns what jobs may read below a home: what was named, or else the folders there that PATH leads into.
+fn visible(args: &Exec) -> Vec<PathBuf> {
+    if !args.visible.is_empty() {
+        return args.visible.clone();
+    }
+    let (Some(home), Some(path)) = (std::env::var_os("HOME"), std::env::var_os("PATH")) else { return Vec::new() };
+    let below = |folder: PathBuf| {
+        let first = folder.strip_prefix(&home).ok()?.components().next()?;
+        Some(Path::new(&home).join(first))
+    };
+    std::env::split_paths(&path).filter_map(below).collect()
 }
 
 /// Returns what the core is told: which jobs are asked for, and the variables.
@@ -293,7 +336,7 @@ fn settings(args: &Exec, given: &Given) -> anyhow::Result<Settings> {
 
 fn given(args: &Exec, root: &Path) -> anyhow::Result<Given> {
     let mut secrets = Values::new();
-    for (name, value) in of_file(root, args.secret_file.as_deref(), ".secrets")? {
+    for (name, value) in of_file(root, args.secret_file.as_deref(), SECRETS)? {
         values::put(&mut secrets, &name.to_uppercase(), value);
     }
     values::add_secrets(&mut secrets, &args.secret)?;

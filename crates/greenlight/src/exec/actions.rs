@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use greenlight_git::{Anonymous, Transport};
+use greenlight_core::fact::RepositoryRef;
+use greenlight_core::port::Reply;
+use greenlight_git::{AccessToken, Credentials, Transport};
 use greenlight_runner::{ActionOverride, ActionSource, ActionStoreOptions};
 
 use super::files::Sources;
 use crate::actions::{self, ActionsOptions};
 
 /// How actions are to be wanted.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Wanted<'a> {
     /// The folders that were named.
     pub sources: &'a Sources,
@@ -24,6 +26,17 @@ pub struct Wanted<'a> {
     pub offline: bool,
     /// The address that repositories stand below.
     pub url: &'a str,
+    /// The person's own token, for what only they may read.
+    pub token: Option<String>,
+}
+
+/// The token of the person who runs it, where there is one. It is shown to the address that the actions come from.
+struct Personal(Option<AccessToken>);
+
+impl Credentials for Personal {
+    fn token<'a>(&'a self, _: &'a RepositoryRef) -> Reply<'a, Result<Option<AccessToken>, String>> {
+        Box::pin(async { Ok(self.0.clone()) })
+    }
 }
 
 /// Opens the actions of a local run.
@@ -46,7 +59,7 @@ pub fn open(wanted: &Wanted<'_>) -> anyhow::Result<Arc<dyn ActionSource>> {
     let options = ActionsOptions {
         folder: folder.clone(),
         url: wanted.url.trim_end_matches('/').to_owned(),
-        credentials: Arc::new(Anonymous),
+        credentials: Arc::new(Personal(wanted.token.clone().map(AccessToken::new))),
         transport: Transport::Http,
     };
     let store = ActionStoreOptions { overrides, offline: wanted.offline, ..ActionStoreOptions::default() };

@@ -8,9 +8,12 @@ use anyhow::Context as _;
 use greenlight_core::event::CommitFiles;
 use greenlight_core::id::Sha;
 use greenlight_core::plan;
-use greenlight_workflow::{CallRef, EventFacts, Finding, JobKind, Trigger, Workflow, parse_workflow};
+use greenlight_workflow::{
+    CallRef, EventFacts, Finding, JobKind, Step, StepKind, Trigger, UsesRef, Workflow, parse_workflow,
+};
 
 use super::event::Happened;
+use super::values::Values;
 
 /// Where workflow files are; the first folder that is there counts.
 const FOLDERS: [&str; 2] = [".greenlight/workflows", ".github/workflows"];
@@ -146,6 +149,38 @@ pub fn as_commit(root: &Path, sources: &Sources, chosen: &[&File], sha: Sha) -> 
         config: None,
         cibuild: false,
         changed_paths: None,
+    }
+}
+
+/// Returns the first option of each input of a workflow that is started by hand and that has no default: what GitHub's form offers.
+/// Only one workflow is started so at a time.
+pub fn choices(read: &[File]) -> Values {
+    let started = read.iter().filter_map(|file| file.workflow.as_ref().ok()?.on.event("workflow_dispatch"));
+    let started: Vec<_> = started.collect();
+    let [event] = started[..] else { return Values::new() };
+    let first = event.inputs.iter().filter(|input| input.default.is_none());
+    first.filter_map(|input| Some((input.name.clone(), input.options.first()?.clone()))).collect()
+}
+
+/// Do these files use actions that may ask for artifacts, caches or an identity? Checking out is done without.
+pub fn has_actions(files: &CommitFiles) -> bool {
+    let texts = files.workflows.iter().chain(&files.called);
+    texts.filter_map(|(path, text)| parse_workflow(path, text).workflow).any(|workflow| {
+        let steps = workflow.jobs.iter().flat_map(|job| job.steps());
+        let has_identity =
+            workflow.tree.get("permissions").is_some() || workflow.jobs.iter().any(|job| job.permissions.is_some());
+        has_identity || steps.into_iter().any(uses_action)
+    })
+}
+
+fn uses_action(step: &Step) -> bool {
+    match &step.kind {
+        StepKind::Uses { reference: UsesRef::Repository { owner, repo, .. }, .. } => {
+            !(owner.eq_ignore_ascii_case("actions") && repo.eq_ignore_ascii_case("checkout"))
+        }
+        StepKind::Uses { .. } => true,
+        StepKind::Parallel { steps } => steps.iter().any(uses_action),
+        _ => false,
     }
 }
 

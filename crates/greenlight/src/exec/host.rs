@@ -11,6 +11,7 @@ use greenlight_runner::{ActionSource, Annotation, CheckedOut, CheckoutRequest, G
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
+use super::services::Local;
 use super::tree::WorkingTree;
 use super::view::{JobName, View, Word};
 use crate::server::clock;
@@ -22,6 +23,7 @@ pub struct Place {
     sha: Sha,
     given: Arc<Given>,
     actions: Arc<dyn ActionSource>,
+    services: Option<Arc<Local>>,
     view: Arc<dyn View>,
     closing: mpsc::UnboundedSender<AttemptId>,
 }
@@ -33,28 +35,37 @@ impl Place {
         sha: Sha,
         given: Given,
         actions: Arc<dyn ActionSource>,
+        services: Option<Arc<Local>>,
         view: Arc<dyn View>,
     ) -> (Self, mpsc::UnboundedReceiver<AttemptId>) {
         let (closing, closed) = mpsc::unbounded_channel();
-        (Self { tree, sha, given: Arc::new(given), actions, view, closing }, closed)
+        (Self { tree, sha, given: Arc::new(given), actions, services, view, closing }, closed)
     }
 
     /// Returns one job's host.
     pub fn host(&self, order: &JobOrder) -> Arc<dyn JobHost> {
         let attempt = order.attempt.clone();
         let job = JobName { run: attempt.run, key: attempt.job.clone(), name: order.job_name.clone() };
-        Arc::new(Host { place: self.clone(), attempt, job })
+        let mut given = (*self.given).clone();
+        if let Some(services) = &self.services {
+            services.add_to(&mut given, order);
+        }
+        Arc::new(Host { place: self.clone(), given, attempt, job })
     }
 }
 
 struct Host {
     place: Place,
+    given: Given,
     attempt: AttemptId,
     job: JobName,
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
+        if let Some(services) = &self.place.services {
+            services.forget(&self.attempt);
+        }
         // Where nobody listens any more all is over.
         let _ = self.place.closing.send(self.attempt.clone());
     }
@@ -123,7 +134,7 @@ impl JobHost for Host {
     }
 
     fn given(&self) -> Given {
-        (*self.place.given).clone()
+        self.given.clone()
     }
 
     fn actions(&self) -> Option<Arc<dyn ActionSource>> {
