@@ -1,5 +1,9 @@
 //! `greenlight exec`: a repository's workflows on this machine, as a person runs them.
 
+mod act;
+mod conformance;
+mod runner_server;
+
 use std::path::Path;
 use std::process::{Command, Output};
 

@@ -1,0 +1,119 @@
+//! act's own cases (testdata/conformance/act).
+
+use std::path::Path;
+
+use greenlight_workflow::parse_workflow;
+use serde_json::Value;
+
+use super::conformance::{Case, End, check, data, is_at_hand, repository, stand_ins};
+
+/// What is not met, and why.
+const UNMET: [(&str, &str); 1] = [(
+    "workflow_call_inputs",
+    "an input of workflow_call without a type: GitHub's own reader refuses the file, and so do we",
+)];
+
+/// A row of the table.
+struct Row {
+    folder: &'static str,
+    workflow: String,
+    event: String,
+    fails: bool,
+    class: String,
+    note: String,
+    remote: Vec<String>,
+}
+
+fn rows() -> Vec<Row> {
+    let text = std::fs::read_to_string(data("act/cases.json")).unwrap();
+    let rows: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let text = |row: &Value, name: &str| row[name].as_str().unwrap_or_default().to_owned();
+    rows.iter()
+        .map(|row| Row {
+            folder: if text(row, "workdir").contains("model") { "model-testdata" } else { "runner-testdata" },
+            workflow: text(row, "workflow"),
+            event: text(row, "event"),
+            fails: !text(row, "expect_error").is_empty(),
+            class: text(row, "class"),
+            note: text(row, "note"),
+            remote: row["remote"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect(),
+        })
+        .collect()
+}
+
+/// Returns what a row adds to the arguments; nothing where this machine cannot run it.
+fn extra(row: &Row, folder: &Path) -> Option<Vec<String>> {
+    let is_root = rustix::process::getuid().is_root();
+    match row.class.as_str() {
+        "windows" => None,
+        // The first job is for the machine itself, the second for a public image.
+        "docker" if row.note.starts_with("first job host") => {
+            let file = std::fs::read_dir(folder.join(&row.workflow)).unwrap().find_map(|entry| {
+                let path = entry.unwrap().path();
+                path.extension().is_some_and(|ending| ending == "yml").then_some(path)
+            })?;
+            let text = std::fs::read_to_string(file).unwrap();
+            let workflow = parse_workflow("x.yml", &text).workflow?;
+            let job = workflow.jobs.first()?.id.to_string();
+            let shell = row.workflow.rsplit('/').next()?;
+            let has_shell = shell == "defaults" || is_program(shell);
+            has_shell.then(|| vec!["-j".to_owned(), job])
+        }
+        "docker" => None,
+        // This one is about folders that stand in for repositories.
+        "other-remote" if row.workflow == "local-remote-action-overrides" => {
+            let source = |git_ref: &str| {
+                let folder = stand_ins("repositories").join(format!("override-{git_ref}"));
+                format!("--action-source=nektos/test-override@{git_ref}={}", folder.display())
+            };
+            Some(vec![source("a"), source("b")])
+        }
+        // A repository is not here; a row that wants just that to be a failure is run.
+        "other-remote" if !row.fails && !row.remote.iter().all(|name| is_here(name)) => None,
+        // It works in /root and in /tmp.
+        _ if row.note.contains("needs root") && !is_root => None,
+        _ => Some(Vec::new()),
+    }
+}
+
+fn is_here(name: &str) -> bool {
+    let mut parts = name.split(['/', '@']);
+    parts.next().zip(parts.next()).is_some_and(|(owner, repo)| is_at_hand(owner, repo))
+}
+
+fn is_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
+}
+
+#[test]
+fn act_cases_end_as_they_should() {
+    let root = tempfile::tempdir().unwrap();
+    for name in ["runner-testdata", "model-testdata"] {
+        let lacking = if name == "runner-testdata" { stand_ins("act") } else { stand_ins("nothing") };
+        repository(&data("act").join(name), &lacking, &root.path().join(name));
+    }
+    let mut cases = Vec::new();
+    for row in rows() {
+        let folder = root.path().join(row.folder);
+        let Some(extra) = extra(&row, &folder) else { continue };
+        // act's own tests run as this person, in this repository, and say so.
+        let usual = ["--actor", "nektos/act", "--repository", "nektos/act", "--env", "ACT=true"];
+        let mut arguments = vec![row.event.clone(), "-W".to_owned(), row.workflow.clone()];
+        arguments.extend(usual.map(str::to_owned));
+        arguments.extend(extra);
+        let event = folder.join(&row.workflow).join("event.json");
+        if event.is_file() {
+            arguments.extend(["-e".to_owned(), event.display().to_string()]);
+        }
+        let end = if row.fails { End::Failure } else { End::Success };
+        cases.push(Case { name: row.workflow, folder, arguments, end });
+    }
+    check(&cases, &UNMET);
+}

@@ -1,0 +1,151 @@
+//! Other people's cases, run as they are: each in a repository of its own kind, several side by side.
+//!
+//! What a case needs beside the data (an option, a secret) stands in a table beside the test. A case that is not met is listed by
+//! name with its reason; one that is listed and met fails the test, and so does a list of more than a tenth.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+
+/// How many cases run side by side.
+const THREADS: usize = 3;
+/// How long a case may take, in seconds.
+const SECONDS_MAX: &str = "120";
+
+/// How a case is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// With success.
+    Success,
+    /// With a failure of the run, or of reading it.
+    Failure,
+}
+
+/// A case.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// What it is called in lists.
+    pub name: String,
+    /// The repository.
+    pub folder: PathBuf,
+    /// What `greenlight exec` is told.
+    pub arguments: Vec<String>,
+    /// How it is to end.
+    pub end: End,
+}
+
+/// The repositories of actions that the data names and lacks, and our stand-ins for them.
+const REPOSITORIES: [(&str, &str); 5] = [
+    ("nektos/act-test-actions", "act-test-actions"),
+    ("actions/hello-world-javascript-action", "hello-world"),
+    ("actions/github-script", "github-script"),
+    ("cloudposse/actions", "cloudposse-actions"),
+    ("actions/checkout", ""),
+];
+
+/// Is there something that stands in for this repository?
+pub fn is_at_hand(owner: &str, repo: &str) -> bool {
+    let name = format!("{owner}/{repo}").to_lowercase();
+    REPOSITORIES.iter().any(|(known, _)| *known == name)
+}
+
+/// Returns the folder of the data.
+pub fn data(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/conformance").join(name)
+}
+
+/// Returns the folder of what the data lacks.
+pub fn stand_ins(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/greenlight/exec/stand_ins").join(name)
+}
+
+/// Copies a folder, and what the data lacks of it, and makes it a repository.
+pub fn repository(from: &Path, lacking: &Path, to: &Path) {
+    copy(from, to);
+    if lacking.is_dir() {
+        copy(lacking, to);
+    }
+    commit(to);
+}
+
+/// Makes a folder a repository.
+pub fn commit(folder: &Path) {
+    let git = |arguments: &[&str]| {
+        let done = Command::new("git").arg("-C").arg(folder).args(arguments).status().unwrap();
+        assert!(done.success(), "git {arguments:?}");
+    };
+    git(&["init", "--quiet", "--initial-branch=main"]);
+    git(&["add", "--all", "--force"]);
+    git(&["-c", "user.name=Mona", "-c", "user.email=mona@example.com", "commit", "--quiet", "-m", "first"]);
+}
+
+/// Copies a folder.
+pub fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let path = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &path),
+            false => {
+                std::fs::copy(entry.path(), path).unwrap();
+            }
+        }
+    }
+}
+
+/// Runs all cases, and holds them against what is expected of them.
+pub fn check(cases: &[Case], unmet: &[(&str, &str)]) {
+    let cache = tempfile::tempdir().unwrap();
+    let next = Mutex::new(cases.iter());
+    let ended: Mutex<BTreeMap<&str, (bool, String)>> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let Some(case) = next.lock().unwrap().next() else { return };
+                    let result = run(case, cache.path());
+                    ended.lock().unwrap().insert(&case.name, result);
+                }
+            });
+        }
+    });
+    let ended = ended.into_inner().unwrap();
+    let mut wrong = Vec::new();
+    for (name, (is_met, text)) in &ended {
+        match (is_met, unmet.iter().find(|(listed, _)| listed == name)) {
+            (true, Some(_)) => wrong.push(format!("{name} is met: take it off the list")),
+            (false, None) => wrong.push(format!("{name} is not met:\n{text}")),
+            _ => {}
+        }
+    }
+    for (name, _) in unmet {
+        if !ended.contains_key(name) {
+            wrong.push(format!("{name} is listed and is no case"));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    assert!(unmet.len() * 10 <= cases.len(), "{} of {} are not met", unmet.len(), cases.len());
+    println!("{} cases, {} of them not met", cases.len(), unmet.len());
+}
+
+fn run(case: &Case, cache: &Path) -> (bool, String) {
+    let mut command = Command::new("timeout");
+    command.arg(SECONDS_MAX).arg(env!("CARGO_BIN_EXE_greenlight")).arg("exec").args(&case.arguments);
+    for (name, folder) in REPOSITORIES.iter().filter(|(_, folder)| !folder.is_empty()) {
+        command.arg("--action-source").arg(format!("{name}={}", stand_ins("repositories").join(folder).display()));
+    }
+    command.arg("--action-offline-mode").arg("-C").arg(&case.folder).env("XDG_CACHE_HOME", cache);
+    let output = command.output().unwrap();
+    let end = match output.status.code() {
+        Some(0) => Some(End::Success),
+        Some(1) => Some(End::Failure),
+        _ => None,
+    };
+    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let last: Vec<&str> = text.lines().rev().take(25).collect();
+    let text = last.into_iter().rev().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n");
+    let has_run = case.end == End::Failure || !text.contains("nothing ran after");
+    (end == Some(case.end) && has_run, text)
+}

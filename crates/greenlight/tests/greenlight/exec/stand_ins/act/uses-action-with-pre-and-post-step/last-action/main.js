@@ -1,0 +1,1 @@
+console.log('the work is done by the post step');

@@ -1,0 +1,1 @@
+console.log(`nothing to dispatch for ${process.env.GITHUB_EVENT_NAME}`);

@@ -1,0 +1,1 @@
+console.log('found above the folder of the action');
