@@ -65,6 +65,18 @@ fn yaml_that_means_nothing_to_github_does_not_hide_the_rest() {
 }
 
 #[test]
+fn an_alias_of_nothing_names_the_nearest_anchor() {
+    check(
+        "on: push\nenv: &common {A: b}\njobs: {a: {runs-on: x, env: *comon, steps: [{run: x}]}}\n",
+        &["3:29 unknown-anchor: Unknown anchor 'comon' | did you mean '*common'?"],
+    );
+    check(
+        "on: *push\n",
+        &["1:5 unknown-anchor: Unknown anchor 'push' | name an anchor, '&name', that stands before the alias"],
+    );
+}
+
+#[test]
 fn case_does_not_matter_in_what_a_job_needs() {
     let workflow = read(
         "on: push\njobs:\n  Build: {runs-on: x, steps: [{run: x}]}\n  test: {needs: [build, BUILD], runs-on: x, steps: [{run: x}]}\n",

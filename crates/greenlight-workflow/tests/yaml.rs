@@ -124,7 +124,7 @@ fn what_github_does_not_take_is_refused_where_it_stands() {
     refused("a: 1\n'a': 2\n", "2:1 duplicate-key");
     refused("x: &x {a: 1}\ny:\n  <<: *x\n", "3:3 merge-key");
     refused("a: 1\n---\nb: 2\n", "2:1 several-documents");
-    refused("a: *nothing\n", "1:4 yaml-syntax");
+    refused("a: *nothing\n", "1:4 unknown-anchor");
     refused("a: &a [1, *a]\n", "1:11 alias-cycle");
     refused("? {a: b}\n: c\n", "1:3 key-not-scalar");
     refused("a: !custom x\n", "1:4 yaml-tag");

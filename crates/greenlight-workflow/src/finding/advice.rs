@@ -50,6 +50,7 @@ pub(super) fn of(code: &str, message: &str) -> Option<String> {
         "too-many-aliases" => "write out what is meant",
         "too-many-jobs" => "use a matrix or called workflows, or split the workflow",
         "unexpected-value" | "unexpected-mapping" | "unexpected-sequence" => "write a text",
+        "unknown-anchor" => "name an anchor, '&name', that stands before the alias",
         "unknown-event" => "name an event of GitHub's, as push, pull_request or workflow_dispatch",
         "unknown-key" => "remove it",
         "wait-all" => "write 'wait-all:' with nothing behind it",
@@ -62,9 +63,7 @@ pub(super) fn of(code: &str, message: &str) -> Option<String> {
 /// Returns what to do about YAML that cannot be read, by the scanner's own words.
 fn for_yaml(message: &str) -> &'static str {
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if says(&["unknown anchor"]) {
-        "name an anchor, '&name', that stands before the alias"
-    } else if says(&["tab"]) {
+    if says(&["tab"]) {
         "put blanks in the place of the tab"
     } else if says(&["mapping values are not allowed"]) {
         "put a text that has ': ' in it between quotes, or indent the key as its neighbours are"

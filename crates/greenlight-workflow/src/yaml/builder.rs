@@ -6,8 +6,11 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
 use super::tab::Tabs;
 use super::{DEPTH_MAX, Limits, Node, NodeKind, Reading, Style, VALUE_BYTES, scalar, start, text_bytes};
-use crate::finding::{Finding, Span};
+use crate::finding::{Finding, Span, nearest};
 use crate::value::{Value, fold_case};
+
+/// How many anchors are looked at for the one that was meant.
+const ANCHORS_LOOKED_AT_MAX: usize = 200;
 
 /// Puts a tree together from the parser's events.
 pub(super) struct Builder<'a> {
@@ -93,7 +96,7 @@ impl<'a> Builder<'a> {
         let mut root = None;
         let mut documents = 0;
         while let Some(next) = parser.next_event() {
-            let (event, span) = next.map_err(|error| syntax_error(&error))?;
+            let (event, span) = next.map_err(|error| syntax_error(&error, self.text))?;
             let span = Span {
                 line: span.start.line() as u32,
                 column: span.start.col() as u32 + 1,
@@ -391,12 +394,43 @@ fn tab_error(span: Span) -> Finding {
         .with_help("put blanks in the place of the tab")
 }
 
-fn syntax_error(error: &saphyr_parser::ScanError) -> Finding {
+fn syntax_error(error: &saphyr_parser::ScanError, text: &str) -> Finding {
     let mark = error.marker();
     let (line, column) = (mark.line() as u32, mark.col() as u32 + 1);
     let span = Span { line, column, end_line: line, end_column: column + 1 };
     if error.info().contains("recursion limit") {
         return Finding::error("too-deep", span, "Maximum object depth exceeded");
     }
+    if error.info().contains("unknown anchor")
+        && let Some(name) = alias_at(text, span)
+    {
+        return unknown_anchor(text, name, span);
+    }
     Finding::error("yaml-syntax", span, format!("The YAML cannot be read: {}", error.info()))
+}
+
+/// Returns the name of the alias that stands here.
+fn alias_at(text: &str, span: Span) -> Option<&str> {
+    let line = text.lines().nth(span.line.checked_sub(1)? as usize)?;
+    let (at, _) = line.char_indices().nth(span.column.checked_sub(1)? as usize)?;
+    let named = line[at..].strip_prefix('*')?;
+    Some(named.split(is_name_end).next().unwrap_or_default())
+}
+
+fn unknown_anchor(text: &str, name: &str, span: Span) -> Finding {
+    let before = text.lines().take(span.line as usize).collect::<Vec<_>>();
+    let anchors: Vec<&str> = before
+        .iter()
+        .flat_map(|line| line.split(is_name_end))
+        .filter_map(|word| word.strip_prefix('&').filter(|name| !name.is_empty()))
+        .take(ANCHORS_LOOKED_AT_MAX)
+        .collect();
+    let help = nearest(name, &anchors).map(|meant| format!("did you mean '*{meant}'?"));
+    let span = Span { end_column: span.column + 1 + name.chars().count() as u32, ..span };
+    Finding::error("unknown-anchor", span, format!("Unknown anchor '{name}'")).with_help_of(help)
+}
+
+/// Says whether the name of an anchor ends before this letter.
+fn is_name_end(letter: char) -> bool {
+    letter.is_whitespace() || matches!(letter, ',' | '[' | ']' | '{' | '}')
 }
