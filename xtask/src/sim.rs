@@ -1,8 +1,8 @@
 //! `cargo xtask sim`: lives many seeds of the simulation, and plants bugs to see that it sees.
 //!
-//! The simulation is a program of the workspace (`greenlight-sim`), started through cargo, in a release build with a profile of its own. `--mutants` builds
-//! it again with one patch of `mutants/` after the other against a copy of the core below `target/`: shipping code has no
-//! switch for tests.
+//! The simulation is a program of the workspace (`greenlight-sim`), started through cargo, in a release build with a profile of
+//! its own. `--mutants` builds it again with one patch of `mutants/` after the other against a copy of the core below `target/`:
+//! shipping code has no switch for tests.
 
 mod mutants;
 

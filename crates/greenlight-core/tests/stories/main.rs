@@ -113,6 +113,43 @@ fn a_fork_waits_until_somebody_who_may_push_lets_it_start() {
 }
 
 #[test]
+fn a_merge_that_nobody_told_of_is_deployed_once() {
+    let mut world = repository();
+    world.merge_unheard(7, 'h', 'l');
+    world.click(Wish::Sync);
+    world.finish();
+    let deployed = ["staging queued in_progress success", "production queued in_progress success"];
+    assert_eq!(world.deployments(), deployed);
+    // It is listed again, and by and by it is forgotten.
+    for days in [0, 6, 3, 9] {
+        world.pass(days);
+        world.restart_with_new_boot();
+        world.finish();
+        world.click(Wish::Sync);
+        world.finish();
+        assert_eq!(world.deployments(), deployed, "after {days} days more");
+    }
+}
+
+#[test]
+fn a_commit_that_cannot_become_green_waits_for_a_person() {
+    let mut world = repository();
+    world.merge_unheard(7, 'h', 'l');
+    world.click(Wish::Sync);
+    // The very commit is the head of another pull request, whose tests fail.
+    world.open_pull(8, 'l');
+    world.finish_with_failing_pulls();
+    assert!(world.status('l').starts_with("failure"), "{}", world.status('l'));
+    assert_eq!(world.deployments(), [""; 0]);
+    assert_eq!(world.wishes().len(), 1);
+    assert!(world.wishes()[0].ends_with("a person must deploy it"), "{:?}", world.wishes());
+    world.comment(8, world::WRITER, "/retest");
+    world.finish();
+    // #8 is merged and deployed after it.
+    assert_eq!(world.deployments().len(), 4, "{:?}", world.wishes());
+}
+
+#[test]
 fn a_base_that_moved_is_tested_again_first() {
     let mut world = repository();
     world.open_pull(1, 'a');

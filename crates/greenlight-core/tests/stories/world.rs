@@ -8,6 +8,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use greenlight_core::deployment::{DeployWish, WishState};
 use greenlight_core::effect::{
     Answer, Dispatch, Effect, JobEnd, JobOrder, JobReport, Outcome, PullRead, Reconciled, Refusal, Reply,
 };
@@ -128,6 +129,7 @@ pub struct World {
     deployed: Vec<(DeploymentSnapshot, String)>,
     deployment_text: String,
     last_comment: Option<Comment>,
+    unheard: Vec<PullFact>,
     room: Vec<String>,
     holding: Option<JobOrder>,
     waiting: Vec<Dispatch>,
@@ -156,6 +158,7 @@ impl World {
             deployed: Vec::new(),
             deployment_text: String::new(),
             last_comment: None,
+            unheard: Vec::new(),
             room: Vec::new(),
             holding: None,
             waiting: Vec::new(),
@@ -268,8 +271,8 @@ impl World {
         self.show_pull(number, head, RepoId(1), "synchronize");
     }
 
-    fn show_pull(&mut self, number: u64, head: char, from: RepoId, action: &str) {
-        let snapshot = PullSnapshot {
+    fn snapshot(&self, number: u64, head: char, from: RepoId) -> PullSnapshot {
+        PullSnapshot {
             number: PullNumber(number),
             title: format!("pull {number}").into(),
             standing: PullStanding::Open,
@@ -282,7 +285,11 @@ impl World {
             author: user(if from == RepoId(1) { WRITER } else { STRANGER }),
             updated_at: self.now,
             head_pushed_at: Some(self.now),
-        };
+        }
+    }
+
+    fn show_pull(&mut self, number: u64, head: char, from: RepoId, action: &str) {
+        let snapshot = self.snapshot(number, head, from);
         if self.merged.contains(&number) {
             return;
         }
@@ -342,6 +349,32 @@ impl World {
         let fact =
             PullFact { pull: pull.clone(), event: event("pull_request", Some("closed")), source: Source::Webhook };
         self.step(Fact::Pull(fact));
+    }
+
+    /// Somebody opens a pull request and merges it, and every webhook of it is lost.
+    pub fn merge_unheard(&mut self, number: u64, head: char, landed: char) {
+        let pull = PullSnapshot {
+            standing: PullStanding::Merged { commit: Some(sha(landed)) },
+            ..self.snapshot(number, head, RepoId(1))
+        };
+        self.unheard.push(PullFact { pull, event: event("pull_request", Some("closed")), source: Source::Read });
+        self.trees.insert(sha(landed), tree(sha(head), self.main));
+        self.main = sha(landed);
+    }
+
+    /// Days go by.
+    pub fn pass(&mut self, days: u64) {
+        self.now = self.now + Duration::from_secs(days * 24 * 3600);
+    }
+
+    /// Runs everything; what tests a pull request fails.
+    pub fn finish_with_failing_pulls(&mut self) {
+        loop {
+            self.work();
+            let Some(order) = self.take() else { return };
+            let fails = order.checkout.git_ref.as_str().starts_with("refs/pull/");
+            self.end(&order, if fails { Conclusion::Failure } else { Conclusion::Success }, &[]);
+        }
     }
 
     /// Every commit from now on has this `.greenlight.yml`.
@@ -521,6 +554,15 @@ impl World {
         self.deployed.iter().map(|(deployment, states)| format!("{}{states}", deployment.environment)).collect()
     }
 
+    /// What the deployments that are not made yet wait for.
+    pub fn wishes(&self) -> Vec<String> {
+        let waiting = |wish: &DeployWish| match &wish.state {
+            WishState::Waiting { reason } => Some(reason.to_string()),
+            _ => None,
+        };
+        self.cell.repository().wishes.values().filter_map(waiting).collect()
+    }
+
     pub fn room(&self) -> Vec<String> {
         let landed = self.main.short();
         self.room.iter().map(|line| line.replace(&landed, "M")).collect()
@@ -572,10 +614,10 @@ impl World {
                 _ => Permission::Read,
             }),
             Effect::ReadPull(number) => Answer::Pull(Box::new(self.read_pull(number.0))),
-            Effect::Reconcile { .. } => Answer::Reconciled(Box::new(Reconciled {
+            Effect::Reconcile { pulls_since, .. } => Answer::Reconciled(Box::new(Reconciled {
                 repository: repository(),
-                pulls: Vec::new(),
-                pulls_until: None,
+                pulls: self.unheard.iter().filter(|_| pulls_since.is_some()).cloned().collect(),
+                pulls_until: Some(self.now),
                 reviews: Vec::new(),
                 comments: Vec::new(),
                 refs: vec![PushFact { source: Source::Read, ..push(Sha::ZERO, self.main, self.now) }],
