@@ -86,6 +86,8 @@ pub struct Input {
     pub kind: InputKind,
     /// What can be chosen from.
     pub options: Vec<String>,
+    /// What to say to those who still use it.
+    pub deprecation_message: Option<String>,
 }
 
 /// The type of an input.
@@ -109,6 +111,8 @@ pub enum InputKind {
 pub struct SecretInput {
     /// Its name.
     pub name: String,
+    /// What it is for.
+    pub description: Option<String>,
     /// Whether it must be given.
     pub required: bool,
 }

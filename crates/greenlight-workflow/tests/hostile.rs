@@ -41,6 +41,8 @@ fn bombs_are_refused() {
     refused("anchors around anchors", &format!("{nest}{}", "1,".repeat(20_000)), "yaml-syntax");
     let closed = format!("{nest}{}{}", "1,".repeat(20_000), "]".repeat(40));
     refused("closed anchors around anchors", &closed, "too-many-nodes");
+    let text = format!("a: &a {}\nb: [{}]\n", "x".repeat(400_000), "*a, ".repeat(900));
+    refused("a long text many times", &text, "too-large");
     refused("many aliases", &format!("a: &a 1\nb: [{}]\n", "*a, ".repeat(2_000)), "too-many-aliases");
     refused("alias to itself", "a: &a [*a]\n", "alias-cycle");
     refused("alias as its own key", "a: &a {*a : b}\n", "alias-cycle");

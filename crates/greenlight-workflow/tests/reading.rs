@@ -169,6 +169,22 @@ fn an_expression_may_stand_for_a_whole_environment_or_for_defaults() {
 }
 
 #[test]
+fn inputs_and_secrets_say_what_they_are_for() {
+    let workflow = read(
+        "on:\n  workflow_dispatch:\n    inputs:\n      a: {type: choice, options: [x, y], deprecationMessage: use b}\n      b:\n  workflow_call:\n    inputs:\n      c: {type: number, default: 2, description: how many}\n    secrets:\n      s: {description: a token, required: true}\n      t:\njobs: {a: {runs-on: x, steps: [{run: x}]}}\n",
+    );
+    let dispatch = workflow.on.event("workflow_dispatch").unwrap();
+    assert_eq!(dispatch.inputs[0].options, ["x", "y"]);
+    assert_eq!(dispatch.inputs[0].deprecation_message.as_deref(), Some("use b"));
+    assert_eq!((dispatch.inputs[1].required, dispatch.inputs[1].default.is_none()), (false, true));
+    let call = workflow.on.event("workflow_call").unwrap();
+    assert_eq!(call.inputs[0].description.as_deref(), Some("how many"));
+    assert_eq!(call.inputs[0].default.as_ref().unwrap().as_literal(), Some(&Value::Number(2.0)));
+    assert_eq!((call.secrets[0].description.as_deref(), call.secrets[0].required), (Some("a token"), true));
+    assert_eq!((call.secrets[1].description.as_deref(), call.secrets[1].required), (None, false));
+}
+
+#[test]
 fn steps_side_by_side_are_read_and_checked() {
     let steps = |steps: &str| format!("on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n{steps}");
     let workflow = read(&steps(

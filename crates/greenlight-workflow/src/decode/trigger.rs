@@ -136,6 +136,7 @@ fn input(name: &Template, tree: &Tree, findings: &mut Vec<Finding>) -> Input {
         default: template(tree, "default").filter(|value| value.as_literal() != Some(&Value::Null)),
         kind,
         options: tree.get("options").map(|options| texts(Some(options))).unwrap_or_default(),
+        deprecation_message: text(tree, "deprecationMessage"),
     };
     check_input(&input, tree.span, findings);
     input
@@ -182,7 +183,11 @@ fn secrets(tree: Option<&Tree>) -> Vec<SecretInput> {
     let entries = tree.map(Tree::entries).unwrap_or_default();
     entries
         .iter()
-        .map(|(name, tree)| SecretInput { name: name.source().into(), required: required(tree).unwrap_or_default() })
+        .map(|(name, tree)| SecretInput {
+            name: name.source().into(),
+            description: text(tree, "description"),
+            required: required(tree).unwrap_or_default(),
+        })
         .collect()
 }
 
