@@ -37,7 +37,7 @@ impl Shell {
             None | Some("sh") => known("sh", &["-e", "{0}"], ".sh"),
             Some("bash") => known("bash", &["--noprofile", "--norc", "-e", "-o", "pipefail", "{0}"], ".sh"),
             Some("python") => known("python", &["{0}"], ".py"),
-            Some("pwsh") => known("pwsh", &["-command", ". '{0}'"], ".ps1"),
+            Some(powershell @ ("pwsh" | "powershell")) => known(powershell, &["-command", ". '{0}'"], ".ps1"),
             Some(custom) => Self::custom(custom)?,
         })
     }
@@ -61,7 +61,7 @@ impl Shell {
     /// Returns the script as the shell wants it.
     pub(crate) fn script(&self, text: &str) -> String {
         let text = text.replace("\r\n", "\n");
-        if self.program == "pwsh" {
+        if self.ending == ".ps1" {
             let after = "if ((Test-Path -LiteralPath variable:\\LASTEXITCODE)) { exit $LASTEXITCODE }";
             return format!("$ErrorActionPreference = 'stop'\n{text}\n{after}\n");
         }
@@ -143,6 +143,16 @@ mod tests {
         assert_eq!(shown(Some("sh")), "-e {0}");
         assert_eq!(shown(Some("perl -w \"{0} x\"")), "-w {0} x");
         assert_eq!(Shell::of(None, "/nowhere").unwrap().program, "sh");
+    }
+
+    #[test]
+    fn powershell_stops_at_errors_and_ends_with_the_last_code() {
+        let shell = Shell::of(Some("pwsh"), PATH).unwrap();
+        let script = shell.script("Get-Item x\r\nexit");
+        assert!(script.starts_with("$ErrorActionPreference = 'stop'\nGet-Item x\nexit\n"), "{script}");
+        assert!(script.contains("exit $LASTEXITCODE"));
+        assert_eq!((shell.ending(), shell.arguments.join(" ").as_str()), (".ps1", "-command . '{0}'"));
+        assert_eq!(Shell::of(Some("powershell"), PATH).unwrap().ending(), ".ps1");
     }
 
     #[test]

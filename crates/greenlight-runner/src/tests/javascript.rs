@@ -228,3 +228,41 @@ async fn a_node_that_is_not_there_is_named() {
     assert!(ended.end.reason.contains("cannot be started"), "{}", ended.end.reason);
     assert_ne!(ended.end.conclusion, Success);
 }
+
+#[tokio::test]
+async fn a_cancelled_job_still_runs_its_post_parts() {
+    if !has_node("a_cancelled_job_still_runs_its_post_parts") {
+        return;
+    }
+    let bench = bench();
+    let steps = "- uses: octo/parts@v1\n  with: {who: me}\n- run: |\n    echo ready\n    sleep 7791\n- run: echo no";
+    let job = bench.steps(steps);
+    let stop = async {
+        bench.heard("ready").await;
+        crate::stop::tell(&bench.stop, crate::stop::Stop::Cancelled("by a person".into()));
+    };
+    let (done, ()) = tokio::join!(job, stop);
+    assert_eq!(done.end.conclusion, greenlight_core::run::Conclusion::Cancelled);
+    assert_eq!(done.place.said(5), "post of me, state in main, job env yes\n");
+}
+
+#[tokio::test]
+async fn what_an_action_keeps_is_its_own() {
+    if !has_node("what_an_action_keeps_is_its_own") {
+        return;
+    }
+    let keeper = "name: k\nruns: {using: node20, main: m.js, post: p.js}";
+    let bench = Bench::new().with_repositories(&[
+        ("octo/keeper/action.yml", keeper),
+        ("octo/keeper/m.js", "require('fs').appendFileSync(process.env.GITHUB_STATE, 'a=1\\nb<<E\\n2\\n3\\nE\\n')"),
+        ("octo/keeper/p.js", "console.log(process.env.STATE_a, JSON.stringify(process.env.STATE_b))"),
+        ("octo/other/action.yml", keeper),
+        ("octo/other/m.js", ""),
+        ("octo/other/p.js", "console.log(process.env.STATE_a)"),
+    ]);
+    let done =
+        bench.steps("- uses: octo/keeper@v1\n- uses: octo/other@v1\n- run: echo \"state ${STATE_a:-none}\"").await;
+    succeeded(&done);
+    assert_eq!(done.place.said(3), "state none\n");
+    assert_eq!((done.place.said(4), done.place.said(5)), ("undefined\n".into(), "1 \"2\\n3\"\n".into()));
+}

@@ -117,3 +117,48 @@ async fn a_cancelled_job_ends_its_steps_in_the_background() {
     conclusions.sort_by_key(|conclusion| conclusion.as_result());
     assert_eq!(conclusions, [Cancelled, Cancelled, Skipped, Success]);
 }
+
+#[tokio::test]
+async fn a_step_in_the_background_that_runs_always_outlives_the_cancelled_job() {
+    let bench = Bench::new();
+    let steps = "- background: true
+  if: always()
+  run: |
+    while [ ! -e go ]; do sleep 0.01; done
+    echo 'went on'
+- run: |
+    echo ready
+    sleep 7792
+- if: always()
+  run: touch go
+- if: always()
+  run: echo no wait here";
+    let job = bench.run(order(&workflow(steps)));
+    let stop = async {
+        bench.heard("ready").await;
+        tell(&bench.stop, Stop::Cancelled("by a person".into()));
+    };
+    let (done, ()) = tokio::join!(job, stop);
+    assert_eq!(done.end.conclusion, Cancelled);
+    assert!(done.place.log(1).contains("went on\n"), "{}", done.place.log(1));
+}
+
+#[tokio::test]
+async fn what_is_left_out_of_a_failed_job_is_not_started_in_the_background() {
+    let done = run_steps(
+        "- run: exit 1
+- background: true
+  run: echo no
+- id: yes
+  background: true
+  if: failure()
+  run: echo x=1 >> $GITHUB_OUTPUT
+- wait: 'yes'
+- if: always()
+  run: echo '${{ steps.yes.outputs.x }}'",
+    )
+    .await;
+    assert_eq!(done.end.conclusion, Failure);
+    let conclusions = done.place.conclusions();
+    assert_eq!(conclusions.iter().filter(|conclusion| **conclusion == Skipped).count(), 2, "{conclusions:?}");
+}
