@@ -6,7 +6,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use greenlight_workflow::{Contexts, ExpressionError, Scope, StatusCheck, Value, parse_expression};
+use serde::Deserialize;
 use serde_json::json;
+use serde_json::value::RawValue;
 
 use super::{Exit, input};
 
@@ -52,11 +54,27 @@ pub fn perform(expr: &Expr) -> anyhow::Result<Exit> {
     Ok(if outcome.is_ok() { Exit::Done } else { Exit::Failed })
 }
 
+/// One line of a batch. Its contexts are read only where they are not those of the line before.
+#[derive(Deserialize)]
+struct Request<'a> {
+    #[serde(borrow)]
+    expr: Cow<'a, str>,
+    #[serde(borrow)]
+    contexts: Option<&'a RawValue>,
+}
+
+/// The contexts of a line, with the text that they were read from.
+struct Named {
+    text: String,
+    values: Contexts,
+    scope: Scope,
+}
+
 /// Answers line after line; what is written leaves when nothing more waits to be read.
 fn batch(lines: &mut impl BufRead, out: &mut impl Write) -> anyhow::Result<Exit> {
     let mut exit = Exit::Done;
     let mut line = Vec::new();
-    let mut last: Option<(Value, Contexts, Scope)> = None;
+    let mut named = Named { text: String::new(), values: Contexts::new(), scope: Scope::default() };
     for number in 1_usize.. {
         line.clear();
         let count = (&mut *lines).take(LINE_BYTES_MAX as u64 + 1).read_until(b'\n', &mut line)?;
@@ -71,17 +89,8 @@ fn batch(lines: &mut impl BufRead, out: &mut impl Write) -> anyhow::Result<Exit>
         if line.iter().all(u8::is_ascii_whitespace) {
             continue;
         }
-        match asked(&line) {
-            Ok((text, contexts)) => {
-                if last.as_ref().is_none_or(|(known, ..)| *known != contexts) {
-                    let (names, values) = named_values(&contexts);
-                    let scope = Scope::of(names.iter().copied());
-                    last = Some((contexts.clone(), values, scope));
-                }
-                let (_, values, scope) = last.as_ref().expect("it was set above");
-                out.write_all(answer(&evaluate(&text, scope, values)).as_bytes())?;
-                out.write_all(b"\n")?;
-            }
+        match outcome_of(&line, &mut named) {
+            Ok(outcome) => writeln!(out, "{}", answer(&outcome))?,
             Err(problem) => {
                 exit = Exit::Failed;
                 writeln!(out, "{}", refused(number, &problem))?;
@@ -95,11 +104,15 @@ fn batch(lines: &mut impl BufRead, out: &mut impl Write) -> anyhow::Result<Exit>
     Ok(exit)
 }
 
-fn asked(line: &[u8]) -> Result<(String, Value), String> {
-    let text = std::str::from_utf8(line).map_err(|_| "no UTF-8".to_owned())?;
-    let request = Value::from_json(text).map_err(|error| error.to_string())?;
-    let expression = request.get("expr").as_str().ok_or("\"expr\" is no text")?.to_owned();
-    Ok((expression, request.get("contexts").clone()))
+fn outcome_of(line: &[u8], named: &mut Named) -> Result<Result<Value, ExpressionError>, String> {
+    let request: Request<'_> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
+    let contexts = request.contexts.map_or("null", RawValue::get);
+    if named.text != contexts {
+        let object = Value::from_json(contexts).map_err(|error| error.to_string())?;
+        let (names, values) = named_values(&object);
+        *named = Named { text: contexts.to_owned(), values, scope: Scope::of(names) };
+    }
+    Ok(evaluate(&request.expr, &named.scope, &named.values))
 }
 
 fn refused(number: usize, problem: &str) -> serde_json::Value {
