@@ -25,21 +25,27 @@ fn typical() {
     let payload = Value::from_json(PUSH).expect("the payload is JSON");
     let event = EventPayload::new("push", payload);
     let changed = ["crates/a/src/lib.rs".to_owned(), "docs/a.md".to_owned()];
-    let mut micros = Vec::new();
+    let mut parts: [Vec<f64>; 4] = Default::default();
     for _ in 0..ROUNDS {
         let began = Instant::now();
         let parsed = parse_workflow("ci.yml", black_box(TYPICAL));
         let workflow = parsed.workflow.expect("the typical workflow is right");
+        let read = began.elapsed();
         let findings = lint_workflow(&workflow);
+        let checked = began.elapsed();
         assert!(workflow.triggered_by(&event.facts(Some(&changed))).is_yes(), "a push starts it");
         let context = Contexts::new().with("github", event.github(workflow.title()));
         let plan = plan_run(&workflow, &[], &Permissions::limited_read(), &context);
         assert!(plan.problems.is_empty() && plan.jobs.len() > 10, "{:?}", plan.problems);
-        micros.push(began.elapsed().as_secs_f64() * 1e6);
+        let planned = began.elapsed();
+        let figures = [read, checked - read, planned - checked, planned];
+        parts.iter_mut().zip(figures).for_each(|(part, figure)| part.push(figure.as_secs_f64() * 1e6));
         black_box((findings, plan));
     }
     println!("typical_lines {}", TYPICAL.lines().count());
-    println!("typical_micros {:.0}", median(&mut micros));
+    for (name, mut micros) in ["read", "check", "plan", "whole"].into_iter().zip(parts) {
+        println!("typical_{name}_micros {:.0}", median(&mut micros));
+    }
 }
 
 /// Refuses files of a megabyte, and those that are just not too large, each as bad as it can be.

@@ -1,6 +1,6 @@
 //! Texts with `${{ }}` in them, and trees of such texts: what a workflow holds until the moment it is run.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::expression::{
     Context, EVALUATION_BYTES_MAX, EXPRESSION_LENGTH_MAX, Expression, ExpressionError, ExpressionErrorKind, Scope,
@@ -354,7 +354,8 @@ impl Condition {
 
     /// Returns the condition that always holds, `always()`.
     pub fn always() -> Condition {
-        Condition { expression: constant("always()"), written: None }
+        static ALWAYS: OnceLock<Expression> = OnceLock::new();
+        Condition { expression: ALWAYS.get_or_init(|| constant("always()")).clone(), written: None }
     }
 
     /// Returns the text that was written, if any was.
@@ -376,7 +377,8 @@ impl Condition {
 impl Default for Condition {
     /// Returns the condition where none is written: `success()`.
     fn default() -> Condition {
-        Condition { expression: constant("success()"), written: None }
+        static SUCCESS: OnceLock<Expression> = OnceLock::new();
+        Condition { expression: SUCCESS.get_or_init(|| constant("success()")).clone(), written: None }
     }
 }
 
