@@ -21,6 +21,11 @@ pub trait JobHost: Send + Sync {
     /// Takes in how a step goes.
     fn step<'a>(&'a self, update: StepUpdate) -> Reply<'a, ()>;
 
+    /// Takes in how a step of the workflow ended before `continue-on-error`, and what it set, masked; the update that it is over follows.
+    fn step_ended(&self, step: u32, outcome: Conclusion, outputs: Vec<(Arc<str>, Arc<str>)>) {
+        let _ = (step, outcome, outputs);
+    }
+
     /// Takes in lines of the log. The step waits until it returns, so that a slow disk slows the job and fills no memory.
     fn log<'a>(&'a self, block: LogBlock) -> Reply<'a, ()>;
 
@@ -57,6 +62,8 @@ pub struct Given {
     pub secrets: Vec<(Arc<str>, Arc<str>)>,
     /// The `vars` context; null for none.
     pub vars: Value,
+    /// The image of a container that the job is to run in, where its workflow names none.
+    pub image: Option<Arc<str>>,
     /// Variables of the environment below those of the workflow.
     pub env: Vec<(Arc<str>, Arc<str>)>,
     /// Variables that actions get above all others, and that no run step sees: the tokens and addresses of our services

@@ -5,7 +5,7 @@ use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex};
 
 use greenlight_core::effect::JobOrder;
-use greenlight_workflow::{Finding, Job, JobKind, Workflow, evaluate_entries, parse_workflow};
+use greenlight_workflow::{ContainerSpec, Finding, Job, JobKind, Workflow, evaluate_entries, parse_workflow};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -64,6 +64,7 @@ pub(crate) async fn prepare(
     let seen = contexts.outside(&order.inputs, &BTreeMap::new());
     let home = job.container.as_ref().map(|container| container.evaluate(&seen)).transpose();
     let home = home.map_err(|error| format!("the job's container: {}", error.message))?.flatten();
+    let home = home.or_else(|| given.image.as_deref().map(ContainerSpec::of_image));
     if home.is_none() {
         let no_sandbox = |error| format!("the job cannot be isolated: {error}");
         made.sandbox = options.isolation.enter(&workspace).await.map_err(no_sandbox)?;

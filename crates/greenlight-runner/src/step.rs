@@ -142,6 +142,10 @@ impl JobRun {
         };
         let conclusion = if may_fail && end.outcome == Conclusion::Failure { Conclusion::Success } else { end.outcome };
         let completed = StepState::Completed { conclusion, started_at, completed_at: self.now() };
+        if frame.depth == 0 {
+            let masked = |(name, value): &(String, String)| (name.as_str().into(), self.log.masked(value).into());
+            self.log.host.step_ended(at.index, end.outcome, end.outputs.iter().map(masked).collect());
+        }
         self.tell(frame, &at, &name, completed).await;
         Finished { name, end, conclusion }
     }

@@ -111,6 +111,8 @@ impl OrderShape {
         let given = Given {
             secrets: self.secrets,
             vars: value("vars", &self.vars)?,
+            // Only a person who runs workflows by hand names one.
+            image: None,
             env: self.given_env,
             action_env: self.action_env,
             step_env: self.step_env,

@@ -53,6 +53,13 @@ pub struct ContainerSpec {
     pub command: Option<String>,
 }
 
+impl ContainerSpec {
+    /// Returns a container of an image, as it is.
+    pub fn of_image(image: &str) -> ContainerSpec {
+        spec(&Value::string(image)).unwrap_or_default()
+    }
+}
+
 impl Container {
     /// Returns the container in these contexts; None where the image comes to nothing, which asks for no container.
     pub fn evaluate(&self, context: &dyn Context) -> Result<Option<ContainerSpec>, ExpressionError> {
