@@ -3,7 +3,8 @@
 //! Nothing here decides what runs. The working tree is read ([`tree`]), an event is made up for it ([`event`]), and the rules of
 //! the core are stepped with a memory that forgets ([`memory`]) by one loop ([`driver`]), which answers every wish for files from
 //! the working tree. The jobs are done by the same runner as a server's, each with a [`host`] that hands its steps and its log
-//! to a [`view`]; their actions find the server's [`services`]. What a job may know and no file may hold is read by [`values`]; where a job may run is said by [`platform`].
+//! to a [`view`]; their [`actions`] find the server's [`services`]. What a job may know and no file may hold is read by [`values`];
+//! where a job may run is said by [`platform`].
 
 pub mod tree;
 pub mod values;

@@ -1,7 +1,7 @@
 //! The loop that steps the rules: one repository, one event, until its runs are over.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use greenlight_core::effect::{
@@ -18,7 +18,7 @@ use greenlight_core::step::{self, Cell, Input};
 use greenlight_runner::{JobHost, Pool, Server};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::host::Place;
+use super::host::{Images, Place};
 use super::memory::Memory;
 use super::platform::{Platform, Platforms};
 use super::view::{JobName, View, Word};
@@ -42,6 +42,7 @@ pub struct Mailbox {
     messages: mpsc::Receiver<Message>,
     closed: mpsc::UnboundedReceiver<AttemptId>,
     board: watch::Sender<u64>,
+    images: Images,
 }
 
 /// Where the runner's slots ask for work.
@@ -56,7 +57,8 @@ impl Gate {
     pub fn open(place: Place, closed: mpsc::UnboundedReceiver<AttemptId>) -> (Self, Mailbox) {
         let (sender, messages) = mpsc::channel(MESSAGES_MAX);
         let (board, seen) = watch::channel(0);
-        (Self { messages: sender, board: seen, place }, Mailbox { messages, closed, board })
+        let images = place.images();
+        (Self { messages: sender, board: seen, place }, Mailbox { messages, closed, board, images })
     }
 
     async fn find(&self, asked: LeaseAsked) -> Result<Option<JobOrder>, String> {
@@ -202,7 +204,11 @@ impl Driver {
             };
             let job = cell.repository().runs.get(&order.attempt.run).and_then(|run| run.job(&order.attempt.job));
             let labels = job.map(|job| job.labels.clone()).unwrap_or_default();
-            if let Some(Platform::Host) = self.platforms.of(&labels) {
+            if let Some(platform) = self.platforms.of(&labels) {
+                if let Platform::Image(image) = platform {
+                    let mut images = self.mailbox.images.lock().unwrap_or_else(PoisonError::into_inner);
+                    images.insert(order.attempt.clone(), image);
+                }
                 self.open.insert((order.attempt.run, order.attempt.job.clone()));
                 return Ok(Some(*order));
             }

@@ -1,19 +1,23 @@
 //! The place that a job runs in: the working tree for its checkout, a view for its steps and its log.
 
+use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use greenlight_core::effect::JobOrder;
 use greenlight_core::id::{AttemptId, Sha};
 use greenlight_core::port::Reply;
+use greenlight_core::run::Conclusion;
 use greenlight_core::time::Timestamp;
-use greenlight_runner::{ActionSource, Annotation, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepUpdate};
+use greenlight_runner::{
+    ActionSource, Annotation, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepState, StepUpdate,
+};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::services::Local;
 use super::tree::WorkingTree;
-use super::view::{JobName, View, Word};
+use super::view::{JobName, StepEnd, View, Word};
 use crate::server::clock;
 
 /// What all jobs have in common.
@@ -25,8 +29,12 @@ pub struct Place {
     actions: Arc<dyn ActionSource>,
     services: Option<Arc<Local>>,
     view: Arc<dyn View>,
+    images: Images,
     closing: mpsc::UnboundedSender<AttemptId>,
 }
+
+/// The images of jobs that were said to run in a container.
+pub type Images = Arc<Mutex<BTreeMap<AttemptId, Arc<str>>>>;
 
 impl Place {
     /// Returns the place of all jobs of a run, and where it tells of each job that said its last word: one for each job.
@@ -39,7 +47,15 @@ impl Place {
         view: Arc<dyn View>,
     ) -> (Self, mpsc::UnboundedReceiver<AttemptId>) {
         let (closing, closed) = mpsc::unbounded_channel();
-        (Self { tree, sha, given: Arc::new(given), actions, services, view, closing }, closed)
+        (
+            Self { tree, sha, given: Arc::new(given), actions, services, view, images: Images::default(), closing },
+            closed,
+        )
+    }
+
+    /// Returns where it is said which jobs run in a container.
+    pub fn images(&self) -> Images {
+        self.images.clone()
     }
 
     /// Returns one job's host.
@@ -50,7 +66,8 @@ impl Place {
         if let Some(services) = &self.services {
             services.add_to(&mut given, order);
         }
-        Arc::new(Host { place: self.clone(), given, attempt, job })
+        given.image = lock(&self.images).remove(&attempt);
+        Arc::new(Host { place: self.clone(), given, attempt, job, ended: Mutex::default() })
     }
 }
 
@@ -59,6 +76,13 @@ struct Host {
     given: Given,
     attempt: AttemptId,
     job: JobName,
+    /// How steps ended whose last update has not come yet.
+    ended: Mutex<BTreeMap<u32, StepEnd>>,
+}
+
+/// Takes a lock; whoever panicked with it left nothing half done.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Drop for Host {
@@ -122,7 +146,17 @@ impl JobHost for Host {
     }
 
     fn step<'a>(&'a self, update: StepUpdate) -> Reply<'a, ()> {
-        Box::pin(async move { self.say(Word::Step { job: &self.job, update: &update }) })
+        Box::pin(async move {
+            let end = match update.state {
+                StepState::Running { .. } => None,
+                StepState::Completed { .. } => lock(&self.ended).remove(&update.index),
+            };
+            self.say(Word::Step { job: &self.job, update: &update, end: end.as_ref() });
+        })
+    }
+
+    fn step_ended(&self, step: u32, outcome: Conclusion, outputs: Vec<(Arc<str>, Arc<str>)>) {
+        lock(&self.ended).insert(step, StepEnd { outcome, outputs });
     }
 
     fn log<'a>(&'a self, block: LogBlock) -> Reply<'a, ()> {

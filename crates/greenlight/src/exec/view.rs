@@ -43,6 +43,15 @@ pub struct Header {
     pub workflows: Vec<String>,
 }
 
+/// How a step ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepEnd {
+    /// Before `continue-on-error`.
+    pub outcome: Conclusion,
+    /// What it set, masked.
+    pub outputs: Vec<(Arc<str>, Arc<str>)>,
+}
+
 /// Something that is to be shown.
 pub enum Word<'a> {
     /// It begins.
@@ -62,6 +71,8 @@ pub enum Word<'a> {
         job: &'a JobName,
         /// How the step stands.
         update: &'a StepUpdate,
+        /// How it ended, where it did and is one of the workflow's.
+        end: Option<&'a StepEnd>,
     },
     /// Lines of a log.
     Log {

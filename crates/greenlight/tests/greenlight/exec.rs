@@ -181,3 +181,88 @@ fn nothing_is_left_behind() {
     assert!(Ran(output).text().contains(&temporary.path().display().to_string()), "jobs work there");
     assert_eq!(std::fs::read_dir(temporary.path()).unwrap().count(), 0);
 }
+
+#[test]
+fn json_tells_of_steps_with_outcome_and_outputs() {
+    let project = Project::of_workflow(
+        "on: push\njobs:\n  a:\n    runs-on: x\n    outputs: { y: '${{ steps.s.outputs.x }}' }\n    steps:\n      - id: s\n        run: |\n          echo x=1 >> $GITHUB_OUTPUT\n          echo '::warning file=a.rs,line=3::careful'\n          exit 4\n        continue-on-error: true\n",
+    );
+    let ran = project.run(&["--json", "--actor", "mona", "--repository", "octo/demo"]);
+    assert_eq!(ran.code(), 0, "{}", ran.text());
+    let begin = &ran.events("begin")[0];
+    assert_eq!((&begin["repository"], &begin["dirty"]), (&"octo/demo".into(), &false.into()));
+    let step = ran.events("step.end").into_iter().find(|step| step["step"] == 1).unwrap();
+    assert_eq!((&step["outcome"], &step["conclusion"]), (&"failure".into(), &"success".into()));
+    assert_eq!(step["outputs"]["x"], "1");
+    assert_eq!(ran.events("annotation")[0]["message"], "careful");
+    let end = &ran.events("job.end")[0];
+    assert_eq!((&end["conclusion"], &end["outputs"]["y"]), (&"success".into(), &"1".into()));
+    let kinds: Vec<_> = ran.0.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).collect();
+    let last: Value = serde_json::from_slice(kinds.last().unwrap()).unwrap();
+    assert_eq!(last["type"], "end", "every step's end comes before the job's, and that before the whole");
+}
+
+#[test]
+fn one_job_and_one_leg_can_be_asked_for() {
+    let project = Project::new(&[(".github/workflows/ci.yml", PIPELINE), ("made.txt", "it")]);
+    let ran = project.run(&["-j", "test", "--matrix", "part:two"]);
+    assert_eq!(ran.code(), 0, "{}", ran.text());
+    assert!(ran.has("test (two) | testing it two"), "{}", ran.text());
+    assert!(!ran.text().contains("test (one)") && !ran.text().contains("after:"), "{}", ran.text());
+    let ran = project.run(&["-j", "tset"]);
+    assert_eq!(ran.code(), 1);
+    assert!(ran.text().contains("there are build, test, after"), "{}", ran.text());
+}
+
+const CALLER: &str = "on: push
+jobs:
+  inner:
+    uses: ./.github/workflows/inner.yml
+    with: { what: moon }
+    secrets: { key: '${{ secrets.MINE }}' }
+  other:
+    uses: acme/shared/.github/workflows/shared.yml@v1
+    secrets: inherit
+  after:
+    needs: inner
+    runs-on: x
+    steps: [{ run: 'test ${{ needs.inner.outputs.said }} = moon-half' }]
+";
+const INNER: &str = "on:
+  workflow_call:
+    inputs: { what: { type: string } }
+    secrets: { key: { required: true } }
+    outputs: { said: { value: '${{ jobs.say.outputs.said }}' } }
+jobs:
+  say:
+    runs-on: x
+    outputs: { said: '${{ steps.s.outputs.said }}' }
+    steps:
+      - run: test \"${{ secrets.key }}\" = halfpenny && test \"${{ secrets.MINE }}\" = ''
+      - { id: s, run: 'echo said=${{ inputs.what }}-half >> $GITHUB_OUTPUT' }
+";
+const SHARED: &str = "on: workflow_call
+jobs:
+  see:
+    runs-on: x
+    steps: [{ run: 'test ${{ secrets.MINE }} = halfpenny' }]
+";
+
+#[test]
+fn called_workflows_get_inputs_and_the_secrets_that_are_handed_to_them() {
+    let shared = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(shared.path().join(".github/workflows")).unwrap();
+    std::fs::write(shared.path().join(".github/workflows/shared.yml"), SHARED).unwrap();
+    let project = Project::new(&[(".github/workflows/ci.yml", CALLER), (".github/workflows/inner.yml", INNER)]);
+    let source = format!("acme/shared={}", shared.path().display());
+    let ran = project.run(&["-s", "MINE=halfpenny", "--action-source", &source]);
+    assert_eq!(ran.code(), 0, "{}", ran.text());
+    assert!(
+        ran.text().contains("inner / say: success") && ran.text().contains("other / see: success"),
+        "{}",
+        ran.text()
+    );
+    let missing = project.run(&["-s", "MINE=halfpenny", "-j", "other"]);
+    assert_eq!(missing.code(), 1);
+    assert!(missing.text().contains("is not here"), "{}", missing.text());
+}

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use greenlight_core::time::Timestamp;
 use greenlight_runner::{AnnotationLevel, LogBlock, StepState, StepUpdate};
 use serde_json::{Value, json};
 
-use super::{JobName, View, Word, end_of, word_of};
+use super::{JobName, StepEnd, View, Word, end_of, word_of};
 use crate::server::clock;
 
 /// JSON lines.
@@ -48,7 +48,7 @@ fn values(word: &Word<'_>) -> Vec<Value> {
         Word::JobStart { run, job } => {
             of(job, json!({ "type": "job.start", "workflow": &*run.name, "name": &*job.name, "at": now() }))
         }
-        Word::Step { job, update } => of(job, step(update)),
+        Word::Step { job, update, end } => of(job, step(update, *end)),
         Word::Log { job, block } => return log(job, block),
         Word::Annotation { job, annotation } => of(
             job,
@@ -63,7 +63,7 @@ fn values(word: &Word<'_>) -> Vec<Value> {
         }
         Word::JobEnd { run, job, state, .. } => {
             let (conclusion, reason, length) = end_of(state);
-            let outputs: BTreeMap<&str, &str> = state.outputs.iter().map(|(name, value)| (&**name, &**value)).collect();
+            let outputs = named(&state.outputs);
             of(
                 job,
                 json!({
@@ -93,16 +93,22 @@ fn of(job: &JobName, mut value: Value) -> Value {
     value
 }
 
-fn step(update: &StepUpdate) -> Value {
+fn step(update: &StepUpdate, end: Option<&StepEnd>) -> Value {
     match update.state {
         StepState::Running { started_at } => json!({
             "type": "step.start", "step": update.index, "name": &*update.name, "at": written(started_at),
         }),
         StepState::Completed { conclusion, started_at, completed_at } => json!({
             "type": "step.end", "step": update.index, "name": &*update.name, "conclusion": word_of(conclusion),
+            "outcome": word_of(end.map_or(conclusion, |end| end.outcome)),
+            "outputs": end.map(|end| named(&end.outputs)).unwrap_or_default(),
             "ms": started_at.map(|at| completed_at.since(at).as_millis() as u64), "at": written(completed_at),
         }),
     }
+}
+
+fn named(outputs: &[(Arc<str>, Arc<str>)]) -> BTreeMap<&str, &str> {
+    outputs.iter().map(|(name, value)| (&**name, &**value)).collect()
 }
 
 fn log(job: &JobName, block: &LogBlock) -> Vec<Value> {

@@ -77,7 +77,7 @@ impl Screen {
             Word::JobStart { job, .. } => {
                 self.running.insert((*job).clone(), Running { since: Instant::now(), step: None });
             }
-            Word::Step { job, update } => {
+            Word::Step { job, update, .. } => {
                 if let Some(running) = self.running.get_mut(*job) {
                     running.step = match update.state {
                         StepState::Running { .. } => Some((update.name.clone(), Instant::now())),

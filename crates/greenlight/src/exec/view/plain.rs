@@ -44,7 +44,7 @@ pub(super) fn lines(word: &Word<'_>, is_quiet: bool, out: &mut String) {
         Word::Begin(header) => out.push_str(&format!("{}\n", headline(header))),
         Word::Notice(text) => out.push_str(&format!("{}\n", text.trim_end())),
         Word::JobStart { job, .. } => out.push_str(&format!("{}: started\n", job.name)),
-        Word::Step { job, update } => {
+        Word::Step { job, update, .. } => {
             if let StepState::Completed { conclusion, started_at, completed_at } = update.state
                 && update.index > 0
                 && &*update.name != LAST_STEP
