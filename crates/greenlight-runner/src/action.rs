@@ -7,9 +7,10 @@ use greenlight_workflow::{ActionRuns, StepKind, Template, UsesRef, evaluate_entr
 use crate::contexts::{ActionPlace, Frame};
 use crate::hook::{Hook, Part};
 use crate::host::AnnotationLevel;
-use crate::job::{JobRun, RunnerOptions};
+use crate::job::JobRun;
 use crate::manifest::{self, Inputs};
 use crate::shelf::{Action, Kept};
+use crate::source::ActionName;
 use crate::step::{StepEnd, StepScope};
 
 /// How deep actions may be within actions.
@@ -18,14 +19,19 @@ pub(crate) const DEPTH_MAX: usize = 9;
 /// The action that is served by the built-in checkout.
 const CHECKOUT: (&str, &str) = ("actions", "checkout");
 
-/// Is this action served by the runner itself?
-pub(crate) fn is_built_in(reference: &UsesRef, options: &RunnerOptions) -> bool {
-    let UsesRef::Repository { owner, repo, path, .. } = reference else { return false };
-    let is_checkout = owner.eq_ignore_ascii_case(CHECKOUT.0) && repo.eq_ignore_ascii_case(CHECKOUT.1);
-    is_checkout && path.is_empty() && options.built_in_checkout
-}
-
 impl JobRun {
+    /// Is this action served by the runner itself?
+    pub(crate) fn is_built_in(&self, reference: &UsesRef) -> bool {
+        let UsesRef::Repository { owner, repo, path, git_ref } = reference else { return false };
+        let is_checkout = owner.eq_ignore_ascii_case(CHECKOUT.0) && repo.eq_ignore_ascii_case(CHECKOUT.1);
+        if !is_checkout || !path.is_empty() || !self.options.built_in_checkout {
+            return false;
+        }
+        let source = self.log.host.actions();
+        let name = ActionName::new(owner, repo, git_ref);
+        !source.zip(name).is_some_and(|(source, name)| source.replaces(&name))
+    }
+
     /// Runs an action.
     pub(crate) async fn run_action(
         &self,
@@ -34,7 +40,7 @@ impl JobRun {
         reference: &UsesRef,
         with: &[(String, Template)],
     ) -> StepEnd {
-        if is_built_in(reference, &self.options) {
+        if self.is_built_in(reference) {
             let asked = evaluate_entries(with, &scope.seen)
                 .map_err(|error| format!("has inputs that cannot be computed: {}", error.message))
                 .and_then(|inputs| self.asked(&inputs));

@@ -218,6 +218,10 @@ impl ActionSource for ActionStore {
     fn find<'a>(&'a self, name: &'a ActionName) -> Reply<'a, Result<ActionFiles, String>> {
         Box::pin(self.find(name))
     }
+
+    fn replaces(&self, name: &ActionName) -> bool {
+        self.given(name).is_some()
+    }
 }
 
 /// A folder that is removed unless it was moved to its place.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use greenlight_workflow::{ActionManifest, ActionRuns, Step, StepKind, UsesRef};
 
-use crate::action::{DEPTH_MAX, is_built_in};
+use crate::action::DEPTH_MAX;
 use crate::contexts::ActionPlace;
 use crate::job::JobRun;
 use crate::manifest;
@@ -83,11 +83,7 @@ impl JobRun {
         within: Option<&ActionName>,
         index: u32,
     ) -> Result<(), String> {
-        if is_built_in(reference, &self.options) {
-            Ok(())
-        } else {
-            self.shelve(reference, key, depth, within, index).await
-        }
+        if self.is_built_in(reference) { Ok(()) } else { self.shelve(reference, key, depth, within, index).await }
     }
 
     /// Finds one action, and what it uses in turn.

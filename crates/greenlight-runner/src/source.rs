@@ -76,6 +76,12 @@ pub struct ActionFiles {
 pub trait ActionSource: Send + Sync {
     /// Finds the files of a repository at a ref.
     fn find<'a>(&'a self, name: &'a ActionName) -> Reply<'a, Result<ActionFiles, String>>;
+
+    /// Was a folder put in the place of this repository? Then it is taken even where the runner would serve the action itself.
+    fn replaces(&self, name: &ActionName) -> bool {
+        let _ = name;
+        false
+    }
 }
 
 #[cfg(test)]

@@ -1,11 +1,14 @@
 //! Actions: the built-in checkout, and local ones that are made of steps.
 
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use greenlight_core::id::Sha;
+use greenlight_core::port::Reply;
 use greenlight_core::run::Conclusion::Failure;
 
 use super::{Bench, run_steps, succeeded};
+use crate::source::{ActionFiles, ActionName, ActionSource};
 
 /// A local action, as the fake checkout brings it.
 pub(super) const GREET: &str = r#"
@@ -115,6 +118,8 @@ outputs: {commit: {value: real}}
 runs: {using: composite, steps: [{shell: bash, run: 'echo real ${{ inputs.repository }} ${{ inputs.submodules }}'}]}
 ";
     let bench = Bench::new().with_repositories(&[("actions/checkout/action.yml", action)]);
+    let replacing = bench.place.actions.lock().unwrap().clone().unwrap();
+    *bench.place.actions.lock().unwrap() = Some(Arc::new(NotReplacing(replacing)));
     let done = bench
         .steps(
             "- uses: actions/checkout@v4
@@ -134,6 +139,26 @@ runs: {using: composite, steps: [{shell: bash, run: 'echo real ${{ inputs.reposi
     let ended = crate::job::run_job(order, bench.place.clone(), bench.stop.subscribe(), &options).await;
     ended.cleanup.finish().await;
     assert!(bench.place.whole().contains("real x false\n"));
+}
+
+/// The same actions, as if they had been fetched.
+struct NotReplacing(Arc<dyn ActionSource>);
+
+impl ActionSource for NotReplacing {
+    fn find<'a>(&'a self, name: &'a ActionName) -> Reply<'a, Result<ActionFiles, String>> {
+        self.0.find(name)
+    }
+}
+
+#[tokio::test]
+async fn a_folder_in_the_place_of_the_checkout_is_taken() {
+    let action = "name: mine\nruns: {using: composite, steps: [{shell: bash, run: echo my own checkout}]}";
+    let done = Bench::new()
+        .with_repositories(&[("actions/checkout/action.yml", action)])
+        .steps("- uses: actions/checkout@v4")
+        .await;
+    succeeded(&done);
+    assert!(done.place.log(1).contains("my own checkout\n") && done.place.checkouts.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
