@@ -217,6 +217,12 @@ impl Database {
         self.many(rest, |query| query.bind(now.as_millis()).bind(OBJECTS_MAX)).await
     }
 
+    /// Returns those that were begun before this and are not whole.
+    pub async fn unfinished_objects(&self, before: Timestamp) -> Result<Vec<ObjectRow>, StoreError> {
+        let rest = "WHERE state <> 'whole' AND created_at <= ? ORDER BY created_at LIMIT ?";
+        self.many(rest, |query| query.bind(before.as_millis()).bind(OBJECTS_MAX)).await
+    }
+
     /// Returns how many bytes each repository has of one kind.
     pub async fn object_bytes(&self, kind: ObjectKind) -> Result<Vec<(RepoId, u64)>, StoreError> {
         let rows = sqlx::query("SELECT repo, sum(size) AS bytes FROM object WHERE kind = ? GROUP BY repo")

@@ -103,6 +103,7 @@ async fn pages_find_their_rows_by_an_index() {
         "SELECT * FROM object WHERE kind = 'cache' AND repo = 1 AND run = 0 AND scope = 'a' AND version = 'b' AND name = 'c' AND run_attempt = 0",
         "SELECT * FROM object WHERE kind = 'cache' AND repo = 1 AND state = 'whole' ORDER BY used_at LIMIT 9",
         "SELECT * FROM object WHERE expires_at <= 9 ORDER BY expires_at LIMIT 9",
+        "SELECT * FROM object WHERE state <> 'whole' AND created_at <= 9 ORDER BY created_at LIMIT 9",
     ] {
         let plan = sqlx::query(sqlx::AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}")))
             .fetch_all(&mut reader)

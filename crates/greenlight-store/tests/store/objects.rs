@@ -65,6 +65,9 @@ async fn the_newest_cache_of_a_prefix_is_found_in_its_scope() {
     assert_eq!(database.newest_cache(RepoId(8), "a", "v", "deps-").await.unwrap(), None, "another repository's");
     let expired = database.expired_objects(Timestamp::from_millis(1002)).await.unwrap();
     assert_eq!(expired.iter().map(|row| &*row.at.name).collect::<Vec<_>>(), ["deps-2", "deps-1"]);
+    let unfinished = database.unfinished_objects(Timestamp::from_millis(99)).await.unwrap();
+    assert_eq!(unfinished.iter().map(|row| &*row.at.name).collect::<Vec<_>>(), ["deps-open"]);
+    assert_eq!(database.unfinished_objects(Timestamp::from_millis(98)).await.unwrap(), []);
     let oldest = database.least_used(ObjectKind::Cache, RepoId(7)).await.unwrap();
     assert_eq!(oldest[0].at.name, "deps-2");
 }

@@ -95,12 +95,19 @@ impl Work {
         Self { shared, asking: Mutex::new(()) }
     }
 
-    /// Returns a job when there is one that fits, or nothing after some seconds.
-    pub async fn find(&self, asked: LeaseAsked) -> Result<Option<JobOrder>, String> {
+    /// Returns a job when there is one that fits, or nothing after some seconds, or when nobody wants it any more.
+    pub async fn find(
+        &self,
+        asked: LeaseAsked,
+        is_wanted: impl Fn() -> bool + Send,
+    ) -> Result<Option<JobOrder>, String> {
         let mut board = self.shared.board.follow();
         let deadline = tokio::time::Instant::now() + LOOK_EVERY;
         loop {
             board.borrow_and_update();
+            if !is_wanted() {
+                return Ok(None);
+            }
             if let Some(order) = self.claim(&asked).await? {
                 return Ok(Some(order));
             }
@@ -139,7 +146,7 @@ impl Work {
 
 impl Server for Work {
     fn ask(&self, asked: LeaseAsked) -> Reply<'_, Result<Option<JobOrder>, String>> {
-        Box::pin(self.find(asked))
+        Box::pin(self.find(asked, || true))
     }
 
     fn report<'a>(

@@ -10,6 +10,8 @@ use super::Services;
 use super::twirp::Failed;
 use crate::server::clock;
 
+/// When what was begun and never ended goes: no upload takes so long.
+const LEFT_AFTER: Duration = Duration::from_secs(24 * 3600);
 /// How often.
 const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
@@ -34,7 +36,10 @@ impl Services {
 
     async fn try_sweep(&self) -> Result<u64, Failed> {
         let mut removed = 0;
-        for row in self.store.expired_objects(clock::now()).await? {
+        let now = clock::now();
+        let expired = self.store.expired_objects(now).await?;
+        let left = self.store.unfinished_objects(now - LEFT_AFTER).await?;
+        for row in expired.into_iter().chain(left) {
             self.remove(&row).await?;
             removed += 1;
         }

@@ -15,5 +15,6 @@ mod rooms;
 mod round;
 mod runner;
 mod server;
+mod services;
 mod settings;
 mod words;

@@ -112,11 +112,8 @@ async fn find(desk: &Arc<Desk>, asked: LeaseAsked) -> Result<Option<JobOrder>, N
     let (sender, found) = oneshot::channel();
     let finder = desk.clone();
     tokio::spawn(async move {
-        let mut sender = sender;
-        let order = tokio::select! {
-            order = finder.work.find(asked) => order,
-            () = sender.closed() => return,
-        };
+        // Nothing breaks it off in the middle of a lease: a job would be held by nobody.
+        let order = finder.work.find(asked, || !sender.is_closed()).await;
         if let Err(Ok(Some(order))) = sender.send(order) {
             let gone = finder.work.tell(&order.attempt, order.token, JobReport::Lost).await;
             tracing::info!(job.attempt = %order.attempt, "its runner hung up before it heard of it ({gone:?})");
