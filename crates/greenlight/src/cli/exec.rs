@@ -134,7 +134,8 @@ struct Prepared {
 }
 
 pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
-    let tree = Arc::new(WorkingTree::open(&args.directory)?);
+    let secrets = args.secret_file.clone().unwrap_or_else(|| args.directory.join(SECRETS));
+    let tree = Arc::new(WorkingTree::open(&args.directory, &secrets)?);
     let read = files::read(&tree.root, args.workflows.as_deref())?;
     let prepared = prepare(&args, tree, files::choices(&read))?;
     if args.list || args.graph || args.dryrun {
@@ -289,7 +290,7 @@ fn order(args: &Exec, prepared: Prepared, chosen: &[&File]) -> anyhow::Result<Or
         platforms: Platforms::parse(&args.platform)?,
         slots: args.concurrent_jobs.map_or(processors, usize::from),
         isolation: args.isolation,
-        hidden: vec![secret_file(args, &tree.root)],
+        hidden: vec![tree.secrets().to_owned()],
         visible: visible(args),
         folder: std::env::temp_dir().join(format!("greenlight-exec-{}", uuid::Uuid::new_v4().simple())),
         tree,
@@ -300,12 +301,6 @@ fn order(args: &Exec, prepared: Prepared, chosen: &[&File]) -> anyhow::Result<Or
 
 fn isolation(text: &str) -> Result<IsolationWanted, String> {
     IsolationWanted::parse(text).ok_or_else(|| format!("'{text}' is not auto, none or required"))
-}
-
-/// Returns where the secrets are that jobs must not find by themselves.
-fn secret_file(args: &Exec, root: &Path) -> PathBuf {
-    let named = args.secret_file.as_ref().and_then(|path| path.canonicalize().ok());
-    named.unwrap_or_else(|| root.join(SECRETS))
 }
 
 /// Returns what jobs may read below a home: what was named, or else the folders there that PATH leads into.

@@ -9,8 +9,6 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 use greenlight_core::id::{RefName, Sha};
 
-/// The file of secrets, which belongs to whoever runs this and to no job.
-const SECRETS: &str = ".secrets";
 /// How many files a working tree may have.
 const FILES_MAX: usize = 500_000;
 
@@ -19,6 +17,8 @@ const FILES_MAX: usize = 500_000;
 pub struct WorkingTree {
     /// The folder.
     pub root: PathBuf,
+    /// The file of secrets, which belongs to whoever runs this and to no job.
+    secrets: PathBuf,
     /// What git says of it; nothing where it is no repository, or has no commit.
     pub git: Option<GitFacts>,
 }
@@ -45,11 +45,17 @@ pub struct GitFacts {
 }
 
 impl WorkingTree {
-    /// Looks at a folder.
-    pub fn open(root: &Path) -> anyhow::Result<Self> {
+    /// Looks at a folder. The secrets are in a file of it that is named from there, or in one that lies anywhere.
+    pub fn open(root: &Path, secrets: &Path) -> anyhow::Result<Self> {
         let root = root.canonicalize().with_context(|| format!("there is no folder {}", root.display()))?;
         let git = facts(&root);
-        Ok(Self { root, git })
+        let secrets = secrets.canonicalize().unwrap_or_else(|_| root.join(secrets));
+        Ok(Self { root, secrets, git })
+    }
+
+    /// Returns the file of secrets, whether it is there or not.
+    pub fn secrets(&self) -> &Path {
+        &self.secrets
     }
 
     /// Returns the commit that jobs are told: the one that is checked out, or one made up for a folder without any.
@@ -72,7 +78,7 @@ impl WorkingTree {
         }
         for path in self.files()? {
             // Secrets reach a job by name, never as a file.
-            if path == Path::new(SECRETS) {
+            if self.root.join(&path) == self.secrets {
                 continue;
             }
             copy(&self.root.join(&path), &dest.join(&path))

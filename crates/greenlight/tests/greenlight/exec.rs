@@ -146,6 +146,19 @@ fn secrets_reach_steps_and_no_log() {
 }
 
 #[test]
+fn a_file_of_secrets_is_no_file_of_a_job() {
+    let text = "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - uses: actions/checkout@v4\n      - run: ls -A; test ! -e .secrets && test ! -e my.secrets || test ${{ secrets.ONE }} = two\n";
+    let files = [(".github/workflows/ci.yml", text), (".secrets", "ONE=one\n")];
+    let project = Project::new(&files);
+    assert_eq!(project.run(&[]).code(), 0);
+    std::fs::write(project.path().join("my.secrets"), "ONE=three\n").unwrap();
+    std::fs::remove_file(project.path().join(".secrets")).unwrap();
+    let ran = project.run(&["--secret-file", "my.secrets"]);
+    assert_eq!(ran.code(), 0, "{}", ran.text());
+    assert!(!ran.text().contains("my.secrets\n"), "{}", ran.text());
+}
+
+#[test]
 fn a_job_for_another_machine_is_skipped_and_said_so() {
     let text = "on: push\njobs:\n  a:\n    runs-on: windows-latest\n    steps: [{ run: 'true' }]\n";
     let project = Project::of_workflow(text);
