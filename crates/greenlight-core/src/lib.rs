@@ -27,9 +27,9 @@ pub mod trust;
 pub mod report;
 pub mod room;
 
+pub mod turn;
 pub mod plan;
 pub mod call;
-pub mod turn;
 pub mod schedule;
 pub mod merge;
 pub mod deploy;

@@ -20,6 +20,7 @@ use crate::run::{
     Call, Conclusion, Concurrency, Job, JobState, Planned, Run, RunState, Subject, Suite, SuiteKey, SuitePhase,
 };
 use crate::time::{Duration, Timestamp};
+use crate::turn;
 
 /// How long a job may take where the workflow does not say.
 pub const JOB_TIMEOUT: Duration = Duration::from_secs(360 * 60);
@@ -316,6 +317,8 @@ fn make_run(state: &mut Repository, suite: &Suite, chosen: Chosen, files: &Commi
         suite.key.head_sha.short()
     );
     state.note(format!("run {number}"), text);
+    // A new attempt queues up anew: whoever waits in its group may be before it now.
+    turn::touch_others(state, number);
     state.runs.insert(number, run);
     number
 }

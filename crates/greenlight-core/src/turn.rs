@@ -9,8 +9,8 @@ use std::sync::Arc;
 use greenlight_workflow::ConcurrencyQueue;
 
 use crate::id::{JobKey, RunNumber};
-use crate::repository::Repository;
-use crate::run::{Concurrency, Job, Run, Suite};
+use crate::repository::{Repository, Topic};
+use crate::run::{Concurrency, Job, JobState, Run, Suite};
 use crate::time::Timestamp;
 
 /// Who has a part in a group: a run, or a job of one.
@@ -65,8 +65,10 @@ fn members(state: &Repository, group: &str) -> Vec<Member> {
     let runs = state.groups.get(group).into_iter().flat_map(|runs| runs.keys());
     let mut members = Vec::new();
     for run in runs.filter_map(|number| state.runs.get(number)) {
-        // What nobody let start has no part in a group: it would hold others up, or stop them.
-        if run.is_over() || !state.suites.get(&run.suite).is_some_and(Suite::may_run) {
+        // What nobody let start has no part in a group: it would hold others up, or stop them. What did start keeps its turn
+        // until it is over, though its next attempt needs an approval of its own.
+        let may_run = state.suites.get(&run.suite).is_some_and(Suite::may_run);
+        if run.is_over() || !(may_run || run.jobs.iter().any(Job::has_begun)) {
             continue;
         }
         members.extend(of_run(run).filter(|member| *member.concurrency.group == *group));
@@ -79,7 +81,7 @@ fn of_run(run: &Run) -> impl Iterator<Item = Member> {
     let itself =
         run.concurrency.iter().filter(|_| run.jobs.iter().any(|job| !job.is_over())).map(|concurrency| Member {
             place: Place { since: run.created_at, run: run.number, at: 0, job: None },
-            has_begun: run.jobs.iter().any(Job::has_begun),
+            has_begun: run.jobs.iter().any(|job| job.has_begun() || has_run(job)),
             concurrency: concurrency.clone(),
         });
     let jobs = (1..).zip(&run.jobs).filter(|(_, job)| !job.is_over()).filter_map(|(at, job)| {
@@ -91,6 +93,22 @@ fn of_run(run: &Run) -> impl Iterator<Item = Member> {
         })
     });
     itself.chain(jobs)
+}
+
+/// Did a runner have it? A run whose first job is over and whose next one waits is under way.
+fn has_run(job: &Job) -> bool {
+    matches!(job.state, JobState::Completed { started_at: Some(_), .. })
+}
+
+/// Touches the runs beside this one in its groups: its place in them changed.
+pub(crate) fn touch_others(state: &mut Repository, number: RunNumber) {
+    let Some(run) = state.runs.get(&number) else { return };
+    let groups = groups_of(run);
+    let members = groups.iter().filter_map(|(group, _)| state.groups.get(group)).flat_map(|runs| runs.keys().copied());
+    let others: Vec<RunNumber> = members.filter(|other| *other != number).collect();
+    for other in others {
+        state.touch(Topic::Run(other));
+    }
 }
 
 /// Returns the groups that a run has a part in, itself or by its jobs, each with how often.
