@@ -66,6 +66,10 @@ pub struct IsolationError {
     missing: String,
 }
 
+/// The devices that every program may write to.
+const DEVICES: [&str; 7] =
+    ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/pts"];
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Walls {
     /// `bwrap`, at this path.
@@ -211,7 +215,7 @@ impl Isolation {
             return Ok(None);
         }
         let number = workspace.number();
-        let group = self.groups.make(&format!("{}-{number}", std::process::id()));
+        let group = self.groups.make(&format!("{}-{number}", std::process::id())).map(Arc::new);
         let plan = self.plan(&self.walls, workspace, group)?;
         Ok(Some(Arc::new(Sandbox::start(plan).await?)))
     }
@@ -220,7 +224,7 @@ impl Isolation {
         self.options.as_ref()?.program.as_deref()
     }
 
-    fn plan(&self, walls: &Walls, workspace: &Workspace, group: Option<JobGroup>) -> std::io::Result<Plan> {
+    fn plan(&self, walls: &Walls, workspace: &Workspace, group: Option<Arc<JobGroup>>) -> std::io::Result<Plan> {
         let no_options = || std::io::Error::other("there is no isolation to be planned");
         let options = self.options.as_ref().ok_or_else(no_options)?;
         let own_program = self.program().ok_or_else(no_options)?;
@@ -231,7 +235,7 @@ impl Isolation {
         hidden.extend(workspace.root.parent().map(Path::to_path_buf));
         let mut command: Vec<OsString> = Vec::new();
         let mut writable = own.to_vec();
-        writable.extend(["/dev", "/proc"].map(PathBuf::from));
+        writable.push("/proc".into());
         let mut readable = Vec::new();
         let mut user = None;
         match walls {
@@ -240,15 +244,21 @@ impl Isolation {
                 std::fs::create_dir(workspace.shared_temp())?;
                 command.push(program.into());
                 command.extend(view::bubble(workspace, own_program, user, &hidden, &options.visible)?);
-                writable.extend(["/tmp", "/var/tmp", "/run"].map(PathBuf::from));
+                writable.extend(["/dev", "/tmp", "/var/tmp", "/run"].map(PathBuf::from));
             }
             Walls::Namespaces(program) => {
                 command.push(program.into());
+                std::fs::create_dir(workspace.shared_temp())?;
                 command.extend(view::NAMESPACES.iter().map(OsString::from));
+                command.extend(["--", "sh", "-c", view::SETTLE].map(OsString::from));
+                command.extend([workspace.shared_temp(), workspace.root.clone()].map(OsString::from));
                 readable = readable_outside(&hidden, options);
+                writable.extend(["/dev", "/tmp", "/var/tmp"].map(PathBuf::from));
                 command.push(own_program.into());
             }
             Walls::Landlock | Walls::Nothing => {
+                // Not all of /dev: memory that files can be left in lies there.
+                writable.extend(DEVICES.map(PathBuf::from));
                 readable = readable_outside(&hidden, options);
                 command.push(own_program.into());
             }

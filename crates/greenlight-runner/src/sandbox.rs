@@ -56,7 +56,7 @@ pub(crate) struct Plan {
     /// What may be read; everything that is seen, where empty.
     pub(crate) readable: Vec<PathBuf>,
     /// The job's control group.
-    pub(crate) group: Option<JobGroup>,
+    pub(crate) group: Option<Arc<JobGroup>>,
 }
 
 type Running = Arc<Mutex<HashMap<u32, Awaited>>>;
@@ -82,7 +82,7 @@ pub(crate) struct Sandbox {
     /// What Landlock gave.
     pub(crate) wall: String,
     user: Option<User>,
-    group: Option<JobGroup>,
+    group: Option<Arc<JobGroup>>,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -115,8 +115,9 @@ impl Sandbox {
                 return Err(complaint(complaints.take(), answer.map(|_| ()).is_err()).await);
             }
         };
-        if let (Some(group), Some(pid)) = (&plan.group, child.id()) {
-            group.take_in(pid);
+        if let (Some(group), Some(pid)) = (plan.group.clone(), child.id()) {
+            // The kernel takes milliseconds for each process that it moves; no step waits for that.
+            tokio::task::spawn_blocking(move || group.take_in(pid));
         }
         let running = Running::default();
         let frozen = Arc::new(Mutex::default());
@@ -188,9 +189,9 @@ impl Sandbox {
         let _ = child.start_kill();
         if tokio::time::timeout(END_TIME_MAX, child.wait()).await.is_err() {
             tracing::error!("a job's sandbox does not end though it was killed");
-        }
-        if let Some(user) = self.user {
-            user.kill_all();
+            if let Some(user) = self.user {
+                user.kill_all();
+            }
         }
         if let Some(group) = &self.group {
             group.remove().await;

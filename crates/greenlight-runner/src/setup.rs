@@ -60,11 +60,11 @@ pub(crate) async fn prepare(
     let written_env = environment(&order, &workflow, &job, &contexts)?;
     env.extend(written_env.clone());
     demand(&env, &order, options)?;
-    log.write(0, header(&order, options).as_bytes()).await;
     let seen = contexts.outside(&order.inputs, &BTreeMap::new());
     let home = job.container.as_ref().map(|container| container.evaluate(&seen)).transpose();
     let home = home.map_err(|error| format!("the job's container: {}", error.message))?.flatten();
     let home = home.or_else(|| given.image.as_deref().map(ContainerSpec::of_image));
+    log.write(0, header(&order, options, home.is_some()).as_bytes()).await;
     if home.is_none() {
         let no_sandbox = |error| format!("the job cannot be isolated: {error}");
         made.sandbox = options.isolation.enter(&workspace).await.map_err(no_sandbox)?;
@@ -132,7 +132,7 @@ fn environment(
     Ok(env)
 }
 
-fn header(order: &JobOrder, options: &RunnerOptions) -> String {
+fn header(order: &JobOrder, options: &RunnerOptions, is_contained: bool) -> String {
     let github = |name| order.github.get(name).coerce_string();
     let trust = if order.trusted { "" } else { "This run is not trusted: it has no secrets.\n" };
     format!(
@@ -146,7 +146,7 @@ fn header(order: &JobOrder, options: &RunnerOptions) -> String {
         github("actor"),
         order.checkout.sha,
         order.checkout.git_ref,
-        options.isolation.told(),
+        if is_contained { "Isolation: a container of its own.".to_owned() } else { options.isolation.told() },
     )
 }
 

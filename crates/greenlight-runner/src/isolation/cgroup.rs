@@ -11,6 +11,9 @@ use crate::sandbox::init::PROCESSES_MAX;
 /// The weight of jobs in version 2, where the server has 100, and in version 1, where it has 1024.
 const WEIGHT: (&str, &str) = ("20", "204");
 
+/// What the names of jobs' groups begin with.
+const PREFIX: &str = "greenlight-job-";
+
 /// How long a group may take to become empty, and how often it is looked at.
 const EMPTY_WAIT: (Duration, u32) = (Duration::from_millis(5), 200);
 
@@ -46,6 +49,7 @@ impl Groups {
             if !can_make(&own) {
                 continue;
             }
+            remove_empty(&own);
             if controllers.is_empty() {
                 groups.unified = Some(own);
             } else if let Some(name) = controllers.split(',').find(|name| ["cpu", "pids"].contains(name)) {
@@ -73,7 +77,7 @@ impl Groups {
 
     /// Makes a job's group.
     pub(crate) fn make(&self, name: &str) -> Option<JobGroup> {
-        let name = format!("greenlight-job-{name}");
+        let name = format!("{PREFIX}{name}");
         let mut folders = Vec::new();
         let places = self.unified.iter().map(|own| (None, own));
         let places = places.chain(self.old.iter().map(|(controller, own)| (Some(controller.as_str()), own)));
@@ -101,8 +105,13 @@ impl Groups {
 }
 
 impl JobGroup {
-    /// Takes in a process with those that it started.
+    /// Takes in a process with those that it started; twice, for those that were started meanwhile by one that was not in it yet.
     pub(crate) fn take_in(&self, pid: u32) {
+        self.move_tree(pid);
+        self.move_tree(pid);
+    }
+
+    fn move_tree(&self, pid: u32) {
         let mut pids = vec![pid];
         let mut place = 0;
         while let Some(pid) = pids.get(place).copied() {
@@ -111,8 +120,9 @@ impl JobGroup {
             place += 1;
         }
         for folder in &self.folders {
-            for pid in &pids {
-                if let Err(error) = std::fs::write(folder.join("cgroup.procs"), pid.to_string()) {
+            let within = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+            for pid in pids.iter().map(u32::to_string).filter(|pid| !within.lines().any(|within| within == pid)) {
+                if let Err(error) = std::fs::write(folder.join("cgroup.procs"), pid) {
                     tracing::debug!("a job's process cannot be put into {}: {error}", folder.display());
                 }
             }
@@ -161,6 +171,16 @@ fn mounted(mounts: &str, controllers: &str) -> Option<PathBuf> {
         let (root, place) = (before.next()?, before.next()?);
         (is_it && root == "/").then(|| Path::new(place).to_path_buf())
     })
+}
+
+/// Removes the groups of jobs of an earlier life. Those that are not empty are somebody's, and the kernel keeps them.
+fn remove_empty(own: &Path) {
+    for entry in std::fs::read_dir(own).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
+            // Another runner's may have begun to be used just now.
+            let _ = std::fs::remove_dir(entry.path());
+        }
+    }
 }
 
 fn can_make(own: &Path) -> bool {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::User;
+use super::{User, find_program};
 use crate::workspace::Workspace;
 
 /// Where the first process's program is within the view.
@@ -18,9 +18,10 @@ const USER: &str = "1001";
 const MEMORY_BYTES_MAX: &str = "1073741824";
 
 /// What `unshare` is told, where there is no `bwrap`.
-pub(crate) const NAMESPACES: [&str; 9] = [
+pub(crate) const NAMESPACES: [&str; 10] = [
     "--user",
     "--map-current-user",
+    "--keep-caps",
     "--pid",
     "--fork",
     "--kill-child=KILL",
@@ -29,6 +30,20 @@ pub(crate) const NAMESPACES: [&str; 9] = [
     "--ipc",
     "--uts",
 ];
+
+/// What runs first in namespaces that `unshare` made: the job's own folder becomes `/tmp` and `/var/tmp`, with the job's other folders
+/// in it where they lie there; then all rights over the namespaces are given up. `$0` is that folder, `$1` the job's root.
+pub(crate) const SETTLE: &str = r#"set -e
+tmp=$0 root=$1; shift
+for place in /tmp /var/tmp; do
+    case $root in
+        "$place"/*) mkdir -p "$tmp/${root#"$place"/}"; mount --rbind "$root" "$tmp/${root#"$place"/}" ;;
+    esac
+done
+mount --rbind "$tmp" /tmp
+[ ! -d /var/tmp ] || mount --rbind "$tmp" /var/tmp
+[ ! -d /dev/shm ] || mount -t tmpfs -o mode=1777,size=1g tmpfs /dev/shm
+exec setpriv --inh-caps=-all --ambient-caps=-all --bounding-set=-all -- "$@""#;
 
 /// Returns where people's own files are.
 pub(crate) fn homes() -> Vec<PathBuf> {
@@ -106,8 +121,10 @@ pub(crate) fn bubble(
 /// Returns what root says to become a job's user: `bwrap` needs root's rights to reach the job's folders, the job needs none.
 fn change_user(user: User) -> Vec<String> {
     let id = user.id();
+    // By its whole path: the search costs a call for each folder.
+    let at = |name: &str| find_program(name).map_or_else(|| name.to_owned(), |path| path.display().to_string());
     let mut words = vec![
-        "setpriv".to_owned(),
+        at("setpriv"),
         format!("--reuid={id}"),
         format!("--regid={id}"),
         "--clear-groups".to_owned(),
@@ -117,7 +134,7 @@ fn change_user(user: User) -> Vec<String> {
     ];
     if anybody_may_make_namespaces() {
         let map = [format!("--map-user={USER}"), format!("--map-group={USER}")];
-        words.extend(["unshare".to_owned(), "--user".to_owned()].into_iter().chain(map));
+        words.extend([at("unshare"), "--user".to_owned()].into_iter().chain(map));
         words.push("--".to_owned());
     }
     words

@@ -322,3 +322,47 @@ pub fn run_all(walled: &[(&str, Test)], contained: &[(&str, Test)]) -> ExitCode 
     }
     ExitCode::from(u8::from(failed > 0))
 }
+
+/// How many jobs are timed.
+const TIMED: usize = 40;
+
+/// Tells what a job of one trivial step takes in the sandbox, without one, and what a bare sandbox takes for the same script.
+pub fn cost() -> ExitCode {
+    let runtime = runtime();
+    let (walled, plain) = (runtime.block_on(Bench::new(IsolationWanted::Auto)), Bench::plain());
+    let timed = |bench: &Bench| {
+        median(|| {
+            runtime.block_on(bench.run("- run: 'true'"));
+        })
+    };
+    let (isolated, bare) = (timed(&walled), timed(&plain));
+    let folder = tempfile::tempdir().unwrap();
+    let script = folder.path().join("script");
+    std::fs::write(&script, "true\n").unwrap();
+    let words = "--unshare-all --share-net --die-with-parent --ro-bind / / --dev /dev --proc /proc bash -e";
+    let sandbox = median(|| {
+        let status = std::process::Command::new("bwrap").args(words.split(' ')).arg(&script).status();
+        assert!(status.unwrap().success());
+    });
+    let millis = |time: Duration| time.as_secs_f64() * 1000.0;
+    println!(
+        "{{\"cost\":{{\"isolated_ms\":{:.1},\"plain_ms\":{:.1},\"bare_sandbox_ms\":{:.1},\"own_ms\":{:.1}}}}}",
+        millis(isolated),
+        millis(bare),
+        millis(sandbox),
+        millis(isolated.saturating_sub(sandbox))
+    );
+    ExitCode::SUCCESS
+}
+
+fn median(mut work: impl FnMut()) -> Duration {
+    let mut times: Vec<Duration> = (0..TIMED)
+        .map(|_| {
+            let began = Instant::now();
+            work();
+            began.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[TIMED / 2]
+}

@@ -37,6 +37,9 @@ fn main() -> ExitCode {
         return bench::be_killed(Path::new(&folder));
     }
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.iter().any(|word| word == "--cost") {
+        return bench::cost();
+    }
     match words.iter().position(|word| word == "--escapes") {
         Some(place) => escapes::run(&words[place + 1..]),
         None => bench::run_all(TESTS, containers::TESTS),
