@@ -139,8 +139,8 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let target = to.join(entry.file_name());
-        // Tests and examples are not needed, and some are large.
-        let skipped = ["tests", "examples", "benches"].iter().any(|name| entry.file_name() == *name);
+        // Tests and examples are not needed, and some are large; a bench is named in its manifest.
+        let skipped = ["tests", "examples"].iter().any(|name| entry.file_name() == *name);
         if entry.file_type()?.is_dir() {
             if !skipped {
                 copy_folder(&entry.path(), &target)?;
