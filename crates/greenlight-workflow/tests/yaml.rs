@@ -133,4 +133,5 @@ fn what_github_does_not_take_is_refused_where_it_stands() {
     refused("a:\n  \tb: c\n", "2:1 yaml-syntax");
     refused("a:\n \t- c\n", "2:1 yaml-syntax");
     refused("a: |\n  x\n\t\nb: c\n", "3:1 yaml-syntax");
+    refused("a:\n  -\tb: c\n", "2:1 yaml-syntax");
 }

@@ -20,6 +20,9 @@ struct Line<'a> {
     blanks: usize,
     /// How many blanks and tabs it begins with.
     indent: usize,
+    /// How much of it is blanks, tabs and the dashes of lists, and where the first tab in that is.
+    lead: usize,
+    tab: Option<usize>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -35,10 +38,11 @@ impl<'a> Tabs<'a> {
         text.contains('\t').then(|| Tabs { lines: text.lines().map(Line::new).collect(), last: Cell::default() })
     }
 
-    /// Says whether a tab stands between the start of the line and what begins here, and nothing else but blanks.
+    /// Says whether a tab stands between the start of the line and what begins here, and nothing else but blanks and the
+    /// dashes of lists.
     pub fn indent(&self, span: Span) -> bool {
         let before = span.column.saturating_sub(1) as usize;
-        self.line(span.line).is_some_and(|line| line.blanks < before && before <= line.indent)
+        self.line(span.line).is_some_and(|line| line.tab.is_some_and(|tab| tab < before) && before <= line.lead)
     }
 
     /// Returns the first line of a block scalar that a tab begins before the block's own indentation. The block's header
@@ -93,10 +97,19 @@ impl<'a> Line<'a> {
     fn new(text: &'a str) -> Line<'a> {
         let blanks = text.len() - text.trim_start_matches(' ').len();
         let indent = text.len() - text.trim_start_matches([' ', '\t']).len();
-        Line { text, blanks, indent }
+        let lead = lead(text);
+        Line { text, blanks, indent, lead, tab: text[..lead].find('\t') }
     }
 
     fn is_blank(&self) -> bool {
         self.text.trim().is_empty()
     }
+}
+
+/// Returns how much of a line is blanks, tabs, and dashes with either behind them.
+fn lead(line: &str) -> usize {
+    let bytes = line.as_bytes();
+    let is_blank = |at: usize| matches!(bytes.get(at), Some(b' ' | b'\t'));
+    let is_lead = |at: &usize| is_blank(*at) || (bytes[*at] == b'-' && is_blank(at + 1));
+    (0..bytes.len()).take_while(is_lead).count()
 }
