@@ -4,6 +4,7 @@
 //! long it took over the answer; steps write their clock in microseconds. A delivery counts from the moment at which the emulated
 //! GitHub opens the connection for it, which is earlier than its arrival: what is measured is never less than what is asked.
 
+mod clock;
 mod hour;
 mod site;
 
@@ -18,6 +19,7 @@ use serde_json::{Value, json};
 
 use super::machine::{FOREIGN_LOAD_MAX, Watch};
 use super::{EXIT_BUSY, Options, median};
+use clock::Clock;
 use site::{Profile, Site, at, until};
 
 /// Pull requests that are opened a second.
@@ -77,7 +79,7 @@ fn sentence(goal: &Goal) -> String {
 
 /// Opens pull requests at an even pace, whatever the server does, and looks at how soon each was shown `pending`.
 fn pending(program: &Path, events: u64) -> Result<Vec<Goal>, Box<dyn Error>> {
-    let site = Site::start(program, Profile::Ghes, &workflows(Path::new("/dev/null")), "")?;
+    let site = Site::start(program, Profile::Ghes, &workflows("/dev/null"), "")?;
     let heads = site.branches("pull", usize::try_from(events)?)?;
     warm_up(&site)?;
     let mark = site.mark()?;
@@ -137,8 +139,8 @@ const KINDS: [Kind; 2] = [
 /// Pushes branches that point to a commit which is mirrored already, in turn with the script.
 fn first_step(program: &Path, samples: usize) -> Result<Vec<Goal>, Box<dyn Error>> {
     let folder = scratch("step")?;
-    let clock = folder.join("clock");
-    let site = Site::start(program, Profile::Ghes, &workflows(&clock), "")?;
+    let clock = Clock::start()?;
+    let site = Site::start(program, Profile::Ghes, &workflows(&clock.target()), "")?;
     warm_up(&site)?;
     let sha = site.main()?;
     let bare = folder.join("bare.git");
@@ -151,7 +153,7 @@ fn first_step(program: &Path, samples: usize) -> Result<Vec<Goal>, Box<dyn Error
             sleep(PAUSE);
             let branch = format!("{}-{sample}", kind.prefix);
             site.post("/git/refs", &json!({ "ref": format!("refs/heads/{branch}"), "sha": sha }))?;
-            until(&format!("the step of {branch}"), || Ok(clock_of(&clock, &branch).map(|_| ())))?;
+            until(&format!("the step of {branch}"), || Ok(clock.of(&branch).map(|_| ())))?;
             sleep(PAUSE);
         }
     }
@@ -162,7 +164,7 @@ fn first_step(program: &Path, samples: usize) -> Result<Vec<Goal>, Box<dyn Error
         for sample in 0..samples {
             let branch = format!("{}-{sample}", kind.prefix);
             let sent = delivery(&entries, |payload| payload["ref"] == format!("refs/heads/{branch}"));
-            let began = clock_of(&clock, &branch).ok_or("a step lost its clock")?;
+            let began = clock.of(&branch).ok_or("a step lost its clock")?;
             took.push(began - at(sent.ok_or("a push was never delivered")?, "started_at"));
         }
         let (product, floor) = (median(&took), median(floors));
@@ -190,16 +192,16 @@ fn floor(folder: &Path, kind: &Kind, bare: &Path, sha: &str) -> Result<f64, Box<
     fs::write(place.join("script.sh"), script)?;
     let began = now_millis();
     let status = Command::new("bash").arg("script.sh").current_dir(&place).stdin(Stdio::null()).status()?;
-    let took = clock_of(&clock, "floor").filter(|_| status.success()).ok_or("the script failed")? - began;
+    let told = fs::read_to_string(&clock)?;
+    let took = clock::told(&told, "floor").filter(|_| status.success()).ok_or("the script failed")? - began;
     fs::remove_dir_all(place)?;
     Ok(took)
 }
 
 /// Opens pull requests one by one, and looks at how soon after its only step each was shown `success`.
 fn success(program: &Path, samples: usize) -> Result<Vec<Goal>, Box<dyn Error>> {
-    let folder = scratch("success")?;
-    let clock = folder.join("clock");
-    let site = Site::start(program, Profile::Ghes, &workflows(&clock), "")?;
+    let clock = Clock::start()?;
+    let site = Site::start(program, Profile::Ghes, &workflows(&clock.target()), "")?;
     let heads = site.branches("pull", samples)?;
     warm_up(&site)?;
     let mark = site.mark()?;
@@ -207,7 +209,7 @@ fn success(program: &Path, samples: usize) -> Result<Vec<Goal>, Box<dyn Error>> 
     for (branch, sha) in &heads {
         site.post("/pulls", &json!({ "title": branch, "head": branch, "base": "main" }))?;
         let shown = site.status_of(sha, "success", mark)?;
-        let ended = clock_of(&clock, branch).ok_or("a step lost its clock")?;
+        let ended = clock.of(branch).ok_or("a step lost its clock")?;
         took.push(at(&shown, "at") - ended);
         sleep(PAUSE);
     }
@@ -216,23 +218,21 @@ fn success(program: &Path, samples: usize) -> Result<Vec<Goal>, Box<dyn Error>> 
         median(&took),
         share(&took, 0.9)
     );
-    let _ = fs::remove_dir_all(folder);
     let what = "end of the last step to success, p50";
     Ok(vec![Goal { what, measured: median(&took), at_most: SUCCESS_P50_MAX, unit: "ms" }])
 }
 
 /// Pushes many branches that point to one mirrored commit, at once, to a server with one slot.
 fn many_runs(program: &Path) -> Result<Vec<Goal>, Box<dyn Error>> {
-    let folder = scratch("runs")?;
-    let clock = folder.join("clock");
-    let site = Site::start(program, Profile::Ghes, &workflows(&clock), "[runner]\nslots = 1\n")?;
+    let clock = Clock::start()?;
+    let site = Site::start(program, Profile::Ghes, &workflows(&clock.target()), "[runner]\nslots = 1\n")?;
     warm_up(&site)?;
     let (sha, mark) = (site.main()?, site.mark()?);
     for run in 0..RUNS {
         site.post("/git/refs", &json!({ "ref": format!("refs/heads/plain-{run}"), "sha": sha }))?;
     }
     let last = until("the last step", || {
-        let all: Option<Vec<f64>> = (0..RUNS).map(|run| clock_of(&clock, &format!("plain-{run}"))).collect();
+        let all: Option<Vec<f64>> = (0..RUNS).map(|run| clock.of(&format!("plain-{run}"))).collect();
         Ok(all)
     })?;
     until("the last run", || Ok(site.all_runs_are_over()?.then_some(())))?;
@@ -243,7 +243,6 @@ fn many_runs(program: &Path) -> Result<Vec<Goal>, Box<dyn Error>> {
     let end = shown.chain(last).reduce(f64::max).ok_or("nothing was shown")?;
     let seconds = (end - first) / 1000.0;
     println!("{RUNS} runs of one mirrored commit, without checkout, through one slot: {seconds:.2} s");
-    let _ = fs::remove_dir_all(folder);
     let what = "100 trivial runs through one slot";
     Ok(vec![Goal { what, measured: seconds, at_most: RUNS_SECONDS_MAX, unit: "s" }])
 }
@@ -266,8 +265,8 @@ fn warm_up(site: &Site) -> Result<(), Box<dyn Error>> {
 
 /// Returns the repository's files: a workflow for pull requests, one for pushes without and one with checkout. Each
 /// step's last act is to write its branch and its clock.
-fn workflows(clock: &Path) -> Value {
-    let step = format!("echo \"${{GITHUB_HEAD_REF:-$GITHUB_REF_NAME}} $EPOCHREALTIME\" >>'{}'", clock.display());
+fn workflows(clock: &str) -> Value {
+    let step = format!("echo \"${{GITHUB_HEAD_REF:-$GITHUB_REF_NAME}} $EPOCHREALTIME\" >'{clock}'");
     let job =
         |before: &str| format!("jobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n{before}      - run: {step}\n");
     let push = |branches: &str| format!("on:\n  push:\n    branches: ['{branches}-*']\n");
@@ -296,14 +295,6 @@ fn is_status(entry: &Value, sha: &str, state: &str) -> bool {
         && entry["path"].as_str().is_some_and(is_for)
         && entry["body"]["context"] == "greenlight"
         && entry["body"]["state"] == state
-}
-
-/// Returns the clock that was written under a name, in milliseconds.
-fn clock_of(clock: &Path, name: &str) -> Option<f64> {
-    let text = fs::read_to_string(clock).ok()?;
-    let lines = text.lines().filter_map(|line| line.split_once(' '));
-    let seconds = lines.filter(|(known, _)| *known == name).find_map(|(_, clock)| clock.parse::<f64>().ok())?;
-    Some(seconds * 1000.0)
 }
 
 fn now_millis() -> f64 {

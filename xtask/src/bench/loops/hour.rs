@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
+use super::clock::Clock;
 use super::site::{Profile, Site, at};
-use super::{clock_of, delivery, is_status, scratch, share};
+use super::{delivery, is_status, share};
 
 const PULLS: u32 = 30;
 const JOBS: usize = 20;
@@ -26,9 +27,13 @@ const SETTLE: Duration = Duration::from_secs(30);
 
 /// Measures and judges.
 pub fn run(program: &Path, minutes: u64) -> Result<ExitCode, Box<dyn Error>> {
-    let folder = scratch("hour")?;
-    let clock = folder.join("clock");
-    let site = Site::start(program, Profile::GitHubCom, &json!({ ".github/workflows/ci.yml": workflow(&clock) }), "")?;
+    let clock = Clock::start()?;
+    let site = Site::start(
+        program,
+        Profile::GitHubCom,
+        &json!({ ".github/workflows/ci.yml": workflow(&clock.target()) }),
+        "",
+    )?;
     let mark = site.mark()?;
     let heads = site.branches("pull", usize::try_from(PULLS)?)?;
     let began = Instant::now();
@@ -44,11 +49,10 @@ pub fn run(program: &Path, minutes: u64) -> Result<ExitCode, Box<dyn Error>> {
         let sent = delivery(&entries, |payload| payload["pull_request"]["head"]["sha"] == sha.as_str());
         let shown =
             |state: &str| entries.iter().find(|entry| is_status(entry, sha, state)).map(|entry| at(entry, "at"));
-        let ended = (0..JOBS).filter_map(|job| clock_of(&clock, &format!("{branch}/{job}"))).reduce(f64::max);
+        let ended = (0..JOBS).filter_map(|job| clock.of(&format!("{branch}/{job}"))).reduce(f64::max);
         first.push(late(shown("pending").or(shown("success")), sent.map(|sent| at(sent, "started_at"))));
         success.push(late(shown("success"), ended));
     }
-    let _ = std::fs::remove_dir_all(folder);
     Ok(judge(minutes, &entries, &first, &success))
 }
 
@@ -78,13 +82,12 @@ fn judge(minutes: u64, entries: &[Value], first: &[f64], success: &[f64]) -> Exi
     if met { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-fn workflow(clock: &Path) -> String {
+fn workflow(clock: &str) -> String {
     let numbers: Vec<String> = (0..JOBS).map(|job| job.to_string()).collect();
     format!(
         "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    strategy:\n      matrix:\n        part: [{}]\n    steps:\n\
          \x20     - run: sleep {JOB_SECONDS}\n\
-         \x20     - run: echo \"$GITHUB_HEAD_REF/${{{{ matrix.part }}}} $EPOCHREALTIME\" >>'{}'\n",
-        numbers.join(", "),
-        clock.display()
+         \x20     - run: echo \"$GITHUB_HEAD_REF/${{{{ matrix.part }}}} $EPOCHREALTIME\" >'{clock}'\n",
+        numbers.join(", ")
     )
 }
