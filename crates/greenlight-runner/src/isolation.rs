@@ -5,17 +5,20 @@
 //! and control groups come on top where the kernel gives them. Where we are root, each job has a user of its own as well.
 
 mod cgroup;
+mod spare;
 mod user;
 mod view;
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::sandbox::{INIT, Plan, Sandbox, init, wall};
 use crate::workspace::Workspace;
 use cgroup::Groups;
 pub(crate) use cgroup::JobGroup;
+use spare::Spares;
 pub(crate) use user::User;
 
 /// How much isolation is asked for.
@@ -70,6 +73,9 @@ pub struct IsolationError {
 const DEVICES: [&str; 7] =
     ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/pts"];
 
+/// How much sooner a job's first step starts than the next job's sandbox is made, so that they do not want the same core.
+const HEAD_START: Duration = Duration::from_millis(5);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Walls {
     /// `bwrap`, at this path.
@@ -92,6 +98,8 @@ pub struct Isolation {
     has: Vec<String>,
     /// What there is not, in words, with the reason.
     lacks: Vec<String>,
+    /// The sandbox that waits for its job, where one is kept.
+    spares: Option<Arc<Spares>>,
 }
 
 impl Isolation {
@@ -103,6 +111,7 @@ impl Isolation {
             groups: Groups::default(),
             has: Vec::new(),
             lacks: vec!["everything else was not asked for".into()],
+            spares: None,
         }
     }
 
@@ -119,6 +128,7 @@ impl Isolation {
             groups: Groups::find(),
             has: Vec::new(),
             lacks: Vec::new(),
+            spares: None,
         };
         let wall = if found.program().is_some() {
             found.try_walls().await
@@ -218,6 +228,30 @@ impl Isolation {
         let group = self.groups.make(&format!("{}-{number}", std::process::id())).map(Arc::new);
         let plan = self.plan(&self.walls, workspace, group)?;
         Ok(Some(Arc::new(Sandbox::start(plan).await?)))
+    }
+
+    /// Keeps a sandbox at hand for the next job of the repository that had the last one: making one takes longer than all else
+    /// that a job waits for. For who runs until it is ended; what is left in the folder then is swept at the next start.
+    #[must_use]
+    pub fn keeping_a_spare(mut self) -> Self {
+        self.spares = (self.walls != Walls::Nothing).then(Arc::default);
+        self
+    }
+
+    /// Takes the folders and the sandbox that were made ahead for a job of this repository.
+    pub(crate) async fn take_spare(&self, work_dir: &Path, repository: &str) -> Option<(Workspace, Arc<Sandbox>)> {
+        self.spares.as_ref()?.take(work_dir, repository).await
+    }
+
+    /// Makes the next one ahead, beside the job that begins now.
+    pub(crate) fn make_spare(self: &Arc<Self>, work_dir: &Path, repository: &str) {
+        if let Some(spares) = self.spares.clone() {
+            let (isolation, work_dir, repository) = (self.clone(), work_dir.to_owned(), repository.to_owned());
+            tokio::spawn(async move {
+                tokio::time::sleep(HEAD_START).await;
+                spares.make(&isolation, &work_dir, &repository).await;
+            });
+        }
     }
 
     fn program(&self) -> Option<&Path> {

@@ -193,9 +193,15 @@ impl Sandbox {
                 user.kill_all();
             }
         }
-        if let Some(group) = &self.group {
-            group.remove().await;
+        if let Some(group) = self.group.clone() {
+            // A group is empty when the last of its dead was buried, which some machines' first process takes a second for.
+            tokio::spawn(async move { group.remove().await });
         }
+    }
+
+    /// Is its first process alive?
+    pub(crate) async fn stands(&self) -> bool {
+        matches!(self.child.lock().await.try_wait(), Ok(None))
     }
 
     async fn tell(&self, frame: Frame) {

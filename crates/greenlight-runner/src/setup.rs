@@ -39,10 +39,19 @@ pub(crate) async fn prepare(
         return Err(format!("job '{}' calls another workflow, which the server carries out and no runner", job.id));
     }
     let no_room = |error| format!("a folder for the job in {} cannot be made: {error}", options.work_dir.display());
-    let workspace = Workspace::create(&options.work_dir, &order.repository).map_err(no_room)?;
-    made.root = Some(workspace.root.clone());
-    std::fs::write(&workspace.event, order.github.get("event").to_json()).map_err(no_room)?;
     let mut given = log.host.given();
+    let is_contained = job.container.is_some() || given.image.is_some();
+    let spare =
+        if is_contained { None } else { options.isolation.take_spare(&options.work_dir, &order.repository).await };
+    let workspace = match spare {
+        Some((workspace, sandbox)) => {
+            made.sandbox = Some(sandbox);
+            workspace
+        }
+        None => Workspace::create(&options.work_dir, &order.repository).map_err(no_room)?,
+    };
+    made.root = Some(workspace.root.clone());
+    write_new(&workspace.event, order.github.get("event").to_json().as_bytes()).map_err(no_room)?;
     for (_, secret) in &given.secrets {
         log.masks().add(secret);
     }
@@ -65,9 +74,12 @@ pub(crate) async fn prepare(
     let home = home.map_err(|error| format!("the job's container: {}", error.message))?.flatten();
     let home = home.or_else(|| given.image.as_deref().map(ContainerSpec::of_image));
     log.write(0, header(&order, options, home.is_some()).as_bytes()).await;
-    if home.is_none() {
+    if home.is_none() && made.sandbox.is_none() {
         let no_sandbox = |error| format!("the job cannot be isolated: {error}");
         made.sandbox = options.isolation.enter(&workspace).await.map_err(no_sandbox)?;
+    }
+    if home.is_none() {
+        options.isolation.make_spare(&options.work_dir, &order.repository);
     }
     let place = made.sandbox.clone().map_or(Place::Bare, Place::Sandbox);
     let mut run = JobRun {

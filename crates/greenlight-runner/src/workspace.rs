@@ -36,14 +36,9 @@ impl Workspace {
     /// Makes the folders of a job below `work_dir`.
     pub(crate) fn create(work_dir: &Path, repository: &str) -> std::io::Result<Self> {
         let root = new_folder(work_dir)?;
-        let name = repository.rsplit('/').next().unwrap_or_default();
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let name: String = name.chars().filter(|&c| is_plain(c)).take(NAME_LENGTH_MAX).collect();
-        // An underscore is ours.
-        let name = if name.trim_matches('.').is_empty() || name.starts_with('_') { "repository" } else { &name };
         let temp = root.join("_temp");
         let workspace = Self {
-            workspace: root.join(name),
+            workspace: root.join(folder_name(repository)),
             home: root.join("_home"),
             tools: root.join("_tools"),
             actions: root.join("_actions"),
@@ -56,6 +51,11 @@ impl Workspace {
             std::fs::create_dir(folder)?;
         }
         Ok(workspace)
+    }
+
+    /// Is it what a job of this repository would have?
+    pub(crate) fn is_for(&self, repository: &str) -> bool {
+        self.workspace.file_name().is_some_and(|name| *name == *folder_name(repository))
     }
 
     /// Returns the job's number on this runner.
@@ -129,6 +129,15 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
         fchown(&file, Some(folder.uid()), Some(folder.gid()))?;
     }
     Ok(())
+}
+
+/// Returns what a repository's folder is called.
+fn folder_name(repository: &str) -> String {
+    let name = repository.rsplit('/').next().unwrap_or_default();
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let name: String = name.chars().filter(|&c| is_plain(c)).take(NAME_LENGTH_MAX).collect();
+    // An underscore is ours.
+    if name.trim_matches('.').is_empty() || name.starts_with('_') { "repository".to_owned() } else { name }
 }
 
 fn new_folder(work_dir: &Path) -> std::io::Result<PathBuf> {

@@ -15,7 +15,7 @@ const WEIGHT: (&str, &str) = ("20", "204");
 const PREFIX: &str = "greenlight-job-";
 
 /// How long a group may take to become empty, and how often it is looked at.
-const EMPTY_WAIT: (Duration, u32) = (Duration::from_millis(5), 200);
+const EMPTY_WAIT: (Duration, u32) = (Duration::from_millis(100), 100);
 
 /// Where groups can be made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -42,7 +42,7 @@ pub async fn open(config: &Config, boot: &Arc<str>) -> Result<Arc<Pool>, StartEr
         hidden,
         visible: config.runner.visible.clone(),
     };
-    runner.isolation = Arc::new(Isolation::find(isolation).await.map_err(StartError::Isolation)?);
+    runner.isolation = Arc::new(Isolation::find(isolation).await.map_err(StartError::Isolation)?.keeping_a_spare());
     tracing::info!("{}", runner.isolation.told());
     runner.nodes = config.runner.nodes.clone();
     runner.built_in_checkout = config.runner.built_in_checkout;
