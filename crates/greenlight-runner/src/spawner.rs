@@ -4,12 +4,13 @@
 //! priority of the thread that started it; setting it afterwards would miss what the process started meanwhile, most of all on a busy
 //! machine, and a program that sets it would cost a start of its own. So there is one thread of that priority, and it starts them.
 
-use std::sync::OnceLock;
 use std::sync::mpsc::{Sender, channel};
+use std::sync::{Once, OnceLock};
 
 use rustix::process::setpriority_process;
 use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// The lowest priority there is.
@@ -23,12 +24,31 @@ struct Start {
 
 /// Starts a process at a job's priority.
 pub(crate) async fn spawn(command: Command) -> std::io::Result<Child> {
+    static HEEDED: Once = Once::new();
+    HEEDED.call_once(heed_signals);
     static SPAWNER: OnceLock<Option<Sender<Start>>> = OnceLock::new();
     let gone = || std::io::Error::other("the thread that starts processes is gone");
     let spawner = SPAWNER.get_or_init(start_thread).as_ref().ok_or_else(gone)?;
     let (started, child) = oneshot::channel();
     spawner.send(Start { command, runtime: Handle::current(), started }).map_err(|_| gone())?;
     child.await.map_err(|_| gone())?
+}
+
+/// Sees to it that steps can be interrupted. Whoever is started in the background by a script ignores the signals of a terminal, and
+/// so would all that it starts; one that has a handler is at its default again in what is started. The handler does nothing.
+fn heed_signals() {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    for kind in [SignalKind::interrupt(), SignalKind::quit()] {
+        if is_ignored(&status, kind.as_raw_value()) && signal(kind).is_err() {
+            tracing::debug!("steps cannot be told to stop by signal {}", kind.as_raw_value());
+        }
+    }
+}
+
+fn is_ignored(status: &str, signal: i32) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
 }
 
 fn start_thread() -> Option<Sender<Start>> {
@@ -43,4 +63,16 @@ fn start_thread() -> Option<Sender<Start>> {
         }
     };
     std::thread::Builder::new().name("job-spawner".into()).spawn(work).ok().map(|_| sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_ignored_is_read_from_the_mask() {
+        let status = "Name:\tx\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000001006\nSigCgt:\t0\n";
+        assert_eq!([1, 2, 3, 13].map(|signal| is_ignored(status, signal)), [false, true, true, true]);
+        assert!(!is_ignored("", 2));
+    }
 }

@@ -88,8 +88,8 @@ fn build_measure(root: &Path) -> Result<PathBuf, Box<dyn Error>> {
         .stderr(Stdio::inherit())
         .output()?;
     let said = String::from_utf8(output.stdout)?;
-    let executables = said.lines().filter_map(|line| line.split("\"executable\":\"").nth(1)?.split('"').next());
-    executables.last().map(PathBuf::from).ok_or_else(|| "cargo built no measurement of the language".into())
+    let mut executables = said.lines().filter_map(|line| line.split("\"executable\":\"").nth(1)?.split('"').next());
+    executables.next_back().map(PathBuf::from).ok_or_else(|| "cargo built no measurement of the language".into())
 }
 
 /// Installs GitHub's package where the peers have theirs, and returns that folder.

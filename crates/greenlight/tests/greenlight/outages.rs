@@ -141,7 +141,8 @@ async fn a_database_that_another_process_holds_costs_nothing_that_was_accepted()
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), "").await;
     assert_eq!(ping(&server, "before", 10).await, 202);
-    let Some(holder) = Holder::of(&dir.path().join("data/greenlight.db")) else {
+    // The server may be at the lock itself for a moment.
+    let Some(holder) = (0..5).find_map(|_| Holder::of(&dir.path().join("data/greenlight.db"))) else {
         assert!(std::env::var_os("CI").is_none(), "neither sqlite3 nor python3 is here");
         eprintln!("skipped: a database held by another process (neither sqlite3 nor python3 is here)");
         return server.stop().await;

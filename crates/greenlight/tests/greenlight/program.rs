@@ -140,13 +140,17 @@ async fn hosted_actions_that_would_run_as_well_are_warned_of() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_takes_its_work_up_again() {
     let dir = tempfile::tempdir().unwrap();
-    let go = dir.path().join("go");
+    // The one folder of others that the job sees.
+    let seen = dir.path().join("seen");
+    std::fs::create_dir(&seen).unwrap();
+    let go = seen.join("go");
     let slow = format!(
         "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: |\n          echo begun\n          test -e {} || sleep 600\n",
         go.display()
     );
     let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": slow })).await;
-    let serve = Serve::start(dir.path(), &github.settings());
+    let settings = format!("{}[runner]\nvisible = [{seen:?}]\n", github.settings());
+    let serve = Serve::start(dir.path(), &settings);
     hook(&github, &serve.public).await;
     let (_, head) = github.open_pull("change", "change.txt", "changed").await;
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
@@ -157,7 +161,7 @@ async fn a_killed_server_takes_its_work_up_again() {
     .await;
     serve.kill();
     std::fs::write(&go, "").unwrap();
-    let serve = Serve::start(dir.path(), &github.settings());
+    let serve = Serve::start(dir.path(), &settings);
     let run = until("the run is over", async || {
         let run = http.get(format!("http://{}/api/v1/repos/{NAME}/runs/1", serve.pages)).send().await.ok()?;
         let run: serde_json::Value = serde_json::from_str(&run.text().await.ok()?).ok()?;
