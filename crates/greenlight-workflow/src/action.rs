@@ -2,7 +2,7 @@
 
 use crate::decode;
 use crate::expression::Scope;
-use crate::finding::{Finding, put_in_order};
+use crate::finding::{Finding, point, put_in_order};
 use crate::template::{Condition, Template, Tree};
 use crate::value::Value;
 use crate::workflow::Step;
@@ -123,6 +123,7 @@ pub fn parse_action(path: &str, text: &str) -> ParsedAction {
         manifest.filter(|_| !findings.iter().any(Finding::is_error))
     });
     put_in_order(&mut findings);
+    point(&mut findings, text);
     ParsedAction { manifest, findings }
 }
 
@@ -215,8 +216,9 @@ fn runs(tree: &Tree, findings: &mut Vec<Finding>) -> Option<ActionRuns> {
 /// Returns the condition of a pre or post step: it is taken as it is written, and always holds where it is not.
 fn hook_condition(tree: &Tree, key: &str, findings: &mut Vec<Finding>) -> Condition {
     let Some(template) = decode::template(tree, key) else { return Condition::always() };
-    Condition::exactly(&template, &scope_of("runs-if")).unwrap_or_else(|error| {
-        findings.push(Finding::error("expression", template.span(), error.message));
+    let scope = scope_of("runs-if");
+    Condition::exactly(&template, &scope).unwrap_or_else(|error| {
+        findings.push(decode::condition_error(&template, error, &scope));
         Condition::always()
     })
 }

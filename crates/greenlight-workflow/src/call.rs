@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::finding::{Finding, Span};
+use crate::finding::{Finding, Span, nearest};
 use crate::permission::{PermissionLevel, Permissions};
 use crate::template::Template;
 use crate::trigger::{EventTrigger, InputKind};
@@ -23,8 +23,14 @@ pub use handover::{
 /// How many called workflows one run may have.
 pub const CALLED_WORKFLOWS_MAX: usize = 50;
 
+/// How many workflows deep calls may go on github.com, the first one not counted; GitHub Enterprise Server allows 3.
+pub const DEPTH_MAX: usize = 9;
+
 /// How deep calls may nest, whatever the rules say.
 const DEPTH_LIMIT: usize = 10;
+
+/// How many declared names are looked at for the one that was meant.
+const NAMES_COMPARED_MAX: usize = 100;
 
 /// The order in which a refusal names scopes, which is GitHub's; newer scopes come after these.
 const SCOPE_ORDER: [&str; 13] = [
@@ -57,11 +63,11 @@ pub struct CallRules {
 }
 
 impl Default for CallRules {
-    /// Returns GitHub's rules: four levels with the first one, 256 jobs, and no limit to permissions.
+    /// Returns the rules of github.com: ten levels with the first one, 256 jobs, and no limit to permissions.
     fn default() -> CallRules {
         CallRules {
             default_permissions: Permissions::write_all(),
-            depth_max: 3,
+            depth_max: DEPTH_MAX,
             jobs_max: JOBS_MAX,
             bytes_max: BYTES_MAX,
         }
@@ -243,7 +249,8 @@ fn interface_findings(call: &Call<'_>, declared: &EventTrigger) -> Vec<Finding> 
         match inputs.get(&*fold_case(name)) {
             None => {
                 let message = format!("Invalid input, {name} is not defined in the referenced workflow.");
-                findings.push(Finding::error("input-unknown", value.span(), message));
+                let known: Vec<&str> = declared.inputs.iter().map(|input| input.name.as_str()).collect();
+                findings.push(or_nearest(Finding::error("input-unknown", value.span(), message), name, &known));
             }
             Some(input) => findings.extend(mismatch(name, value, input.kind)),
         }
@@ -260,10 +267,17 @@ fn interface_findings(call: &Call<'_>, declared: &EventTrigger) -> Vec<Finding> 
     for (name, value) in secrets.iter().filter(|(name, _)| name != crate::template::INSERT) {
         if !known.contains_key(&*fold_case(name)) {
             let message = format!("Invalid secret, {name} is not defined in the referenced workflow.");
-            findings.push(Finding::error("secret-unknown", value.span(), message));
+            let known: Vec<&str> = declared.secrets.iter().map(|secret| secret.name.as_str()).collect();
+            findings.push(or_nearest(Finding::error("secret-unknown", value.span(), message), name, &known));
         }
     }
     findings
+}
+
+/// Names what was meant, where that can be told.
+fn or_nearest(finding: Finding, name: &str, known: &[&str]) -> Finding {
+    let known = &known[..known.len().min(NAMES_COMPARED_MAX)];
+    finding.with_help_of(nearest(name, known).map(|meant| format!("did you mean '{meant}'?")))
 }
 
 /// Returns entries by their names in the case of comparison.

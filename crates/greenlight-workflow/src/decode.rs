@@ -2,6 +2,7 @@
 //! needs, references, group names. Every function takes what it understands and adds a finding for what it does not.
 
 mod container;
+mod cron;
 mod id;
 pub(crate) mod job;
 mod matrix;
@@ -10,9 +11,10 @@ mod requirement;
 pub(crate) mod step;
 mod trigger;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::finding::{Finding, Span, put_in_order};
+use crate::finding::{Finding, Span, point, put_in_order};
 use crate::permission::{PermissionLevel, Permissions};
 use crate::template::{Template, Tree};
 use crate::workflow::{Defaults, Document, Parsed, Workflow};
@@ -23,13 +25,25 @@ pub(crate) fn workflow(path: &str, text: &str, limits: &yaml::Limits) -> Parsed 
     let path_bytes = yaml::text_bytes(path);
     let limits = yaml::Limits { bytes: limits.bytes.saturating_sub(path_bytes), ..*limits };
     let yaml::Reading { node, mut findings, bytes } = yaml::read(text, &limits);
-    let workflow = node.and_then(|node| {
+    let workflow = node.map(|node| {
         let tree = reader::read(schema::workflow(), "workflow", &node, &mut findings);
-        let document = Document { bytes: path_bytes + bytes, ..document(path, tree, &mut findings) };
-        (!findings.iter().any(Finding::is_error)).then(|| Workflow::new(document))
+        Workflow::new(Document { bytes: path_bytes + bytes, text: text.into(), ..document(path, tree, &mut findings) })
     });
+    drop_what_follows_from_lost_aliases(&mut findings);
     put_in_order(&mut findings);
-    Parsed { workflow, findings }
+    point(&mut findings, text);
+    match findings.iter().any(Finding::is_error) {
+        true => Parsed { workflow: None, draft: workflow, findings },
+        false => Parsed { workflow, draft: None, findings },
+    }
+}
+
+/// An alias of nothing is told; that there is nothing in its place is not.
+fn drop_what_follows_from_lost_aliases(findings: &mut Vec<Finding>) {
+    let start = |finding: &Finding| (finding.span.line, finding.span.column);
+    let lost: BTreeSet<(u32, u32)> =
+        findings.iter().filter(|finding| finding.code == "unknown-anchor").map(start).collect();
+    findings.retain(|finding| finding.code == "unknown-anchor" || !lost.contains(&start(finding)));
 }
 
 fn document(path: &str, tree: Tree, findings: &mut Vec<Finding>) -> Document {
@@ -46,6 +60,7 @@ fn document(path: &str, tree: Tree, findings: &mut Vec<Finding>) -> Document {
         concurrency: tree.get("concurrency").map(|tree| requirement::concurrency(tree, findings)),
         jobs,
         tree,
+        text: "".into(),
         bytes: 0,
     }
 }
@@ -117,13 +132,21 @@ pub(crate) fn condition(
     warn_of_constant(template, findings);
     crate::template::Condition::of(template, scope).unwrap_or_else(|errors| {
         if !is_refused_already(template) {
-            findings.extend(errors.into_iter().map(|error| {
-                let help = reader::help_for_expression(&error.message, scope);
-                Finding::error("expression", template.span(), error.message).with_help_of(help)
-            }));
+            findings.extend(errors.into_iter().map(|error| condition_error(template, error, scope)));
         }
         crate::template::Condition::default()
     })
+}
+
+/// Returns what is wrong with a condition.
+pub(crate) fn condition_error(
+    template: &Template,
+    error: crate::expression::ExpressionError,
+    scope: &crate::expression::Scope,
+) -> Finding {
+    let help = reader::help_for_expression(&error.message, scope);
+    let place = template.place_in_bare(&error);
+    Finding::error("expression", template.span(), error.message).with_help_of(help).about(place)
 }
 
 /// The reader keeps a scalar whose expressions are wrong as it stands, and has said what is wrong with it.

@@ -12,6 +12,7 @@ mod lexer;
 mod parser;
 mod reference;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::value::{Value, fold_equals};
@@ -53,6 +54,15 @@ pub struct ExpressionError {
     pub kind: ExpressionErrorKind,
     /// GitHub's sentence, with the place where it has one.
     pub message: String,
+    /// The bytes of the expression that it is about, where it is about some of them.
+    pub(crate) at: Option<Range<usize>>,
+}
+
+impl ExpressionError {
+    /// Returns an error about the whole expression.
+    pub(crate) fn new(kind: ExpressionErrorKind, message: impl Into<String>) -> ExpressionError {
+        ExpressionError { kind, message: message.into(), at: None }
+    }
 }
 
 /// The stage at which an expression failed.
@@ -223,6 +233,11 @@ impl Scope {
     /// Returns the named values in the order given.
     pub fn named_values(&self) -> impl Iterator<Item = &str> {
         self.named.iter().map(|name| &**name)
+    }
+
+    /// Returns the names of the functions that this place knows and others do not.
+    pub(crate) fn function_names(&self) -> impl Iterator<Item = &'static str> {
+        self.functions.iter().map(|(function, ..)| function.name())
     }
 
     /// Says whether no name and no function is known.

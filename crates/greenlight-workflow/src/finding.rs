@@ -1,8 +1,11 @@
 //! What is wrong with a file, where, and what to do about it: one type for every check, shown the same way everywhere.
 
 mod advice;
+mod place;
 
 use std::fmt::Write as _;
+
+pub(crate) use place::{Part, point};
 
 /// How many letters of a source line are shown.
 const LINE_SHOWN_MAX: usize = 160;
@@ -63,18 +66,24 @@ pub struct Finding {
     pub help: Option<String>,
     /// Where.
     pub span: Span,
+    /// The whole value of which `span` is a part.
+    value: Option<Span>,
+    /// The part that it is about, until its place is known.
+    part: Option<Box<Part>>,
 }
 
 impl Finding {
     /// Returns an error.
     pub fn error(code: &'static str, span: Span, message: impl Into<String>) -> Finding {
         let message = message.into();
-        Finding { code, severity: Severity::Error, help: advice::of(code, &message), message, span }
+        let help = advice::of(code, &message);
+        Finding { code, severity: Severity::Error, message, help, span, value: None, part: None }
     }
 
     /// Returns a warning.
     pub fn warning(code: &'static str, span: Span, message: impl Into<String>) -> Finding {
-        Finding { code, severity: Severity::Warning, message: message.into(), help: None, span }
+        let message = message.into();
+        Finding { code, severity: Severity::Warning, message, help: None, span, value: None, part: None }
     }
 
     /// Adds what to do about it.
@@ -89,14 +98,28 @@ impl Finding {
         self
     }
 
+    /// Says which part of the value at `span` it is about.
+    pub(crate) fn about(mut self, part: Option<Part>) -> Finding {
+        self.part = part.map(Box::new);
+        self
+    }
+
+    /// Returns where GitHub says that it is: at the start of the whole value, where it is about a part of one.
+    pub fn value_span(&self) -> Span {
+        self.value.unwrap_or(self.span)
+    }
+
     /// Says whether the file is refused for it.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
 
-    /// Returns the finding in one line: `path:line:column: message`.
+    /// Returns the finding in one line: `path:line:column: message`; what has no place is said of the file.
     pub fn summary(&self, path: &str) -> String {
-        format!("{path}:{}:{}: {}", self.span.line, self.span.column, self.message)
+        match self.span {
+            Span { line: 0, .. } => format!("{path}: {}", self.message),
+            Span { line, column, .. } => format!("{path}:{line}:{column}: {}", self.message),
+        }
     }
 
     /// Returns the finding as a terminal shows it: the sentence, the line, a caret below it, and what to do.
@@ -106,8 +129,11 @@ impl Finding {
         let number = line.to_string();
         let margin = " ".repeat(number.len());
         line_of(&mut out, format_args!("{}[{}]: {}", self.severity.as_str(), self.code, self.message));
-        line_of(&mut out, format_args!("{margin}--> {path}:{line}:{column}"));
-        if let Some(source) = text.lines().nth((line as usize).saturating_sub(1)) {
+        match line {
+            0 => line_of(&mut out, format_args!("{margin}--> {path}")),
+            _ => line_of(&mut out, format_args!("{margin}--> {path}:{line}:{column}")),
+        }
+        if let Some(source) = text.lines().nth((line as usize).wrapping_sub(1)) {
             let (shown, indent) = excerpt(source, column as usize);
             line_of(&mut out, format_args!("{margin} |"));
             line_of(&mut out, format_args!("{number} | {shown}"));
@@ -159,13 +185,21 @@ pub(crate) fn put_in_order(findings: &mut Vec<Finding>) {
     }
 }
 
+/// How many letters are enough to mean a longer name by its start.
+const START_LENGTH_MIN: usize = 3;
+
 /// Returns the known name that comes closest to a mistyped one, if any is close enough to be meant.
 pub fn nearest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let name = normal(name);
     let allowed = (name.len() / 3).clamp(1, 3);
     known
         .iter()
-        .map(|candidate| (distance(&name, &normal(candidate)), *candidate))
+        .map(|candidate| {
+            let letters = normal(candidate);
+            // The start of a name may be all that was written of it.
+            let is_start = name.len() >= START_LENGTH_MIN && letters.starts_with(&name);
+            (if is_start { allowed } else { distance(&name, &letters) }, *candidate)
+        })
         .filter(|(distance, _)| *distance <= allowed)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
@@ -209,6 +243,8 @@ mod tests {
             ("Runs-On", Some("runs-on")),
             ("nedes", Some("needs")),
             ("timeout-minuets", Some("timeout-minutes")),
+            ("tim", Some("timeout-minutes")),
+            ("ti", None),
             ("container", None),
         ] {
             assert_eq!(nearest(typed, &known), meant, "{typed}");

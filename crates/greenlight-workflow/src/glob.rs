@@ -14,6 +14,8 @@ pub struct Pattern {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Atom {
     Letter(char),
+    /// A `[` that is not closed: it is taken as it stands.
+    Open,
     Choice(Vec<(char, char)>),
     /// Anything but a slash, any number of times.
     Star,
@@ -43,6 +45,28 @@ impl Pattern {
     /// Returns the text it was made from.
     pub fn text(&self) -> &str {
         &self.text
+    }
+
+    /// Returns what is wrong with it, where it means something else than it looks like.
+    pub fn problem(&self) -> Option<&'static str> {
+        let body = self.text.strip_prefix('!').unwrap_or(&self.text);
+        if body.is_empty() {
+            return Some("there is nothing to compare with");
+        }
+        if body.starts_with(['+', '?']) {
+            return Some("there is nothing before the '+' or '?' that it could repeat");
+        }
+        let backslashes = body.len() - body.trim_end_matches('\\').len();
+        if backslashes % 2 == 1 {
+            return Some("nothing follows the '\\' at its end");
+        }
+        self.atoms.iter().find_map(|(atom, _)| match atom {
+            Atom::Open => Some("a '[' is not closed, or nothing stands between the brackets"),
+            Atom::Choice(ranges) if ranges.iter().any(|(from, to)| from > to) => {
+                Some("a range between brackets goes backwards")
+            }
+            _ => None,
+        })
     }
 
     /// Says whether it takes back what an earlier one let in.
@@ -103,6 +127,7 @@ impl Atom {
     fn accepts(&self, letter: char) -> bool {
         match self {
             Atom::Letter(expected) => *expected == letter,
+            Atom::Open => letter == '[',
             Atom::Choice(ranges) => ranges.iter().any(|(from, to)| (*from..=*to).contains(&letter)),
             Atom::Star | Atom::StarStar | Atom::Folders => true,
         }
@@ -121,7 +146,7 @@ fn atoms(text: &str) -> Vec<(Atom, Repeat)> {
             ['*', '*', ..] => (Atom::StarStar, 2),
             ['*', ..] => (Atom::Star, 1),
             ['\\', escaped, ..] => (Atom::Letter(*escaped), 2),
-            ['[', ..] => choice(rest).unwrap_or((Atom::Letter('['), 1)),
+            ['[', ..] => choice(rest).unwrap_or((Atom::Open, 1)),
             [letter, ..] => (Atom::Letter(*letter), 1),
             [] => break,
         };
@@ -247,6 +272,16 @@ mod tests {
         assert!(!patterns.matches("releases/a-alpha"));
         assert!(patterns.matches("releases/b-alpha"));
         assert!(!patterns.matches("main"));
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_told() {
+        for text in ["a[", "!a[", "[]", "x[z-a]", "**\\", "+a", "?", "", "!"] {
+            assert!(Pattern::new(text).problem().is_some(), "{text}");
+        }
+        for text in ["a\\[", "x[a-z]+", "**", "a\\\\", "v?1", "!a"] {
+            assert_eq!(Pattern::new(text).problem(), None, "{text}");
+        }
     }
 
     #[test]

@@ -35,9 +35,10 @@ pub use expression::{
     parse_expression,
 };
 pub use finding::{Finding, Severity, Span, nearest};
-pub use lint::{Script, ScriptChecker, ScriptProblem, check_scripts, lint_action, lint_workflow};
+pub use lint::{Script, ScriptChecker, ScriptProblem, check_scripts, lint_action, lint_draft, lint_workflow};
 pub use permission::{PermissionLevel, Permissions};
 pub use plan::{JobPlan, MatrixContext, PlanError, PlannedJob, RunPlan, ancestors, expand_job, plan_run, skip_words};
+pub use reader::expression_help;
 pub use template::{Condition, Template, Tree, TreeKind, evaluate_entries};
 pub use trigger::{EventFacts, EventTrigger, Filter, Trigger, Triggers};
 pub use value::{JsonError, Object, Value};

@@ -8,7 +8,7 @@ mod pin;
 mod script;
 
 use crate::action::{ActionManifest, ActionRuns};
-use crate::finding::{Finding, put_in_order};
+use crate::finding::{Finding, point, put_in_order};
 use crate::template::Tree;
 use crate::workflow::{JobKind, Step, StepKind, Workflow};
 
@@ -31,6 +31,17 @@ pub fn lint_workflow(workflow: &Workflow) -> Vec<Finding> {
         });
     }
     put_in_order(&mut findings);
+    point(&mut findings, &workflow.text);
+    findings
+}
+
+/// What is said because something is nowhere to be found. Where errors keep parts of a file from being read, it may be there.
+const ABSENCES: [&str; 5] = ["input-undeclared", "needs-missing", "needs-unused", "output-unknown", "output-unused"];
+
+/// Returns the warnings about a workflow that errors refuse, as far as it could be read.
+pub fn lint_draft(draft: &Workflow) -> Vec<Finding> {
+    let mut findings = lint_workflow(draft);
+    findings.retain(|finding| !ABSENCES.contains(&finding.code));
     findings
 }
 
@@ -54,9 +65,10 @@ fn job_trees(workflow: &Workflow) -> impl Iterator<Item = &Tree> {
 
 /// Calls `visit` for each step, those inside `parallel:` as well, with the tree that it was made of where that is known.
 fn each_step<'a>(steps: &'a [Step], tree: Option<&'a Tree>, visit: &mut dyn FnMut(&'a Step, Option<&'a Tree>)) {
-    let trees = tree.map(Tree::items).unwrap_or_default();
-    for (at, step) in steps.iter().enumerate() {
-        let tree = trees.get(at);
+    let mut trees = tree.map(Tree::items).unwrap_or_default().iter();
+    for step in steps {
+        // Steps that could not be read have a tree alone.
+        let tree = trees.find(|tree| tree.span == step.span);
         visit(step, tree);
         if let StepKind::Parallel { steps } = &step.kind {
             each_step(steps, tree.and_then(|tree| tree.get("parallel")), visit);

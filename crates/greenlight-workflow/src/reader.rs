@@ -4,10 +4,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use crate::expression::Scope;
+use crate::expression::{ExpressionError, ExpressionErrorKind, Scope};
 use crate::finding::{FINDINGS_MAX, Finding, Span, nearest};
 use crate::schema::{Definition, Mapping, Property, Schema};
-use crate::template::{Template, Tree, TreeKind};
+use crate::template::{Template, Tree, TreeKind, Wrong};
 use crate::value::Value;
 use crate::yaml::{Node, NodeKind};
 
@@ -15,6 +15,9 @@ use crate::yaml::{Node, NodeKind};
 pub(crate) fn read(schema: &Schema, root: &str, node: &Node, findings: &mut Vec<Finding>) -> Tree {
     Reader { schema, findings }.value(node, schema.named(root), &Arc::new(Scope::default()))
 }
+
+/// Functions that every expression may use.
+const FUNCTIONS: [&str; 8] = ["contains", "startsWith", "endsWith", "format", "join", "toJSON", "fromJSON", "case"];
 
 struct Reader<'a> {
     schema: &'a Schema,
@@ -74,9 +77,10 @@ impl Reader<'_> {
     /// Returns the scalar as a template; one whose expressions are wrong becomes a literal after the errors are noted.
     fn template(&mut self, text: &str, value: &Value, span: Span, scope: &Scope) -> Template {
         Template::read(value, text, scope, span).unwrap_or_else(|errors| {
-            for error in errors {
+            for Wrong { error, place } in errors {
                 let help = help_for_expression(&error.message, scope);
-                self.findings.push(Finding::error("expression", span, error.message).with_help_of(help));
+                let finding = Finding::error("expression", span, error.message);
+                self.findings.push(finding.with_help_of(help).about(place));
             }
             Template::verbatim(value, text, span)
         })
@@ -248,14 +252,40 @@ fn help_for_value(value: &str, definition: &Definition) -> Option<String> {
     (!expected.is_empty()).then(|| format!("expected here: {}", list(expected)))
 }
 
+/// Returns what to do about an expression that cannot be read or evaluated.
+pub fn expression_help(error: &ExpressionError, scope: &Scope) -> Option<String> {
+    match error.kind {
+        ExpressionErrorKind::Evaluation => None,
+        ExpressionErrorKind::Lexing | ExpressionErrorKind::Parsing => {
+            let general = || Finding::error("expression", Span::default(), error.message.as_str()).help;
+            help_for_expression(&error.message, scope).or_else(general)
+        }
+    }
+}
+
 /// Returns what to do about an expression that names what its place does not know.
 pub(crate) fn help_for_expression(message: &str, scope: &Scope) -> Option<String> {
+    if let Some(rest) = message.strip_prefix("Unrecognized function: '") {
+        return help_for_function(rest.split('\'').next()?, scope);
+    }
     let name = message.strip_prefix("Unrecognized named-value: '")?.split('\'').next()?;
     let known: Vec<&str> = scope.named_values().collect();
     Some(match nearest(name, &known) {
         Some(meant) => format!("did you mean '{meant}'?"),
         None if known.is_empty() => "no contexts are available here".into(),
         None => format!("available here: {}", list(known)),
+    })
+}
+
+fn help_for_function(name: &str, scope: &Scope) -> Option<String> {
+    if Scope::everything().function_names().any(|known| known.eq_ignore_ascii_case(name)) {
+        // It is known elsewhere; why not here is said by whoever knows the function.
+        return None;
+    }
+    let known: Vec<&str> = FUNCTIONS.into_iter().chain(scope.function_names()).collect();
+    Some(match nearest(name, &known) {
+        Some(meant) => format!("did you mean '{meant}'?"),
+        None => format!("known here: {}", known.join(", ")),
     })
 }
 

@@ -6,7 +6,7 @@ use crate::expression::{
     Context, EVALUATION_BYTES_MAX, EXPRESSION_LENGTH_MAX, Expression, ExpressionError, ExpressionErrorKind, Scope,
     parse_expression,
 };
-use crate::finding::Span;
+use crate::finding::{Part as Place, Span};
 use crate::value::{Object, Value};
 
 /// The key that stands for all entries of the object that is its value.
@@ -21,6 +21,13 @@ pub struct Template {
     source: Arc<str>,
     span: Span,
     kind: Kind,
+}
+
+/// What is wrong with an expression of a text, and where in the text it stands.
+#[derive(Debug)]
+pub(crate) struct Wrong {
+    pub error: ExpressionError,
+    pub place: Option<Place>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -52,10 +59,11 @@ impl Template {
     /// Parses a text, or returns everything that is wrong with its expressions.
     pub fn parse(text: &str, scope: &Scope) -> Result<Template, Vec<ExpressionError>> {
         Template::read(&Value::string(text), text, scope, Span::default())
+            .map_err(|errors| errors.into_iter().map(|wrong| wrong.error).collect())
     }
 
     /// Parses a scalar of a file. A text that is one expression and nothing else keeps that expression's type.
-    pub(crate) fn read(value: &Value, text: &str, scope: &Scope, span: Span) -> Result<Template, Vec<ExpressionError>> {
+    pub(crate) fn read(value: &Value, text: &str, scope: &Scope, span: Span) -> Result<Template, Vec<Wrong>> {
         let literal = |value: Value| Template { source: text.into(), span, kind: Kind::Literal(value) };
         let source = match value {
             Value::String(source) if source.contains(OPEN) => source,
@@ -63,14 +71,18 @@ impl Template {
         };
         let mut errors = Vec::new();
         let mut parts: Vec<Part> = Vec::new();
+        let mut count = 0;
         for segment in segments(source)? {
             match segment {
                 Segment::Text(text) => parts.push(Part::Text(text.into())),
-                Segment::Expression(text) => match read_expression(text, scope, source) {
-                    Ok(Some(expression)) => parts.push(Part::Expression(expression)),
-                    Ok(None) => return Ok(Template { source: source.clone(), span, kind: Kind::Insert }),
-                    Err(error) => errors.push(error),
-                },
+                Segment::Expression(text) => {
+                    match read_expression(text, scope, source) {
+                        Ok(Some(expression)) => parts.push(Part::Expression(expression)),
+                        Ok(None) => return Ok(Template { source: source.clone(), span, kind: Kind::Insert }),
+                        Err(error) => errors.push(Wrong { place: Some(place_inside(count, text, &error)), error }),
+                    }
+                    count += 1;
+                }
             }
         }
         if !errors.is_empty() {
@@ -84,18 +96,18 @@ impl Template {
             _ => Kind::Text(parts.into()),
         };
         let template = Template { source: source.clone(), span, kind };
-        template.check_length()?;
+        template.check_length().map_err(|error| vec![Wrong { error, place: None }])?;
         Ok(template)
     }
 
     /// A text with expressions in it becomes a call of `format` on GitHub, to which the length limit applies as well.
-    fn check_length(&self) -> Result<(), Vec<ExpressionError>> {
+    fn check_length(&self) -> Result<(), ExpressionError> {
         let Kind::Text(_) = &self.kind else { return Ok(()) };
         let has_room = self.source.len() * 2 < EXPRESSION_LENGTH_MAX;
         if has_room || self.expression_text().encode_utf16().count() <= EXPRESSION_LENGTH_MAX {
             return Ok(());
         }
-        Err(vec![parse_error(format!("Exceeded max expression length {EXPRESSION_LENGTH_MAX}"))])
+        Err(parse_error(format!("Exceeded max expression length {EXPRESSION_LENGTH_MAX}")))
     }
 
     /// Returns the value in these contexts.
@@ -135,10 +147,8 @@ impl Template {
     }
 
     fn unexpected(&self, value: &Value) -> ExpressionError {
-        ExpressionError {
-            kind: ExpressionErrorKind::Evaluation,
-            message: format!("Unexpected value '{}'", value.coerce_string()),
-        }
+        let message = format!("Unexpected value '{}'", value.coerce_string());
+        ExpressionError::new(ExpressionErrorKind::Evaluation, message)
     }
 
     /// Returns the value where nothing needs to be computed.
@@ -189,6 +199,21 @@ impl Template {
         }
     }
 
+    /// Returns where one of [`Template::expressions`] stands in it.
+    pub(crate) fn place_of(&self, nth: usize) -> Option<Place> {
+        let expressions = self.expressions();
+        let expression = expressions.get(nth)?;
+        Some(Place::of_expression(nth, "${{ ", expression.text()))
+    }
+
+    /// Returns where an error stands in a text that is an expression without braces.
+    pub(crate) fn place_in_bare(&self, error: &ExpressionError) -> Option<Place> {
+        let text = self.as_str().filter(|text| *text == self.source())?;
+        let lead = text.len() - text.trim_start().len();
+        let at = error.at.as_ref()?;
+        Some(Place::after(text.get(..lead + at.start)?, text.get(lead + at.start..lead + at.end)?))
+    }
+
     /// Returns the one expression that the whole template is on GitHub: texts with expressions in them are calls of
     /// `format`, a literal is its own text.
     pub fn expression_text(&self) -> String {
@@ -235,10 +260,8 @@ fn join_parts(parts: &[Part], context: &dyn Context) -> Result<String, Expressio
             Part::Expression(expression) => out.push_str(&expression.evaluate(context)?.coerce_string()),
         }
         if out.len() > EVALUATION_BYTES_MAX {
-            return Err(ExpressionError {
-                kind: ExpressionErrorKind::Evaluation,
-                message: "The maximum allowed memory size was exceeded".into(),
-            });
+            let message = "The maximum allowed memory size was exceeded";
+            return Err(ExpressionError::new(ExpressionErrorKind::Evaluation, message));
         }
     }
     Ok(out)
@@ -250,8 +273,9 @@ enum Segment<'a> {
 }
 
 /// Splits a text at its expressions. A `}}` inside a string of an expression does not close it.
-fn segments(text: &str) -> Result<Vec<Segment<'_>>, Vec<ExpressionError>> {
+fn segments(text: &str) -> Result<Vec<Segment<'_>>, Vec<Wrong>> {
     let mut segments = Vec::new();
+    let mut count = 0;
     let mut rest = text;
     while let Some(at) = rest.find(OPEN) {
         if at > 0 {
@@ -261,8 +285,10 @@ fn segments(text: &str) -> Result<Vec<Segment<'_>>, Vec<ExpressionError>> {
         let Some(length) = expression_length(inside) else {
             let message = "The expression is not closed. An unescaped ${{ sequence was found, but the closing }} sequence \
                            was not found.";
-            return Err(vec![parse_error(message.into())]);
+            let place = Some(Place::of_expression(count, "", OPEN));
+            return Err(vec![Wrong { error: parse_error(message.into()), place }]);
         };
+        count += 1;
         segments.push(Segment::Expression(&inside[..length]));
         rest = &inside[length + CLOSE.len()..];
     }
@@ -284,6 +310,16 @@ fn expression_length(inside: &str) -> Option<usize> {
         before = byte;
     }
     None
+}
+
+/// Returns where an error stands: at the part of the expression that it is about, or at all of it.
+fn place_inside(nth: usize, inside: &str, error: &ExpressionError) -> Place {
+    let text = inside.trim_start();
+    let lead = format!("{OPEN}{}", &inside[..inside.len() - text.len()]);
+    match &error.at {
+        Some(at) => Place::of_expression(nth, &(lead + &text[..at.start]), &text[at.clone()]),
+        None => Place::of_expression(nth, "", &format!("{OPEN}{inside}{CLOSE}")),
+    }
 }
 
 /// Parses what stands between the braces; None is the directive `insert`, which must be all there is.
@@ -314,7 +350,7 @@ fn read_expression(inside: &str, scope: &Scope, source: &str) -> Result<Option<E
 }
 
 fn parse_error(message: String) -> ExpressionError {
-    ExpressionError { kind: ExpressionErrorKind::Parsing, message }
+    ExpressionError::new(ExpressionErrorKind::Parsing, message)
 }
 
 /// The `if:` of a job or step. Where it does not ask for the status itself, `success()` is asked first.
@@ -490,10 +526,8 @@ impl Tree {
 }
 
 fn insert_error(value: &Value) -> ExpressionError {
-    ExpressionError {
-        kind: ExpressionErrorKind::Evaluation,
-        message: format!("A mapping was expected to insert, not '{}'", value.coerce_string()),
-    }
+    let message = format!("A mapping was expected to insert, not '{}'", value.coerce_string());
+    ExpressionError::new(ExpressionErrorKind::Evaluation, message)
 }
 
 /// Returns the names and texts of an `env:`, `with:` or `outputs:` in these contexts. The key [`INSERT`] stands for all

@@ -30,6 +30,8 @@ pub const JOBS_MAX: usize = 256;
 pub struct Parsed {
     /// The workflow, if nothing is wrong with it.
     pub workflow: Option<Workflow>,
+    /// What could be read of one that errors refuse: enough to look at what else is wrong, not to run it.
+    pub draft: Option<Workflow>,
     /// Everything that is wrong or doubtful, in the order of the file.
     pub findings: Vec<Finding>,
 }
@@ -75,6 +77,8 @@ pub struct Document {
     pub jobs: Vec<Job>,
     /// The whole file as the grammar understood it, for those who show it.
     pub tree: Tree,
+    /// The file itself, for those who point into it.
+    pub text: Arc<str>,
     /// What the file comes to in memory, as GitHub counts it.
     pub bytes: usize,
 }

@@ -10,6 +10,7 @@ mod scalar;
 mod tab;
 
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::finding::{Finding, Span};
@@ -146,6 +147,11 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
+    fn with(mut self, findings: Vec<Finding>) -> Reading {
+        self.findings.extend(findings);
+        self
+    }
+
     fn refused(finding: Finding) -> Reading {
         Reading { node: None, findings: vec![finding], bytes: 0 }
     }
@@ -172,16 +178,35 @@ pub(crate) fn read(text: &str, limits: &Limits) -> Reading {
         return Reading::refused(Finding::error("file-too-large", start(), message));
     }
     let mut text = Cow::Borrowed(text.trim_start_matches('\u{feff}'));
+    let mut lost = Vec::new();
     for _ in 0..RESTARTS_MAX {
         let reading = Builder::new(&text, limits).run();
-        let Some(finding) = reading.findings.last() else { return reading };
+        let Some(finding) = reading.findings.last() else { return reading.with(lost) };
+        if let Some(range) = lost_alias(&text, finding) {
+            // Null in its place, as long as it was, so that the next one is found as well.
+            let blanks = " ".repeat(text[range.clone()].chars().count() - 1);
+            lost.push(finding.clone());
+            text.to_mut().replace_range(range, &format!("~{blanks}"));
+            continue;
+        }
         match (comment_behind_bracket(&text, finding), tab_behind_colon(&text, finding)) {
             (Some(at), _) => text.to_mut().insert(at, ' '),
             (None, Some(at)) => text.to_mut().replace_range(at..=at, " "),
-            (None, None) => return reading,
+            (None, None) => return reading.with(lost),
         }
     }
-    Builder::new(&text, limits).run()
+    Builder::new(&text, limits).run().with(lost)
+}
+
+/// Returns where an alias of nothing stands.
+fn lost_alias(text: &str, finding: &Finding) -> Option<Range<usize>> {
+    if finding.code != "unknown-anchor" {
+        return None;
+    }
+    let (before, rest) = split(text, finding.span)?;
+    let letters = finding.span.end_column.checked_sub(finding.span.column)? as usize;
+    let length = rest.char_indices().nth(letters).map_or(rest.len(), |(at, _)| at);
+    (length > 0).then(|| before.len()..before.len() + length)
 }
 
 /// Returns where a comment starts right behind a bracket. YAML asks for a blank between the two, GitHub does not; putting one

@@ -33,7 +33,8 @@ fn show_file(file: &Path) -> String {
     let mut out = format!("{name}\n");
     for finding in &parsed.findings {
         let severity = finding.severity.as_str();
-        writeln!(out, "  {severity} {}:{} {}", finding.span.line, finding.span.column, finding.message).unwrap();
+        let span = finding.value_span();
+        writeln!(out, "  {severity} {}:{} {}", span.line, span.column, finding.message).unwrap();
     }
     if let Some(manifest) = &parsed.manifest {
         show(manifest, &mut out).unwrap();

@@ -373,7 +373,7 @@ fn findings_name_the_nearest_known_name() {
             "5:5 Unexpected value 'runs_on' / did you mean 'runs-on'?",
             "5:5 Required property is missing: runs-on / add 'runs-on:'",
             "6:5 Unexpected value 'need' / did you mean 'needs'?",
-            "8:14 Unrecognized named-value: 'githb'. Located at position 1 within expression: githb.ref / did you mean 'github'?",
+            "8:23 Unrecognized named-value: 'githb'. Located at position 1 within expression: githb.ref / did you mean 'github'?",
         ]
     );
 }

@@ -111,7 +111,7 @@ jobs:
             "8 script-injection",
             "9 script-injection",
             "10 script-injection",
-            "14 script-injection",
+            "15 script-injection",
             "18 untrusted-checkout",
             "19 old-command",
         ],
@@ -160,4 +160,73 @@ jobs: { a: { runs-on: x, steps: [{ run: x }] } }
             "6 pattern-matches-nothing",
         ],
     );
+    check(
+        "on:
+  push:
+    branches:
+      - 'a['
+      - 'x[z-a]'
+      - '**\\'
+      - '+a'
+      - a~b
+      - a..b
+      - ./x
+      - right/**
+    tags: ['[']
+jobs: { a: { runs-on: x, steps: [{ run: x }] } }
+",
+        &[
+            "4 pattern-wrong",
+            "5 pattern-wrong",
+            "6 pattern-wrong",
+            "7 pattern-wrong",
+            "8 pattern-matches-nothing",
+            "9 pattern-matches-nothing",
+            "10 pattern-matches-nothing",
+            "12 pattern-wrong",
+        ],
+    );
+}
+
+#[test]
+fn a_mistyped_part_of_github_is_told() {
+    check(
+        "on: push
+jobs:
+  a:
+    runs-on: x
+    if: github.event_nam == 'push'
+    steps:
+      - run: |
+          echo ${{ github.ref }}
+          echo ${{ github.reff }} ${{ github.repositoryUrl }} ${{ github.brand_new }}
+",
+        &["5 github-unknown", "9 github-unknown"],
+    );
+}
+
+#[test]
+fn what_could_be_read_of_a_wrong_workflow_is_looked_at() {
+    let text = "on: push
+jobs:
+  a:
+    runs-on: x
+    needs: nobody
+    outputs: { o: x }
+    steps:
+      - id: one
+        runn: x
+      - run: echo ${{ steps.tow.outputs.x }} ${{ inputs.x }}
+  b:
+    runs-on: x
+    steps:
+      - id: one
+        run: echo ${{ github.event.issue.title }} ${{ steps.tow.outputs.x }}
+      - uses: a/b@v1
+";
+    let parsed = parse_workflow("ci.yml", text);
+    assert!(parsed.workflow.is_none());
+    let findings = greenlight_workflow::lint_draft(&parsed.draft.unwrap());
+    let shown: Vec<String> = findings.iter().map(|finding| format!("{} {}", finding.span.line, finding.code)).collect();
+    assert_eq!(shown, ["15 script-injection", "15 step-unknown", "16 action-not-pinned"], "{findings:#?}");
 }

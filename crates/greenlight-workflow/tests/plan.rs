@@ -97,7 +97,7 @@ jobs:
 fn a_matrix_from_outputs_is_open_until_they_are_there() {
     check(
         &plan(DYNAMIC, &[], "{}"),
-        &["a: a runs=true on x", "b: b runs=?; its matrix comes from 'a', which has not run", "c: c runs=? on x"],
+        &["a: a runs=true on x", "b: b runs=?; its matrix comes from 'a', which has not run", "c: c runs=true on x"],
     );
     check(
         &plan(DYNAMIC, &[], r#"{"a":{"result":"success","outputs":{"m":"[7,8]"}}}"#),
@@ -105,7 +105,7 @@ fn a_matrix_from_outputs_is_open_until_they_are_there() {
             "a: a runs=true on x",
             "b (7): b (7) runs=true on x-[7,8]",
             "b (8): b (8) runs=true on x-[7,8]",
-            "c: c runs=? on x",
+            "c: c runs=true on x",
         ],
     );
     let failed = plan(DYNAMIC, &[], r#"{"a":{"result":"failure","outputs":{"m":"[7]"}},"b":{"result":"skipped"}}"#);
@@ -157,11 +157,11 @@ jobs:
             "call (one): Call (one) runs=true",
             "call (one) / first: Call (one) / first runs=false on one in group-one",
             "call (one) / second: Call (one) / second runs=?",
-            "call (one) / second / deep: Call (one) / second / Deep  runs=true on x",
+            "call (one) / second / deep: Call (one) / second / Deep  runs=? on x",
             "call (two): Call (two) runs=true",
             "call (two) / first: Call (two) / first runs=false on two in group-two",
             "call (two) / second: Call (two) / second runs=?",
-            "call (two) / second / deep: Call (two) / second / Deep  runs=true on x",
+            "call (two) / second / deep: Call (two) / second / Deep  runs=? on x",
             "remote: remote runs=true",
             "remote / far: remote / far runs=true on x",
         ],
@@ -192,4 +192,49 @@ fn what_is_wrong_with_a_job_is_told() {
     );
     let told: Vec<String> = plan.problems.iter().map(ToString::to_string).collect();
     assert_eq!(told, ["job 'a': a label in 'runs-on' is empty", "job 'b': The matrix must be a mapping"]);
+}
+
+#[test]
+fn what_a_run_alone_knows_leaves_a_group_open() {
+    let text = "on: push
+concurrency: ci-${{ github.workflow }}-${{ github.head_ref || github.run_id }}
+jobs:
+  a: { runs-on: x, concurrency: 'a-${{ github.run_number }}', steps: [{ run: x }] }
+  b: { runs-on: x, concurrency: 'b-${{ github.ref_name || github.run_id }}', steps: [{ run: x }] }
+";
+    let plan = plan(text, &[], "{}");
+    let open = "its group has the run's own number or id in it, which is known once there is a run";
+    assert_eq!((plan.concurrency.is_none(), plan.open.as_deref()), (true, Some(open)));
+    check(&plan, &[&format!("a: a runs=true on x; {open}"), "b: b runs=true on x in b-main"]);
+}
+
+#[test]
+fn a_condition_that_no_job_can_change_is_known_before_they_run() {
+    let called = "on: workflow_call
+jobs:
+  one: { runs-on: x, steps: [{ run: x }] }
+  two: { if: false, runs-on: x, steps: [{ run: x }] }
+";
+    let text = "on: push
+jobs:
+  a: { runs-on: x, steps: [{ run: x }] }
+  b: { needs: a, if: github.event_name == 'release', runs-on: x, steps: [{ run: x }] }
+  c: { needs: a, if: needs.a.result == 'success', runs-on: x, steps: [{ run: x }] }
+  d: { needs: a, uses: ./.github/workflows/called.yml }
+  e: { if: false, uses: ./.github/workflows/called.yml }
+";
+    check(
+        &plan(text, &[("./.github/workflows/called.yml", called)], "{}"),
+        &[
+            "a: a runs=true on x",
+            "b: b runs=false on x",
+            "c: c runs=? on x",
+            "d: d runs=?",
+            "d / one: d / one runs=? on x",
+            "d / two: d / two runs=false on x",
+            "e: e runs=false",
+            "e / one: e / one runs=false on x",
+            "e / two: e / two runs=false on x",
+        ],
+    );
 }

@@ -42,9 +42,10 @@ fn everything_that_is_wrong_is_told_at_once() {
             "2:15 unknown-key: Unexpected value 'content' | did you mean 'contents'?",
             "2:38 unexpected-value: Unexpected value 'admin' | expected here: none, read, write",
             "4:3 no-first-job: The workflow must contain at least one job with no dependencies. | remove 'needs' from the job that is to start first",
+            "6:12 needs-unknown: Job 'a' depends on unknown job 'b'. | name a job of this workflow",
             "8:9 unknown-key: Unexpected value 'runn' | did you mean 'run'?",
             "8:9 ambiguous-mapping: There's not enough info to determine what you meant. Add one of these properties: parallel, run, shell, uses, with, working-directory | say what it is meant to be by one of these keys",
-            "9:14 expression: Unrecognized named-value: 'secret'. Located at position 1 within expression: secret.x | did you mean 'secrets'?",
+            "9:18 expression: Unrecognized named-value: 'secret'. Located at position 1 within expression: secret.x | did you mean 'secrets'?",
             "12:14 alias-cycle: The alias stands inside the node that it refers to | write out what is meant here",
             "13:15 uses-syntax: Expected format {owner}/{repo}[/path]@{ref}. Actual 'checkout' | write OWNER/REPO@REF, OWNER/REPO/PATH@REF, ./PATH or docker://IMAGE",
         ],
@@ -72,7 +73,123 @@ fn an_alias_of_nothing_names_the_nearest_anchor() {
     );
     check(
         "on: *push\n",
-        &["1:5 unknown-anchor: Unknown anchor 'push' | name an anchor, '&name', that stands before the alias"],
+        &[
+            "1:1 missing-key: Required property is missing: jobs | add 'jobs:'",
+            "1:5 unknown-anchor: Unknown anchor 'push' | name an anchor, '&name', that stands before the alias",
+        ],
+    );
+    check(
+        "on: push\nenv: &common {A: b}\njobs:\n  a:\n    runs-on: x\n    env: *comon\n    steps:\n      - run: *komn\n        runn: y\n",
+        &[
+            "6:10 unknown-anchor: Unknown anchor 'comon' | did you mean '*common'?",
+            "8:14 unknown-anchor: Unknown anchor 'komn' | name an anchor, '&name', that stands before the alias",
+            "9:9 unknown-key: Unexpected value 'runn' | did you mean 'run'?",
+        ],
+    );
+}
+
+#[test]
+fn jobs_that_wait_for_each_other_do_not_hide_what_else_is_wrong() {
+    let job = |name: &str, needs: &str| format!("  {name}: {{runs-on: x, needs: {needs}, steps: [{{run: x}}]}}\n");
+    let jobs =
+        [job("a", "b"), job("b", "[c, e]"), job("c", "A"), job("d", "d"), job("e", "nothere"), job("f", "[E, e]")];
+    let circle = |at: &str, job: &str, need: &str, circle: &str| {
+        format!(
+            "{at} needs-cycle: Job '{job}' depends on job '{need}' which creates a cycle in the dependency graph. | remove one of the needs that lead in a circle: {circle}"
+        )
+    };
+    let expected = [
+        "3:3 no-first-job: The workflow must contain at least one job with no dependencies. | remove 'needs' from the job that is to start first".to_owned(),
+        circle("3:26", "a", "b", "a → b → c → a"),
+        circle("4:27", "b", "c", "b → c → a → b"),
+        circle("5:26", "c", "A", "c → a → b → c"),
+        circle("6:26", "d", "d", "d → d"),
+        "7:26 needs-unknown: Job 'e' depends on unknown job 'nothere'. | name a job of this workflow".to_owned(),
+    ];
+    assert_eq!(told(&format!("on: push\njobs:\n{}", jobs.concat())), expected);
+}
+
+#[test]
+fn an_expression_is_pointed_at_inside_its_value() {
+    let text = job(
+        "    env:\n      A: 'x ${{ a }} ${{ github.ref }} ${{ c }}'\n  b:\n    runs-on: x\n    if: github.ref == 'x' && nope\n    steps:\n      - run: |\n          echo ${{ github.ref }}\n\n          echo ${{ nope.x }}\n          echo ${{ github.ref ${{ x }}\n      - run: >-\n          one\n          ${{ contains('a') }}\n",
+    );
+    let findings = parse_workflow("ci.yml", &text).findings;
+    let shown: Vec<String> = findings
+        .iter()
+        .map(|found| {
+            let (at, value) = (found.span, found.value_span());
+            let lines: Vec<&str> = text.lines().collect();
+            let line: Vec<char> = lines[at.line as usize - 1].chars().collect();
+            let marked: String = line[at.column as usize - 1..at.end_column as usize - 1].iter().collect();
+            format!("{}:{} in {}:{} {marked}", at.line, at.column, value.line, value.column)
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "7:17 in 7:10 a",
+            "7:44 in 7:10 c",
+            "10:30 in 10:9 nope",
+            "15:20 in 12:14 nope",
+            "16:31 in 12:14 ${{",
+            "19:15 in 17:14 contains",
+        ],
+        "{findings:#?}"
+    );
+}
+
+#[test]
+fn a_quote_that_is_not_closed_is_told_where_it_opens() {
+    let help = "close it where the text ends; where the text goes on in the next line, indent that line";
+    for (text, at) in [
+        ("on: push\njobs:\n  a:\n    runs-on: \"ubuntu\n    steps: []\n", "4:14"),
+        ("on: push\njobs: {a: {runs-on: x, steps: [{run: 'a}]}}\n", "2:38"),
+    ] {
+        check(
+            text,
+            &[&format!("{at} yaml-syntax: The YAML cannot be read: the quote that opens here is not closed | {help}")],
+        );
+    }
+}
+
+#[test]
+fn a_schedule_says_which_field_is_wrong() {
+    let schedule =
+        |line: &str| format!("on: {{schedule: [{{{line}}}]}}\njobs: {{a: {{runs-on: x, steps: [{{run: x}}]}}}}\n");
+    let wrong = "cron: Invalid cron expression. Expected format: '* * * * *' (minute hour day month weekday)";
+    check(
+        &schedule("cron: 0 0 * 13 *"),
+        &[&format!(
+            "1:24 {wrong} | the month '13' is not understood: write 1 to 12 or JAN to DEC, '*', a range, a list with commas, or a step as '*/2'"
+        )],
+    );
+    check(&schedule("cron: '@daily'"), &[&format!("1:24 {wrong} | GitHub does not know '@daily'; write '0 0 * * *'")]);
+    check(
+        &schedule("cron: 0 0 31 2 *, timezone: Europe/Berln"),
+        &[
+            "1:24 cron-never: The day of '0 0 31 2 *' never comes: its months are shorter | name a day that they have",
+            "1:46 timezone-unknown: There is no time zone 'Europe/Berln' | did you mean 'Europe/Berlin'?",
+        ],
+    );
+    check(&schedule("cron: 0 0 1 2 *, timezone: europe/berlin"), &[]);
+}
+
+#[test]
+fn a_mistyped_function_or_type_names_the_one_that_was_meant() {
+    let condition = |text: &str| {
+        let findings = parse_workflow("ci.yml", &job(&format!("    if: {text}\n"))).findings;
+        findings[0].help.clone().unwrap()
+    };
+    assert_eq!(condition("sucess()"), "did you mean 'success'?");
+    assert_eq!(condition("alwys()"), "did you mean 'always'?");
+    assert_eq!(condition("${{ cancelld() }}"), "did you mean 'cancelled'?");
+    assert_eq!(condition("hashFiles('x') == ''"), "only steps have files that can be hashed");
+    let known = condition("something()");
+    assert!(known.starts_with("known here: contains, ") && known.contains("always"), "{known}");
+    check(
+        "on: {issues: {types: open}}\njobs: {a: {runs-on: x, steps: [{run: x}]}}\n",
+        &["1:22 unexpected-value: Unexpected value 'open' | did you mean 'opened'?"],
     );
 }
 

@@ -94,7 +94,7 @@ fn judge(root: &Path, name: &str) -> Verdict {
     if is_action(name) {
         return verdict(&parse_action(name, &text).findings);
     }
-    let Parsed { workflow, findings } = parse_workflow(name, &text);
+    let Parsed { workflow, findings, .. } = parse_workflow(name, &text);
     let mut verdict = verdict(&findings);
     let project = name.starts_with("projects/").then(|| name.splitn(3, '/').take(2).collect::<PathBuf>());
     if let (Some(workflow), Some(project)) = (workflow, project) {
@@ -105,7 +105,7 @@ fn judge(root: &Path, name: &str) -> Verdict {
             text.map(|text| CalledFile { path: file.to_string_lossy().into_owned(), text }).into()
         });
         for found in calls.findings.iter().filter(|found| found.finding.is_error()) {
-            verdict.lines.insert(if found.path == name { found.finding.span.line.into() } else { 0 });
+            verdict.lines.insert(if found.path == name { found.finding.value_span().line.into() } else { 0 });
         }
     }
     verdict
@@ -116,7 +116,9 @@ fn is_action(name: &str) -> bool {
 }
 
 fn verdict(findings: &[Finding]) -> Verdict {
-    Verdict { lines: findings.iter().filter(|found| found.is_error()).map(|found| found.span.line.into()).collect() }
+    Verdict {
+        lines: findings.iter().filter(|found| found.is_error()).map(|found| found.value_span().line.into()).collect(),
+    }
 }
 
 /// Returns the lines of a list that are about a suite, `suite/name: text`, by name.

@@ -169,16 +169,21 @@ pub fn dispatch_inputs(
         .map(|(name, _)| name.as_str())
         .filter(|name| !known.iter().any(|input| fold_equals(&input.name, name)))
         .collect();
+    let mut problems = Vec::new();
     if !unknown.is_empty() {
-        return Err(refused(format!("Unexpected inputs provided: {}", unknown.join(", "))));
+        problems.push(format!("Unexpected inputs provided: {}", unknown.join(", ")));
     }
     let mut inputs: Vec<(Arc<str>, Value)> = Vec::new();
     for input in known {
         let text = given.iter().find(|(name, _)| fold_equals(name, &input.name)).map(|(_, text)| text.as_str());
         let value = match text {
-            Some(text) => dispatched(input, text).map_err(refused)?,
+            Some(text) => dispatched(input, text).unwrap_or_else(|problem| {
+                problems.push(problem);
+                Value::Null
+            }),
             None if input.required && input.default.is_none() => {
-                return Err(refused(format!("Required input '{}' not provided", input.name)));
+                problems.push(format!("Required input '{}' not provided", input.name));
+                Value::Null
             }
             None if input.kind == InputKind::Boolean => {
                 Value::Bool(default_of(input, context)?.coerce_string().eq_ignore_ascii_case("true"))
@@ -190,7 +195,7 @@ pub fn dispatch_inputs(
         };
         inputs.push((input.name.as_str().into(), value));
     }
-    Ok(Value::object(inputs))
+    if problems.is_empty() { Ok(Value::object(inputs)) } else { Err(refused(problems.join("; "))) }
 }
 
 /// Returns the `secrets` context of a called workflow.

@@ -1,6 +1,6 @@
 //! `container:`, `services:` and `snapshot:`.
 
-use super::{is_refused_already, scope_of, template};
+use super::{condition_error, is_refused_already, scope_of, template};
 use crate::expression::Scope;
 use crate::finding::{FINDINGS_MAX, Finding};
 use crate::template::{Condition, Template, Tree, TreeKind};
@@ -66,8 +66,8 @@ fn snapshot_condition(tree: Option<&Tree>, findings: &mut Vec<Finding>) -> Condi
         .and_then(|_| Condition::of(template, &Scope::everything()));
     condition.unwrap_or_else(|errors| {
         if !is_refused_already(template) {
-            let finding = |message| Finding::error("expression", template.span(), message);
-            findings.extend(errors.into_iter().map(|error| finding(error.message)));
+            let scope = scope_of("snapshot-if");
+            findings.extend(errors.into_iter().map(|error| condition_error(template, error, &scope)));
         }
         Condition::default()
     })

@@ -1,12 +1,17 @@
 //! `on:`.
 
-use super::{template, text, texts};
+use super::{cron, template, text, texts};
 use crate::finding::{Finding, Span, nearest};
 use crate::glob::Patterns;
 use crate::schema::EVENTS;
 use crate::template::{Template, Tree, TreeKind};
 use crate::trigger::{EventTrigger, Filter, Input, InputKind, Schedule, SecretInput, Triggers};
 use crate::value::Value;
+
+/// The names of the IANA time zone database, release 2025b, a line each.
+const ZONES: &str = include_str!("zones.txt");
+/// For how many schedules the zone that was meant is looked for.
+const ZONES_COMPARED_MAX: usize = 20;
 
 pub(super) fn triggers(tree: &Tree, findings: &mut Vec<Finding>) -> Triggers {
     let events = match &tree.kind {
@@ -83,38 +88,35 @@ fn filter(tree: &Tree, key: &str, findings: &mut Vec<Finding>) -> Filter {
 fn schedules(tree: &Tree, findings: &mut Vec<Finding>) -> Vec<Schedule> {
     let mut schedules = Vec::new();
     for item in tree.items() {
-        let Some(cron) = item.get("cron").and_then(Tree::as_template) else { continue };
-        if !is_cron(cron.source()) {
+        let Some(line) = item.get("cron").and_then(Tree::as_template) else { continue };
+        if let Some(help) = cron::problem(line.source()) {
             let message = "Invalid cron expression. Expected format: '* * * * *' (minute hour day month weekday)";
-            findings.push(Finding::error("cron", cron.span(), message));
+            findings.push(Finding::error("cron", line.span(), message).with_help(help));
+        } else if cron::never_comes(line.source()) {
+            let message = format!("The day of '{}' never comes: its months are shorter", line.source());
+            findings.push(Finding::warning("cron-never", line.span(), message).with_help("name a day that they have"));
         }
-        schedules.push(Schedule { cron: cron.source().into(), timezone: text(item, "timezone") });
+        if let Some(zone) = item.get("timezone").and_then(Tree::as_template) {
+            findings.extend(unknown_zone(zone, schedules.len()));
+        }
+        schedules.push(Schedule { cron: line.source().into(), timezone: text(item, "timezone") });
     }
     schedules
 }
 
-/// Says whether the text is a cron line of five fields.
-fn is_cron(text: &str) -> bool {
-    const MONTHS: [&str; 12] = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
-    const DAYS: [&str; 7] = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
-    let fields: Vec<&str> = text.split(' ').filter(|field| !field.is_empty()).collect();
-    let ranges: [(u32, u32, &[&str]); 5] = [(0, 59, &[]), (0, 23, &[]), (1, 31, &[]), (1, 12, &MONTHS), (0, 6, &DAYS)];
-    fields.len() == ranges.len()
-        && fields.iter().zip(ranges).all(|(field, range)| field.split(',').all(|part| is_cron_part(part, range)))
-}
-
-fn is_cron_part(part: &str, (min, max, names): (u32, u32, &[&str])) -> bool {
-    let number = |text: &str| {
-        let name = names.iter().position(|name| name.eq_ignore_ascii_case(text)).map(|at| at as u32 + min);
-        name.or_else(|| text.parse().ok()).filter(|number| (min..=max).contains(number))
+/// Returns a warning where nobody knows the time zone; `at` is which schedule has it.
+fn unknown_zone(zone: &Template, at: usize) -> Option<Finding> {
+    let name = zone.as_str().filter(|name| !ZONES.lines().any(|known| known.eq_ignore_ascii_case(name)))?;
+    let help = match at {
+        0..ZONES_COMPARED_MAX => nearest(name, &ZONES.lines().collect::<Vec<_>>()),
+        _ => None,
     };
-    let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
-    let step_is_right = step.is_none_or(|step| step.parse::<u32>().is_ok_and(|step| step > 0 && step <= max.max(1)));
-    let range_is_right = match range.split_once('-') {
-        Some((from, to)) => number(from).zip(number(to)).is_some_and(|(from, to)| from <= to),
-        None => range == "*" || number(range).is_some(),
-    };
-    step_is_right && range_is_right
+    let help = help.map_or_else(
+        || "write a name of the IANA time zone database, as 'Europe/Berlin'".to_owned(),
+        |meant| format!("did you mean '{meant}'?"),
+    );
+    let finding = Finding::warning("timezone-unknown", zone.span(), format!("There is no time zone '{name}'"));
+    Some(finding.with_help(help))
 }
 
 fn inputs(tree: Option<&Tree>, findings: &mut Vec<Finding>) -> Vec<Input> {

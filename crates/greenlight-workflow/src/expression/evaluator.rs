@@ -11,7 +11,7 @@ pub(super) fn evaluate(root: &Node, context: &dyn Context) -> Result<Value, Expr
 
 /// Returns an error of this stage.
 pub(super) fn evaluation_error(message: impl Into<String>) -> ExpressionError {
-    ExpressionError { kind: ExpressionErrorKind::Evaluation, message: message.into() }
+    ExpressionError::new(ExpressionErrorKind::Evaluation, message)
 }
 
 /// One evaluation, with the bytes that its functions have made so far.

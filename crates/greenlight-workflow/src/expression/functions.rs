@@ -64,6 +64,11 @@ impl Function {
         Some((Function::named(name)?, count(min), count(max)))
     }
 
+    /// Returns what it is called.
+    pub(super) fn name(self) -> &'static str {
+        NAMES.iter().find(|(_, function)| *function == self).map_or("", |(name, _)| name)
+    }
+
     fn named(name: &str) -> Option<Function> {
         NAMES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, function)| *function)
     }

@@ -41,10 +41,8 @@ pub(super) struct Token {
 
 pub(super) fn tokens(text: &str) -> Result<Vec<Token>, ExpressionError> {
     if text.len() > EXPRESSION_LENGTH_MAX && text.encode_utf16().count() > EXPRESSION_LENGTH_MAX {
-        return Err(ExpressionError {
-            kind: ExpressionErrorKind::Parsing,
-            message: format!("Exceeded max expression length {EXPRESSION_LENGTH_MAX}"),
-        });
+        let message = format!("Exceeded max expression length {EXPRESSION_LENGTH_MAX}");
+        return Err(ExpressionError::new(ExpressionErrorKind::Parsing, message));
     }
     let mut lexer = Lexer { text, at: 0, tokens: Vec::new() };
     while let Some(letter) = lexer.peek() {
@@ -165,7 +163,7 @@ impl Lexer<'_> {
 
     fn unexpected(&self, end: usize) -> ExpressionError {
         let message = located("Unexpected symbol", self.text, self.at, end);
-        ExpressionError { kind: ExpressionErrorKind::Lexing, message }
+        ExpressionError { kind: ExpressionErrorKind::Lexing, message, at: Some(self.at..end) }
     }
 }
 

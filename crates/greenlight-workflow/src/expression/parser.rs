@@ -235,10 +235,11 @@ impl<'a> Parser<'a> {
     }
 
     fn error(&self, description: &str, token: &Token) -> ExpressionError {
-        parse_error(located(description, self.text, token.start, token.end))
+        let message = located(description, self.text, token.start, token.end);
+        ExpressionError { at: Some(token.start..token.end), ..parse_error(message) }
     }
 }
 
 fn parse_error(message: String) -> ExpressionError {
-    ExpressionError { kind: ExpressionErrorKind::Parsing, message }
+    ExpressionError::new(ExpressionErrorKind::Parsing, message)
 }

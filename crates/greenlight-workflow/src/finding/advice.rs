@@ -47,6 +47,7 @@ pub(super) fn of(code: &str, message: &str) -> Option<String> {
         "runner-group" => "write the group's name alone, or 'organization/NAME' or 'enterprise/NAME'",
         "secret-missing" => "hand it over under 'secrets:', or write 'secrets: inherit'",
         "step-reference" => "name the id of an earlier step that runs in the background",
+        "too-deep" => "nest less deep, or split the file",
         "too-many-aliases" => "write out what is meant",
         "too-many-jobs" => "use a matrix or called workflows, or split the workflow",
         "unexpected-value" | "unexpected-mapping" | "unexpected-sequence" => "write a text",
@@ -63,7 +64,9 @@ pub(super) fn of(code: &str, message: &str) -> Option<String> {
 /// Returns what to do about YAML that cannot be read, by the scanner's own words.
 fn for_yaml(message: &str) -> &'static str {
     let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
-    if says(&["tab"]) {
+    if says(&["the quote that opens here"]) {
+        "close it where the text ends; where the text goes on in the next line, indent that line"
+    } else if says(&["tab"]) {
         "put blanks in the place of the tab"
     } else if says(&["mapping values are not allowed"]) {
         "put a text that has ': ' in it between quotes, or indent the key as its neighbours are"
@@ -94,7 +97,7 @@ fn for_expression(message: &str) -> String {
                 "only the 'if:' of jobs and steps may ask for the status".into()
             }
             "hashfiles" => "only steps have files that can be hashed".into(),
-            _ => function_advice(quoted),
+            _ => "name a function that is known here".into(),
         };
     }
     if message.contains("parameters supplied") {
@@ -122,12 +125,4 @@ fn for_expression(message: &str) -> String {
         "name a context that is known here"
     };
     advice.into()
-}
-
-fn function_advice(name: &str) -> String {
-    let names: Vec<&str> = SIGNATURES.iter().map(|(name, _)| *name).collect();
-    match super::nearest(name, &names) {
-        Some(meant) => format!("did you mean '{meant}'?"),
-        None => format!("known here: {}", names.join(", ")),
-    }
 }

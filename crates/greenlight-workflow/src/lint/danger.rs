@@ -2,7 +2,7 @@
 //! are secrets, and commands that GitHub has switched off because of it.
 
 use crate::expression::Expression;
-use crate::finding::Finding;
+use crate::finding::{Finding, Part};
 use crate::template::{Template, Tree};
 use crate::trigger::Triggers;
 use crate::workflow::{Step, StepKind, UsesRef};
@@ -91,13 +91,14 @@ pub(super) fn check_step(step: &Step, tree: Option<&Tree>, has_foreign_event: bo
 fn check_script(script: &Template, step: &Step, tree: Option<&Tree>, key: &str, findings: &mut Vec<Finding>) {
     let span = tree.and_then(|tree| tree.get(key)).map_or(script.span(), |tree| tree.span);
     let span = if span.line == 0 { step.span } else { span };
-    for expression in script.expressions() {
+    for (at, expression) in script.expressions().into_iter().enumerate() {
         let Some(path) = brought(expression, &WRITTEN_BY_ANYBODY) else { continue };
         let message = format!("'{path}' can be written by anybody, and stands in the script as code");
         let help = format!(
             "give it to the script as a variable: under env, NAME: ${{{{ {path} }}}}, and \"$NAME\" in the script"
         );
-        findings.push(Finding::warning("script-injection", span, message).with_help(help));
+        let finding = Finding::warning("script-injection", span, message).with_help(help);
+        findings.push(finding.about(script.place_of(at)));
     }
 }
 
@@ -107,18 +108,21 @@ fn check_commands(script: &Template, step: &Step, tree: Option<&Tree>, findings:
         let span = tree.and_then(|tree| tree.get("run")).map_or(step.span, |tree| tree.span);
         let message = format!("The command '{name}' is out of use");
         let help = format!("write to the file that \"${file}\" names");
-        findings.push(Finding::warning("old-command", span, message).with_help(help));
+        let finding = Finding::warning("old-command", span, message).with_help(help);
+        findings.push(finding.about(Some(Part::first(command))));
     }
 }
 
 fn check_checkout(commit: &Template, findings: &mut Vec<Finding>) {
-    let stranger = commit.expressions().into_iter().find_map(|expression| brought(expression, &STRANGERS_COMMITS));
-    if let Some(path) = stranger {
+    let mut expressions = commit.expressions().into_iter().enumerate();
+    let stranger = expressions.find_map(|(at, expression)| Some((at, brought(expression, &STRANGERS_COMMITS)?)));
+    if let Some((at, path)) = stranger {
         let message = format!(
             "This checks out '{path}', a stranger's code, in a workflow that has secrets and a token that can write"
         );
         let help = "use 'on: pull_request' for what runs a stranger's code";
-        findings.push(Finding::warning("untrusted-checkout", commit.span(), message).with_help(help));
+        let finding = Finding::warning("untrusted-checkout", commit.span(), message).with_help(help);
+        findings.push(finding.about(commit.place_of(at)));
     }
 }
 

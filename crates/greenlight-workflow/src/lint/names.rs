@@ -3,16 +3,73 @@
 use std::collections::BTreeSet;
 
 use crate::expression::Reference;
-use crate::finding::{Finding, Span, nearest};
+use crate::finding::{Finding, Part, Span, nearest};
 use crate::plan::ancestors;
 use crate::template::{INSERT, Tree, TreeKind};
 use crate::value::fold_equals;
 use crate::workflow::{Job, JobKind, Step, StepKind, Workflow};
 
+/// What the `github` context has.
+const GITHUB: [&str; 46] = [
+    "action",
+    "action_path",
+    "action_ref",
+    "action_repository",
+    "action_status",
+    "actor",
+    "actor_id",
+    "api_url",
+    "artifact_cache_size_limit",
+    "base_ref",
+    "env",
+    "event",
+    "event_name",
+    "event_path",
+    "graphql_url",
+    "head_ref",
+    "host_workflow_ref",
+    "job",
+    "job_workflow_sha",
+    "output",
+    "path",
+    "ref",
+    "ref_name",
+    "ref_protected",
+    "ref_type",
+    "repository",
+    "repository_id",
+    "repository_owner",
+    "repository_owner_id",
+    "repository_visibility",
+    "repositoryUrl",
+    "retention_days",
+    "run_attempt",
+    "run_id",
+    "run_number",
+    "secret_source",
+    "server_url",
+    "sha",
+    "state",
+    "step_summary",
+    "token",
+    "triggering_actor",
+    "workflow",
+    "workflow_ref",
+    "workflow_sha",
+    "workspace",
+];
+
 /// A reference with the place where it stands.
 struct Use {
     reference: Reference,
     span: Span,
+    place: Option<Part>,
+}
+
+impl Use {
+    fn warning(&self, code: &'static str, message: String) -> Finding {
+        Finding::warning(code, self.span, message).about(self.place.clone())
+    }
 }
 
 pub(super) fn check(workflow: &Workflow, findings: &mut Vec<Finding>) {
@@ -25,7 +82,10 @@ pub(super) fn check(workflow: &Workflow, findings: &mut Vec<Finding>) {
                     check_need(workflow, job, one, findings);
                     note_outputs(job, &one.reference, &mut used_outputs);
                 }
-                "steps" => check_step_name(job, one, findings),
+                "steps" if job.steps().len() == tree.get("steps").map_or(0, |steps| steps.items().len()) => {
+                    check_step_name(job, one, findings);
+                }
+                "github" => check_github(one, findings),
                 "matrix" => check_matrix(job, one, findings),
                 "inputs" => check_input(workflow, one, findings),
                 _ => {}
@@ -51,8 +111,10 @@ fn name(reference: &Reference, at: usize) -> String {
 fn uses_of(job: &Job, tree: &Tree) -> Vec<Use> {
     let mut uses = Vec::new();
     tree.visit_templates(&mut |template| {
-        for reference in template.expressions().into_iter().flat_map(|expression| expression.references()) {
-            uses.push(Use { reference, span: template.span() });
+        for (at, expression) in template.expressions().into_iter().enumerate() {
+            let place = template.place_of(at);
+            let used = |reference| Use { reference, span: template.span(), place: place.clone() };
+            uses.extend(expression.references().into_iter().map(used));
         }
     });
     let mut add = |condition: &crate::template::Condition, tree: Option<&Tree>, span: Span| {
@@ -60,7 +122,8 @@ fn uses_of(job: &Job, tree: &Tree) -> Vec<Use> {
         let is_bare = written.is_some_and(|written| written.as_template().is_some_and(|text| !text.is_expression()));
         if is_bare {
             let span = written.map_or(span, |written| written.span);
-            uses.extend(condition.expression().references().into_iter().map(|reference| Use { reference, span }));
+            let used = |reference| Use { reference, span, place: None };
+            uses.extend(condition.expression().references().into_iter().map(used));
         }
     };
     add(&job.condition, Some(tree), job.span);
@@ -73,7 +136,7 @@ fn check_need(workflow: &Workflow, job: &Job, one: &Use, findings: &mut Vec<Find
     if !job.needs.iter().any(|need| fold_equals(need, id)) {
         let known: Vec<&str> = workflow.jobs.iter().map(|job| &*job.id).collect();
         let message = format!("Job '{}' does not need '{id}', so '{}' is always empty", job.id, one.reference);
-        let finding = Finding::warning("needs-missing", one.span, message);
+        let finding = one.warning("needs-missing", message);
         findings.push(if known.iter().any(|known| fold_equals(known, id)) {
             finding.with_help(format!("add '{id}' to its 'needs'"))
         } else {
@@ -85,11 +148,7 @@ fn check_need(workflow: &Workflow, job: &Job, one: &Use, findings: &mut Vec<Find
         Some(part) if fold_equals(part, "outputs") => check_output(workflow, id, one, findings),
         Some(part) if !fold_equals(part, "result") => {
             let message = format!("A job has 'result' and 'outputs', so '{}' is always empty", one.reference);
-            findings.push(with_nearest(
-                Finding::warning("needs-property", one.span, message),
-                part,
-                &["result", "outputs"],
-            ));
+            findings.push(with_nearest(one.warning("needs-property", message), part, &["result", "outputs"]));
         }
         _ => {}
     }
@@ -105,7 +164,7 @@ fn check_output(workflow: &Workflow, id: &str, one: &Use, findings: &mut Vec<Fin
     }
     let known: Vec<&str> = needed.outputs.iter().map(|(name, _)| name.as_str()).collect();
     let message = format!("Job '{id}' has no output '{output}', so '{}' is always empty", one.reference);
-    findings.push(with_nearest(Finding::warning("output-unknown", one.span, message), output, &known));
+    findings.push(with_nearest(one.warning("output-unknown", message), output, &known));
 }
 
 fn with_nearest(finding: Finding, name: &str, known: &[&str]) -> Finding {
@@ -179,7 +238,7 @@ fn check_step_name(job: &Job, one: &Use, findings: &mut Vec<Finding>) {
     });
     if !known.iter().any(|known| fold_equals(known, id)) {
         let message = format!("No step of job '{}' has the id '{id}', so '{}' is always empty", job.id, one.reference);
-        findings.push(with_nearest(Finding::warning("step-unknown", one.span, message), id, &known));
+        findings.push(with_nearest(one.warning("step-unknown", message), id, &known));
     }
 }
 
@@ -188,7 +247,7 @@ fn check_matrix(job: &Job, one: &Use, findings: &mut Vec<Finding>) {
     let Some(known) = matrix_keys(job) else { return };
     if !known.iter().any(|known| fold_equals(known, key)) {
         let message = format!("The matrix of job '{}' has no '{key}', so '{}' is always empty", job.id, one.reference);
-        findings.push(with_nearest(Finding::warning("matrix-unknown", one.span, message), key, &known));
+        findings.push(with_nearest(one.warning("matrix-unknown", message), key, &known));
     }
 }
 
@@ -223,6 +282,18 @@ fn matrix_keys(job: &Job) -> Option<Vec<&str>> {
     Some(keys)
 }
 
+/// Only what looks like a name of GitHub's is told: the context may have more than is known here.
+fn check_github(one: &Use, findings: &mut Vec<Finding>) {
+    let Some(name) = one.reference.part(1) else { return };
+    if GITHUB.iter().any(|known| fold_equals(known, name)) {
+        return;
+    }
+    if let Some(meant) = nearest(name, &GITHUB) {
+        let message = format!("The github context has no '{name}', so '{}' is always empty", one.reference);
+        findings.push(one.warning("github-unknown", message).with_help(format!("did you mean '{meant}'?")));
+    }
+}
+
 fn check_input(workflow: &Workflow, one: &Use, findings: &mut Vec<Finding>) {
     let Some(name) = one.reference.part(1) else { return };
     let events = ["workflow_dispatch", "workflow_call"];
@@ -233,6 +304,6 @@ fn check_input(workflow: &Workflow, one: &Use, findings: &mut Vec<Finding>) {
         .collect();
     if !known.iter().any(|known| fold_equals(known, name)) {
         let message = format!("The workflow declares no input '{name}', so '{}' is always empty", one.reference);
-        findings.push(with_nearest(Finding::warning("input-undeclared", one.span, message), name, &known));
+        findings.push(with_nearest(one.warning("input-undeclared", message), name, &known));
     }
 }

@@ -38,6 +38,12 @@ fn check_filter(
         None => event,
     };
     for (at, pattern) in patterns.iter().enumerate() {
+        if let Some(problem) = pattern.problem() {
+            let message = format!("The pattern '{}' is none: {problem}", pattern.text());
+            let help = "write '\\' before a sign that is meant as it stands";
+            findings.push(Finding::warning("pattern-wrong", span_of(at), message).with_help(help));
+            continue;
+        }
         let body = pattern.text().strip_prefix('!').unwrap_or(pattern.text());
         if let Some(help) = never_matches(&key, body) {
             let message = format!("The pattern '{}' can match nothing", pattern.text());
@@ -67,10 +73,13 @@ fn never_matches(key: &str, body: &str) -> Option<&'static str> {
         body if body.starts_with("refs/heads/") || body.starts_with("refs/tags/") => {
             Some("names are compared without 'refs/heads/' or 'refs/tags/'")
         }
+        body if body.starts_with("./") => Some("names are compared as they are, without './'"),
         body if body.starts_with('/') || body.ends_with('/') => {
             Some("no name of a branch or tag starts or ends with '/'")
         }
         body if body.contains(' ') => Some("no name of a branch or tag has a blank in it"),
+        body if body.contains(['~', '^', ':']) => Some("no name of a branch or tag has '~', '^' or ':' in it"),
+        body if body.contains("..") || body.contains("@{") => Some("no name of a branch or tag has '..' or '@{' in it"),
         _ => None,
     }
 }

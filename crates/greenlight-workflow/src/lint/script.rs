@@ -1,7 +1,7 @@
 //! The shell scripts of `run:` steps, for somebody who can look at them (shellcheck, where it is installed). Expressions are
 //! replaced by words of their length, so that lines and columns stay what they are.
 
-use crate::finding::{FINDINGS_MAX, Finding, Severity, Span};
+use crate::finding::{FINDINGS_MAX, Finding, Span};
 use crate::template::Template;
 use crate::workflow::{Defaults, Step, StepKind, Workflow};
 
@@ -47,11 +47,7 @@ pub fn check_scripts(workflow: &Workflow, checker: &dyn ScriptChecker) -> Result
                 return Ok(findings);
             }
             let message = format!("{}: {}", problem.name, problem.message);
-            let finding = Finding {
-                severity: Severity::Warning,
-                ..Finding::warning("shellcheck", place(&script, &problem), message)
-            };
-            findings.push(finding);
+            findings.push(Finding::warning("shellcheck", place(&script, &problem), message));
         }
     }
     Ok(findings)

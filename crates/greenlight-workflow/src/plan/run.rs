@@ -16,8 +16,10 @@ use crate::workflow::{ConcurrencyGroup, JOBS_MAX, Job, JobKind, RunnerRequest, W
 pub struct RunPlan {
     /// What people see: the `run-name:`, if it comes to anything.
     pub name: Option<String>,
-    /// The group in which it takes its turn.
+    /// The group in which it takes its turn, if that is known.
     pub concurrency: Option<ConcurrencyGroup>,
+    /// What is not known of it yet, in one sentence.
+    pub open: Option<String>,
     /// Its jobs in the order of the file, those of a called workflow behind the calling job.
     pub jobs: Vec<PlannedJob>,
     /// What keeps it, or one of its jobs, from running.
@@ -61,14 +63,76 @@ pub fn plan_run(
 ) -> RunPlan {
     let mut planner = Planner { jobs: Vec::new(), problems: Vec::new() };
     let name = workflow.run_name.as_ref().and_then(|name| planner.of_run(name.evaluate_string(context)));
-    let concurrency = workflow.concurrency.as_ref().and_then(|group| planner.of_run(group.evaluate(context)));
-    planner.level(&Level { workflow, calls, permissions, caller: None, open: None }, context);
+    let group = workflow.concurrency.as_ref();
+    let concurrency = group.and_then(|group| planner.of_run(settled(context, |context| group.evaluate(context))));
+    let open = group.filter(|_| matches!(concurrency, Some(None))).map(|_| GROUP_OPEN.to_owned());
+    let top = Level { workflow, calls, permissions, caller: None, caller_runs: Some(true), open: None };
+    planner.level(&top, context);
     if planner.jobs.len() > JOBS_MAX {
         let message = format!("a run may have {JOBS_MAX} jobs, this one has {}", planner.jobs.len());
         planner.problems.push(PlanError { job_id: "".into(), message, span: crate::Span::default() });
     }
     let name = name.filter(|name| !name.trim().is_empty());
-    RunPlan { name, concurrency, jobs: planner.jobs, problems: planner.problems }
+    RunPlan { name, concurrency: concurrency.flatten(), open, jobs: planner.jobs, problems: planner.problems }
+}
+
+/// What is said of a group whose name takes the run's number or id.
+const GROUP_OPEN: &str = "its group has the run's own number or id in it, which is known once there is a run";
+
+/// What a run alone has of the `github` context.
+const OF_A_RUN: [&str; 3] = ["run_id", "run_number", "run_attempt"];
+
+/// Returns what something comes to in whatever run; None where that depends on the run.
+fn settled<T: PartialEq>(
+    context: &dyn Context,
+    evaluate: impl Fn(&dyn Context) -> Result<T, ExpressionError>,
+) -> Result<Option<T>, ExpressionError> {
+    let github = context.named("github");
+    let missing: Vec<&str> = OF_A_RUN.into_iter().filter(|name| github.get(name).is_null()).collect();
+    if missing.is_empty() {
+        return evaluate(context).map(Some);
+    }
+    let in_run = |number: &str| {
+        let own = missing.iter().map(|name| ((*name).to_owned(), Value::string(number)));
+        let rest = github.as_object().into_iter().flat_map(|github| github.iter());
+        let all = own.chain(rest.map(|(name, value)| (name.to_owned(), value.clone())));
+        evaluate(&InRun { base: context, github: Value::object(all) })
+    };
+    let (first, second) = (in_run("1")?, in_run("2")?);
+    Ok((first == second).then_some(first))
+}
+
+/// Contexts with a `github` that has what a run has.
+struct InRun<'a> {
+    base: &'a dyn Context,
+    github: Value,
+}
+
+impl Context for InRun<'_> {
+    fn named(&self, name: &str) -> Value {
+        if name.eq_ignore_ascii_case("github") { self.github.clone() } else { self.base.named(name) }
+    }
+
+    fn status(&self) -> StatusCheck {
+        self.base.status()
+    }
+}
+
+/// Returns what a condition comes to however the jobs before it end; None where that depends on them.
+fn whatever_ran(condition: &Expression, context: &dyn Context) -> Option<bool> {
+    if condition.refers_to("needs") {
+        return None;
+    }
+    let ends = [StatusCheck::SUCCESS, StatusCheck::FAILURE, StatusCheck::CANCELLED, StatusCheck::SKIPPED];
+    let mut found = None;
+    for status in ends {
+        let runs = condition.evaluate(&Standing { base: context, status }).ok()?.coerce_bool();
+        if found.is_some_and(|found| found != runs) {
+            return None;
+        }
+        found = Some(runs);
+    }
+    found
 }
 
 struct Planner {
@@ -82,6 +146,8 @@ struct Level<'a> {
     calls: &'a [CalledWorkflow],
     permissions: &'a Permissions,
     caller: Option<&'a JobPlan>,
+    /// Whether the calling job runs, if that is known.
+    caller_runs: Option<bool>,
     /// Why the inputs of this call are not known.
     open: Option<&'a str>,
 }
@@ -120,7 +186,7 @@ impl Planner {
     fn variant(&mut self, level: &Level<'_>, job: &Job, variant: JobPlan, context: &dyn Context) {
         let inside = MatrixContext::new(context, &variant);
         let planned = self.planned(level, job, variant.clone(), &inside);
-        let (plan, permissions) = (planned.variant.clone(), planned.permissions.clone());
+        let (plan, permissions, runs) = (planned.variant.clone(), planned.permissions.clone(), planned.runs);
         self.jobs.push(planned);
         let JobKind::Call { with, .. } = &job.kind else { return };
         let Some(called) = level.calls.iter().find(|called| called.job_id == job.id) else { return };
@@ -142,6 +208,7 @@ impl Planner {
             calls: &called.calls,
             permissions: called.workflow.permissions.as_ref().unwrap_or(&permissions),
             caller: Some(&plan),
+            caller_runs: runs,
             open: open.as_deref().or(level.open),
         };
         self.level(&nested, &CalledContext::new(context, inputs, Value::Null));
@@ -158,7 +225,6 @@ impl Planner {
             ..variant
         };
         let is_open = level.open.is_some();
-        let open = level.open.map(str::to_owned);
         let runner = match (&job.kind, is_open) {
             (JobKind::Steps(_), false) => {
                 let templates = job.runs_on.labels.iter().chain(&job.runs_on.group);
@@ -171,13 +237,28 @@ impl Planner {
         let condition = job.condition.expression();
         let ancestors = ancestors(level.workflow, &job.id);
         let standing = Standing { base: context, status: status_of(&ancestors, context) };
-        let is_known = !is_open && (job.needs.is_empty() || known_needs(job, context));
+        let runs = match () {
+            () if is_open => None,
+            () if job.needs.is_empty() || known_needs(job, context) => {
+                self.of_job(job, condition.evaluate(&standing)).map(|value| value.coerce_bool())
+            }
+            () => whatever_ran(condition, context),
+        };
+        let concurrency = concurrency.and_then(|group| {
+            let templates = [&group.group, &group.cancel_in_progress].into_iter().chain(&group.queue);
+            self.known(job, templates, context, || settled(context, |context| group.evaluate(context)))
+        });
+        let open = match concurrency {
+            Some(None) if !is_open => Some(GROUP_OPEN.to_owned()),
+            _ => level.open.map(str::to_owned),
+        };
         PlannedJob {
             ancestors,
             caller: level.caller.map(|plan| plan.key.clone()),
-            runs: match is_known {
-                true => self.of_job(job, condition.evaluate(&standing)).map(|value| value.coerce_bool()),
-                false => None,
+            runs: match (level.caller_runs, runs) {
+                (Some(false), _) | (_, Some(false)) => Some(false),
+                (Some(true), runs) => runs,
+                (None, _) => None,
             },
             condition: job.condition.clone(),
             runner,
@@ -190,10 +271,7 @@ impl Planner {
             environment: environment
                 .and_then(|to| self.known(job, [&to.name], context, || to.evaluate_name(context)))
                 .flatten(),
-            concurrency: concurrency.and_then(|group| {
-                let templates = [&group.group, &group.cancel_in_progress].into_iter().chain(&group.queue);
-                self.known(job, templates, context, || group.evaluate(context))
-            }),
+            concurrency: concurrency.flatten(),
             calls: match &job.kind {
                 JobKind::Call { uses, .. } => Some(uses.to_string()),
                 JobKind::Steps(_) => None,

@@ -174,5 +174,5 @@ impl Concurrency {
 }
 
 fn refused(message: &str) -> ExpressionError {
-    ExpressionError { kind: ExpressionErrorKind::Evaluation, message: message.to_owned() }
+    ExpressionError::new(ExpressionErrorKind::Evaluation, message)
 }

@@ -12,6 +12,13 @@ use crate::value::{Value, fold_case};
 /// How many anchors are looked at for the one that was meant.
 const ANCHORS_LOOKED_AT_MAX: usize = 200;
 
+/// What the scanner says of a quote that is not closed, or whose text goes on where it may not.
+const UNCLOSED: [&str; 3] = [
+    "while scanning a quoted scalar, found unexpected document indicator",
+    "while scanning a quoted scalar, found unexpected end of stream",
+    "invalid indentation in quoted scalar",
+];
+
 /// Puts a tree together from the parser's events.
 pub(super) struct Builder<'a> {
     text: &'a str,
@@ -399,7 +406,13 @@ fn syntax_error(error: &saphyr_parser::ScanError, text: &str) -> Finding {
     let (line, column) = (mark.line() as u32, mark.col() as u32 + 1);
     let span = Span { line, column, end_line: line, end_column: column + 1 };
     if error.info().contains("recursion limit") {
-        return Finding::error("too-deep", span, "Maximum object depth exceeded");
+        return Finding::error("too-deep", span, "Maximum object depth exceeded")
+            .with_help(format!("a file may nest {DEPTH_MAX} levels deep"));
+    }
+    if UNCLOSED.contains(&error.info()) {
+        // The scanner points at the quote that opens.
+        let message = "The YAML cannot be read: the quote that opens here is not closed";
+        return Finding::error("yaml-syntax", span, message);
     }
     if error.info().contains("unknown anchor")
         && let Some(name) = alias_at(text, span)

@@ -65,7 +65,7 @@ impl Case {
     }
 
     pub fn check(&self) -> Result<(), String> {
-        let Parsed { workflow, findings } = parse_workflow_within(&self.path, &self.workflow, &self.limits());
+        let Parsed { workflow, findings, .. } = parse_workflow_within(&self.path, &self.workflow, &self.limits());
         let mut messages: Vec<String> = findings
             .iter()
             .filter(|finding| finding.is_error())
@@ -129,7 +129,7 @@ impl Case {
     /// Returns a message with its place, as GitHub writes it; what concerns the whole run has no place.
     fn located(&self, path: &str, finding: &Finding) -> String {
         let message = without_newer_scopes(&finding.message);
-        let span = finding.span;
+        let span = finding.value_span();
         let text = match finding.code {
             "too-many-jobs" | "calls-too-deep" => return message,
             "called-too-large" => format!("In {path} (Line: {}, Col: {}): {message}", span.line, span.column),

@@ -5,7 +5,7 @@ use std::io::{BufRead, Read as _, Write};
 use std::path::PathBuf;
 
 use clap::Args;
-use greenlight_workflow::{Contexts, ExpressionError, Scope, StatusCheck, Value, parse_expression};
+use greenlight_workflow::{Contexts, ExpressionError, Scope, StatusCheck, Value, expression_help, parse_expression};
 use serde::Deserialize;
 use serde_json::json;
 use serde_json::value::RawValue;
@@ -49,7 +49,12 @@ pub fn perform(expr: &Expr) -> anyhow::Result<Exit> {
     match (&outcome, expr.json) {
         (outcome, true) => println!("{}", answer(outcome)),
         (Ok(value), false) => println!("{}", shown(value)),
-        (Err(error), false) => eprintln!("greenlight: {} error: {error}", error.kind.as_str()),
+        (Err(error), false) => {
+            eprintln!("greenlight: {} error: {error}", error.kind.as_str());
+            if let Some(help) = expression_help(error, &scope) {
+                eprintln!("  = help: {help}");
+            }
+        }
     }
     Ok(if outcome.is_ok() { Exit::Done } else { Exit::Failed })
 }
@@ -105,6 +110,9 @@ fn batch(lines: &mut impl BufRead, out: &mut impl Write) -> anyhow::Result<Exit>
 }
 
 fn outcome_of(line: &[u8], named: &mut Named) -> Result<Result<Value, ExpressionError>, String> {
+    if !line.trim_ascii_start().starts_with(b"{") {
+        return Err("no JSON object; write {\"expr\": …, \"contexts\": {…}}".into());
+    }
     let request: Request<'_> = serde_json::from_slice(line).map_err(|error| error.to_string())?;
     let contexts = request.contexts.map_or("null", RawValue::get);
     if named.text != contexts {

@@ -14,7 +14,7 @@ pub struct Glob {
     /// What the names are: a branch or tag may be given as a full ref, a path with a leading `./`.
     #[arg(long, value_enum, default_value_t = Kind::Path)]
     kind: Kind,
-    /// A pattern; several are taken in their order, the last one that matches decides.
+    /// A pattern, with --pattern before each; of those that match the last one decides.
     #[arg(long = "pattern", value_name = "PATTERN", required = true, allow_hyphen_values = true)]
     patterns: Vec<String>,
     /// The names; `-` reads them from standard input, one a line.
@@ -33,6 +33,14 @@ enum Kind {
 
 pub fn perform(glob: &Glob) -> anyhow::Result<Exit> {
     let patterns = Patterns::new(&glob.patterns);
+    for pattern in patterns.iter() {
+        if let Some(problem) = pattern.problem() {
+            eprintln!("greenlight: the pattern '{}' is none: {problem}", pattern.text());
+        }
+    }
+    for name in glob.inputs.iter().filter(|name| name.starts_with('!')) {
+        eprintln!("greenlight: '{name}' is taken as a name; write --pattern before each pattern");
+    }
     let mut results = Vec::new();
     let mut all = true;
     for name in names(&glob.inputs)? {

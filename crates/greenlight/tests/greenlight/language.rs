@@ -70,6 +70,7 @@ fn an_expression_is_evaluated() {
     assert_eq!(told.json()["err"]["kind"], "parsing");
     let told = expr(&["1 +"]);
     assert!(told.code == 1 && told.err.contains("lexing error: Unexpected symbol: '+'"), "{}", told.err);
+    assert!(expr(&["sucess()"]).err.contains("= help: did you mean 'success'?"));
     assert_eq!(run(dir.path(), &["expr", "-"], "1 == 1").out, "true\n");
     assert_eq!(expr(&[]).code, 2);
     assert_eq!(expr(&["--contexts", "none.json", "1"]).code, 4);
@@ -107,6 +108,8 @@ fn expressions_in_a_batch_are_answered_line_by_line() {
     assert!(
         told.out.starts_with(r#"{"err":{"kind":"input""#) && told.out.ends_with("{\"kind\":\"Number\",\"value\":1}\n")
     );
+    let told = run(dir.path(), &["expr", "--batch"], "[1]\n");
+    assert!(told.code == 1 && told.out.contains("line 1: no JSON object"), "{}", told.out);
     let long = format!("{{\"expr\": \"'{}'\"}}\n", "x".repeat(2 << 20));
     assert_eq!(run(dir.path(), &["expr", "--batch"], &long).code, 1);
 }
@@ -230,6 +233,100 @@ fn calls_are_followed_into_the_repository_and_to_files_given_by_hand() {
     assert_eq!(found, ["call-permissions", "input-type", "call-permissions"]);
     assert_eq!(codes(&[ci, "--max-depth", "0"]).1, ["calls-too-deep"]);
     assert_eq!(run(dir.path(), &["workflow", "check", "far.yml", "--reusable", "nothing"], "").code, 2);
+}
+
+#[test]
+fn a_file_that_cannot_be_read_does_not_hide_the_others() {
+    let dir = repository(&[(".github/workflows/b.yml", WRONG), (".github/workflows/c.yml", RIGHT)]);
+    let latin = [RIGHT.as_bytes(), b"# \xfcber\n"].concat();
+    std::fs::write(dir.path().join(".github/workflows/a.yml"), latin).unwrap();
+    std::fs::create_dir(dir.path().join("folder.yml")).unwrap();
+    let told = run(dir.path(), &["workflow", "check", "--json"], "");
+    let shown = |told: &Told| -> Vec<String> {
+        let files = told.json()["files"].as_array().unwrap().clone();
+        let line = |file: &Json, found: &Json| {
+            let path = file["path"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+            format!("{path}:{}:{} {}", found["line"], found["column"], found["code"].as_str().unwrap())
+        };
+        files.iter().flat_map(|file| file["errors"].as_array().unwrap().iter().map(|found| line(file, found))).collect()
+    };
+    assert_eq!(
+        (told.code, shown(&told)),
+        (1, vec!["a.yml:8:3 not-utf-8".into(), "b.yml:4:5 unknown-key".into(), "b.yml:4:5 missing-key".into()])
+    );
+    let a = ".github/workflows/a.yml";
+    assert_eq!(run(dir.path(), &["workflow", "check", a], "").code, 0);
+    let told = run(dir.path(), &["workflow", "check", "--json", "folder.yml", a, "none.yml"], "");
+    assert_eq!(
+        (told.code, shown(&told)),
+        (4, vec!["folder.yml:0:0 unreadable".into(), "a.yml:8:3 not-utf-8".into(), "none.yml:0:0 unreadable".into()])
+    );
+    for format in ["sarif", "github", "text"] {
+        let told = run(dir.path(), &["workflow", "check", "--format", format, "folder.yml", a], "");
+        assert!(told.code == 1 && told.out.contains("not-utf-8") && told.out.contains("unreadable"), "{}", told.out);
+    }
+    assert_eq!(run(dir.path(), &["workflow", "list", "--json"], "").json()["workflows"].as_array().unwrap().len(), 3);
+}
+
+#[test]
+fn errors_of_one_kind_do_not_hide_those_of_another() {
+    let caller = "on: push
+jobs:
+  a:
+    needs: nobody
+    runs-on: x
+    steps:
+      - run: |
+          one
+          echo ${{ nope.x }}
+      - run: echo ${{ github.event.issue.title }}
+  b: { uses: ./.github/workflows/none.yml }
+  c: { uses: ./.github/workflows/called.yml, with: { n: 1, nn: 2 }, secrets: { tok: x } }
+";
+    let called = "on: { workflow_call: { inputs: { n: { type: number } }, secrets: { token: {} } } }
+jobs: { far: { runs-on: x, steps: [{ run: x }] } }
+";
+    let dir = repository(&[(".github/workflows/ci.yml", caller), (".github/workflows/called.yml", called)]);
+    let told = run(dir.path(), &["workflow", "check", ".github/workflows/ci.yml"], "");
+    for part in [
+        "error[needs-unknown]",
+        "--> .github/workflows/ci.yml:9:20\n  |\n9 |           echo ${{ nope.x }}\n  |                    ^^^^\n",
+        "warning[script-injection]",
+        "--> .github/workflows/ci.yml:10:23",
+        "error[call-not-found]",
+        "error[input-unknown]: Invalid input, nn is not defined in the referenced workflow.",
+        "= help: did you mean 'n'?",
+        "error[secret-unknown]",
+        "= help: did you mean 'token'?",
+    ] {
+        assert!(told.out.contains(part), "{part} is missing in\n{}", told.out);
+    }
+    let told = run(dir.path(), &["workflow", "check", "--json", ".github/workflows/ci.yml"], "");
+    let errors = told.json()["files"][0]["errors"].clone();
+    let found = errors.as_array().unwrap().iter().find(|found| found["code"] == "expression").unwrap().clone();
+    assert_eq!((&found["line"], &found["column"]), (&json!(7), &json!(14)));
+    assert_eq!(found["at"], json!({"line": 9, "column": 20, "end_line": 9, "end_column": 24}));
+}
+
+#[test]
+fn workflows_may_call_each_other_ten_levels_deep() {
+    let name = |level: usize| format!(".github/workflows/l{level}.yml");
+    let text = |level: usize| {
+        let job = match level {
+            10 => "{ runs-on: x, steps: [{ run: x }] }".to_owned(),
+            level => format!("{{ uses: ./{} }}", name(level + 1)),
+        };
+        format!("on: workflow_call\njobs:\n  a: {job}\n")
+    };
+    let files: Vec<(String, String)> = (0..=10).map(|level| (name(level), text(level))).collect();
+    let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+    let dir = repository(&files);
+    let check = |arguments: &[&str]| run(dir.path(), &[&["workflow", "check"], arguments].concat(), "");
+    assert_eq!(check(&[&name(1)]).code, 0);
+    let told = check(&[&name(0)]);
+    assert!(told.code == 1 && told.out.contains("Nested reusable workflow depth exceeded 9."), "{}", told.out);
+    assert_eq!(check(&[&name(7), "--max-depth", "3"]).code, 0);
+    assert_eq!(check(&[&name(6), "--max-depth", "3"]).code, 1);
 }
 
 #[test]
@@ -362,6 +459,18 @@ jobs:
     assert_eq!((dispatched.code, &dispatched.json()["jobs"][2]["runs_on"]["labels"]), (0, &json!(["b"])));
     let refused = plan(&["--event", "workflow_dispatch", "--input", "n=c"]);
     assert!(refused.code == 1 && refused.json()["errors"][0]["message"].as_str().unwrap().contains("allowed values"));
+    let refused = plan(&["--event", "workflow_dispatch", "--input", "n=c", "--input", "m=1"]).json();
+    let message = refused["errors"][0]["message"].as_str().unwrap();
+    assert!(message.contains("Unexpected inputs provided: m; ") && message.contains("allowed values"), "{message}");
+    assert_eq!(refused["jobs"], json!([]));
+    for (event, payload, problem) in [
+        ("push", "[]", "is no payload: GitHub sends a JSON object"),
+        ("push", r#"{"ref":5}"#, "is no payload of push: it has no 'ref' that is text"),
+        ("pull_request", "{}", "is no payload of pull_request: it has no 'pull_request' that is object"),
+    ] {
+        let told = run(dir.path(), &["workflow", "plan", "ci.yml", "--event", event, "--payload", "-"], payload);
+        assert!(told.code == 1 && told.err.contains(problem), "{}", told.err);
+    }
     let told = run(
         dir.path(),
         &["workflow", "plan", "ci.yml", "--event", "push", "--payload", "-"],
@@ -420,6 +529,9 @@ fn patterns_can_be_tried() {
     assert_eq!(told.code, 0);
     assert_eq!(told.json()["results"][1], json!({"input": "c.js", "matches": true, "pattern": "**.js"}));
     assert_eq!(glob(&["x"], "").code, 2);
+    let told = glob(&["--kind", "branch", "--pattern", "a[", "!b", "ab"], "");
+    assert!(told.err.contains("the pattern 'a[' is none: a '[' is not closed"), "{}", told.err);
+    assert!(told.err.contains("'!b' is taken as a name; write --pattern before each pattern"), "{}", told.err);
 }
 
 #[test]

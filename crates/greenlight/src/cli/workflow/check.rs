@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use greenlight_workflow::{
-    CallRules, Finding, Permissions, Workflow, check_scripts, lint_action, lint_workflow, parse_action, parse_workflow,
-    resolve_calls,
+    CallRules, Finding, Permissions, Span, Workflow, check_scripts, lint_action, lint_draft, lint_workflow,
+    parse_action, parse_workflow, resolve_calls,
 };
 
 use super::report::{self, Checked, Format};
@@ -24,7 +24,7 @@ pub struct Check {
     /// What tokens may do where a workflow does not say.
     #[arg(long, value_enum, value_name = "POLICY", default_value_t = Policy::Write)]
     permissions_policy: Policy,
-    /// How many calls deep reusable workflows may nest.
+    /// How many calls deep reusable workflows may nest: 9 on github.com, 3 on GitHub Enterprise Server.
     #[arg(long, value_name = "N", default_value_t = CallRules::default().depth_max)]
     max_depth: usize,
     /// How to tell.
@@ -67,14 +67,34 @@ pub fn perform(check: &Check) -> anyhow::Result<Exit> {
     };
     let shellcheck = if check.no_shellcheck { None } else { ShellCheck::installed() };
     let mut all: Vec<Checked> = Vec::new();
+    let mut is_missing = false;
     for path in &files {
-        add(&mut all, check.file(path, shellcheck.as_ref())?);
+        let checked = check.file(path, shellcheck.as_ref()).unwrap_or_else(|error| {
+            is_missing |= error.is_missing();
+            vec![unread(path, &error)]
+        });
+        add(&mut all, checked);
     }
     let format = if check.json { Format::Json } else { check.format };
     report::print(&all, format);
     let mut findings = all.iter().flat_map(|file| &file.findings);
     let is_refused = findings.any(|finding| finding.is_error() || check.deny_warnings);
-    Ok(if is_refused { Exit::Failed } else { Exit::Done })
+    Ok(match is_refused {
+        _ if is_missing => Exit::Missing,
+        true => Exit::Failed,
+        false => Exit::Done,
+    })
+}
+
+/// Returns a file that could not be read; the others are told of all the same.
+fn unread(path: &Path, error: &input::InputError) -> Checked {
+    let why = std::error::Error::source(error).map_or_else(String::new, |why| format!(": {why}"));
+    let help = match error.is_missing() {
+        true => "name a file that is there",
+        false => "name a file that can be read",
+    };
+    let finding = Finding::error("unreadable", Span::default(), format!("{error}{why}")).with_help(help);
+    Checked { path: source::shown(path), text: String::new(), findings: vec![finding] }
 }
 
 fn of_repository() -> Option<Vec<PathBuf>> {
@@ -100,24 +120,49 @@ fn add(all: &mut Vec<Checked>, more: Vec<Checked>) {
 impl Check {
     /// Returns what is wrong with a file, and with those that it calls.
     fn file(&self, path: &Path, shellcheck: Option<&ShellCheck>) -> Result<Vec<Checked>, input::InputError> {
-        let text = source::read(path)?;
+        let (text, doubt) = source::read_with_doubts(path)?;
         let is_input = path.as_os_str() == input::STANDARD_INPUT;
         let name = match (&self.stdin_name, is_input) {
             (Some(name), true) => name.clone(),
             _ => source::shown(path),
         };
         if Path::new(&name).file_stem().is_some_and(|stem| stem == "action") {
-            return Ok(vec![action(name, text)]);
+            let mut checked = action(name, text);
+            checked.findings.extend(doubt);
+            return Ok(vec![checked]);
         }
         let parsed = parse_workflow(&name, &text);
         let mut first = Checked { path: name, text, findings: parsed.findings };
-        let Some(workflow) = parsed.workflow else { return Ok(vec![first]) };
-        first.findings.extend(lint_workflow(&workflow));
-        first.findings.extend(shellcheck.into_iter().flat_map(|shellcheck| scripts(&workflow, shellcheck)));
+        first.findings.extend(doubt);
         let mut checked = vec![first];
-        self.calls(path, &workflow, &mut checked);
+        match (&parsed.workflow, &parsed.draft) {
+            (Some(workflow), _) => {
+                checked[0].findings.extend(lint_workflow(workflow));
+                let told = shellcheck.into_iter().flat_map(|shellcheck| scripts(workflow, shellcheck));
+                checked[0].findings.extend(told);
+                self.calls(path, workflow, &mut checked);
+            }
+            (None, Some(draft)) => self.draft(path, draft, &mut checked),
+            (None, None) => {}
+        }
         checked.iter_mut().for_each(|file| file.findings.sort_by_key(|finding| finding.span));
         Ok(checked)
+    }
+
+    /// Adds what else is wrong with a workflow that errors refuse, as far as it could be read. What stands where an error does
+    /// may only follow from it.
+    fn draft(&self, path: &Path, draft: &Workflow, checked: &mut Vec<Checked>) {
+        let start = |finding: &Finding| (finding.value_span().line, finding.value_span().column);
+        let errors: Vec<(u32, u32)> =
+            checked[0].findings.iter().filter(|finding| finding.is_error()).map(start).collect();
+        checked[0].findings.extend(lint_draft(draft));
+        let known = checked[0].findings.len();
+        self.calls(path, draft, checked);
+        let mut at = 0;
+        checked[0].findings.retain(|finding| {
+            at += 1;
+            at <= known || !(errors.contains(&start(finding)) || finding.code == "call-permissions")
+        });
     }
 
     /// Adds what is wrong with the calls of a workflow, in whichever file.

@@ -20,7 +20,15 @@ pub fn perform(list: &List) -> anyhow::Result<Exit> {
     let mut listed = Vec::new();
     for file in &files {
         let path = source::shown(file);
-        let parsed = parse_workflow(&path, &source::read(file)?);
+        let text = match source::read(file) {
+            Ok(text) => text,
+            Err(error) => {
+                eprintln!("greenlight: {error}");
+                listed.push(json!({"path": path, "name": path, "events": [], "errors": 1}));
+                continue;
+            }
+        };
+        let parsed = parse_workflow(&path, &text);
         let errors = parsed.findings.iter().filter(|finding| finding.is_error()).count();
         let (name, events) = match &parsed.workflow {
             Some(workflow) => (

@@ -89,10 +89,45 @@ pub fn perform(plan: &Plan) -> anyhow::Result<Exit> {
     Ok(if run.problems.is_empty() { Exit::Done } else { Exit::Failed })
 }
 
+/// What GitHub sends with every event of a kind.
+const ALWAYS_SENT: [(&str, &str); 12] = [
+    ("push", "ref"),
+    ("create", "ref"),
+    ("delete", "ref"),
+    ("pull_request", "pull_request"),
+    ("pull_request_target", "pull_request"),
+    ("pull_request_review", "pull_request"),
+    ("issues", "issue"),
+    ("issue_comment", "issue"),
+    ("release", "release"),
+    ("merge_group", "merge_group"),
+    ("workflow_run", "workflow_run"),
+    ("deployment", "deployment"),
+];
+
+/// Refuses what GitHub would never send with this event.
+fn check_payload(path: &Path, event: &str, payload: &Value) -> anyhow::Result<()> {
+    let path = path.display();
+    if payload.as_object().is_none() {
+        anyhow::bail!("{path} is no payload: GitHub sends a JSON object with an event");
+    }
+    let Some((_, key)) = ALWAYS_SENT.iter().find(|(name, _)| *name == event) else { return Ok(()) };
+    let value = payload.get(key);
+    let is_right = if *key == "ref" { value.as_str().is_some() } else { value.as_object().is_some() };
+    if !is_right {
+        let kind = if *key == "ref" { "text" } else { "object" };
+        anyhow::bail!("{path} is no payload of {event}: it has no '{key}' that is {kind}");
+    }
+    Ok(())
+}
+
 impl Plan {
     /// Returns the event with the inputs that were given.
     fn event(&self) -> anyhow::Result<EventPayload> {
         let payload = self.payload.as_deref().map(input::json).transpose()?.unwrap_or_default();
+        if let Some(path) = &self.payload {
+            check_payload(path, &self.event, &payload)?;
+        }
         if self.inputs.is_empty() {
             return Ok(EventPayload::new(&*self.event, payload));
         }
@@ -125,7 +160,10 @@ impl Plan {
         let mut problems = Vec::new();
         match dispatch_inputs(declared, &given, &contexts) {
             Ok(inputs) => contexts.set("inputs", inputs),
-            Err(error) => problems.push(refused(error.message)),
+            Err(error) => {
+                let problems = vec![refused(error.message)];
+                return Ok(RunPlan { name: None, concurrency: None, open: None, jobs: Vec::new(), problems });
+            }
         }
         let called = Called::of(&self.file, &self.reusable);
         let rules = CallRules::default();
@@ -164,6 +202,7 @@ fn answer(workflow: &Workflow, event: &EventPayload, reason: Option<&str>, run: 
         "reason": reason,
         "run_name": run.and_then(|run| run.name.as_deref()),
         "concurrency": run.and_then(|run| run.concurrency.as_ref()).map(group),
+        "open": run.and_then(|run| run.open.as_deref()),
         "jobs": jobs,
         "errors": errors,
     })
@@ -208,6 +247,9 @@ fn text_of(workflow: &Workflow, event: &EventPayload, run: &RunPlan) -> String {
     let mut out = format!("{} runs on {}\n", workflow.title(), event.name());
     if let Some(group) = &run.concurrency {
         out.push_str(&format!("  takes its turn in {}\n", group.group));
+    }
+    if let Some(open) = &run.open {
+        out.push_str(&format!("  {open}\n"));
     }
     for job in &run.jobs {
         out.push_str(&format!("  {}{}\n", job.variant.name, about(job)));

@@ -71,16 +71,19 @@ fn json(files: &[Checked]) -> Json {
     json!({ "files": files })
 }
 
-/// Returns findings as JSON, errors and warnings.
+/// Returns findings as JSON, errors and warnings. `line` and `column` are where GitHub says they are, at the start of the
+/// value; `at` is the part of it that is meant.
 pub fn findings_json(findings: &[Finding]) -> Json {
     let one = |finding: &Finding| {
+        let (value, at) = (finding.value_span(), finding.span);
         json!({
             "code": finding.code,
             "message": finding.message,
-            "line": finding.span.line,
-            "column": finding.span.column,
-            "end_line": finding.span.end_line,
-            "end_column": finding.span.end_column,
+            "line": value.line,
+            "column": value.column,
+            "end_line": value.end_line,
+            "end_column": value.end_column,
+            "at": {"line": at.line, "column": at.column, "end_line": at.end_line, "end_column": at.end_column},
             "severity": finding.severity.as_str(),
             "help": finding.help,
         })

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use greenlight_workflow::yaml::SIZE_MAX;
-use greenlight_workflow::{CallRef, CallSource, CalledFile};
+use greenlight_workflow::{CallRef, CallSource, CalledFile, Finding, Span};
 
 use crate::cli::input::{self, InputError};
 
@@ -28,13 +28,29 @@ pub fn given(text: &str) -> Result<Given, String> {
     Ok(Given { reference: reference.to_owned(), path: path.into() })
 }
 
-/// Reads a workflow as far as it may be long; one that is longer is seen to be so by the reader.
+/// Reads a workflow as the server does: what is not UTF-8 becomes replacement characters, and one that is longer than it may
+/// be is seen to be so by the reader.
 pub fn read(path: &Path) -> Result<String, InputError> {
+    read_with_doubts(path).map(|(text, _)| text)
+}
+
+/// Reads a workflow, with a warning about the first byte of it that is not UTF-8.
+pub fn read_with_doubts(path: &Path) -> Result<(String, Option<Finding>), InputError> {
     let bytes = input::bytes(path, SIZE_MAX as u64)?;
     if bytes.len() > SIZE_MAX {
-        return Ok(String::from_utf8_lossy(&bytes).into_owned());
+        return Ok((String::from_utf8_lossy(&bytes).into_owned(), None));
     }
-    String::from_utf8(bytes).map_err(|_| InputError::NotText { path: path.to_owned() })
+    let doubt = std::str::from_utf8(&bytes).err().map(|error| not_utf_8(&bytes, error.valid_up_to()));
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), doubt))
+}
+
+fn not_utf_8(bytes: &[u8], at: usize) -> Finding {
+    let before = String::from_utf8_lossy(&bytes[..at]);
+    let line = before.matches('\n').count() as u32 + 1;
+    let column = before.rsplit('\n').next().unwrap_or_default().chars().count() as u32 + 1;
+    let span = Span { line, column, end_line: line, end_column: column + 1 };
+    let message = format!("Byte {} of the file, 0x{:02x}, is not UTF-8; it is read as '\u{fffd}'", at + 1, bytes[at]);
+    Finding::warning("not-utf-8", span, message).with_help("save the file as UTF-8")
 }
 
 /// Returns the repository that a folder is in.
