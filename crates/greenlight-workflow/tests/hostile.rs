@@ -320,3 +320,24 @@ impl Random {
         (self.0 % bound.max(1) as u64) as usize
     }
 }
+
+#[test]
+fn needs_of_everything_take_no_time() {
+    let all: Vec<String> = (0..256).map(|id| format!("j{id}")).collect();
+    for circles in [true, false] {
+        let job = |at: usize| {
+            let needs = if circles { &all[..] } else { &all[..at] };
+            format!("  j{at}: {{runs-on: x, needs: [{}], steps: [{{run: x}}]}}\n", needs.join(", "))
+        };
+        let text = format!("on: push\njobs:\n{}", (0..256).map(job).collect::<String>());
+        let start = std::time::Instant::now();
+        let parsed = greenlight_workflow::parse_workflow("ci.yml", &text);
+        let warnings = match (&parsed.workflow, &parsed.draft) {
+            (Some(workflow), _) => greenlight_workflow::lint_workflow(workflow),
+            (None, Some(draft)) => greenlight_workflow::lint_draft(draft),
+            (None, None) => Vec::new(),
+        };
+        assert_eq!(parsed.workflow.is_none(), circles);
+        assert!(warnings.is_empty() && start.elapsed() < std::time::Duration::from_secs(10), "{:?}", start.elapsed());
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use crate::finding::{Finding, Span};
+use crate::finding::{FINDINGS_MAX, Finding, Span};
 use crate::value::fold_case;
 
 /// A job with the places where it names what it needs. Case does not matter in names.
@@ -25,6 +25,9 @@ pub(super) fn check(nodes: &[Node<'_>], jobs: Span, findings: &mut Vec<Finding>)
     let known: Vec<&str> = nodes.iter().map(|node| node.id).collect();
     let dependents = dependents(nodes, &index);
     for (at, node) in nodes.iter().enumerate().filter(|(at, _)| !done[*at]) {
+        if findings.len() > FINDINGS_MAX {
+            return;
+        }
         let next = ways_to(at, &dependents);
         for (need, span) in &node.needs {
             match index.get(&*fold_case(need)) {

@@ -1,6 +1,7 @@
 //! Names that lead nowhere, and outputs and needs that nobody uses. GitHub takes all of this and gives empty texts.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::expression::Reference;
 use crate::finding::{Finding, Part, Span, nearest};
@@ -59,6 +60,9 @@ const GITHUB: [&str; 46] = [
     "workspace",
 ];
 
+/// How many needs a workflow may have for those to be told that others bring anyway.
+const NEEDS_LOOKED_AT_MAX: usize = 2_000;
+
 /// A reference with the place where it stands.
 struct Use {
     reference: Reference,
@@ -74,6 +78,7 @@ impl Use {
 
 pub(super) fn check(workflow: &Workflow, findings: &mut Vec<Finding>) {
     let mut used_outputs: BTreeSet<(String, Option<String>)> = BTreeSet::new();
+    let needs: usize = workflow.jobs.iter().map(|job| job.needs.len()).sum();
     for (job, tree) in workflow.jobs.iter().zip(super::job_trees(workflow)) {
         let uses = uses_of(job, tree);
         for one in &uses {
@@ -91,7 +96,9 @@ pub(super) fn check(workflow: &Workflow, findings: &mut Vec<Finding>) {
                 _ => {}
             }
         }
-        check_redundant_needs(workflow, job, tree, &uses, findings);
+        if needs <= NEEDS_LOOKED_AT_MAX {
+            check_redundant_needs(workflow, job, tree, &uses, findings);
+        }
     }
     if let Some(called) = workflow.on.event("workflow_call") {
         let values = called.outputs.iter().flat_map(|(_, value)| value.expressions());
@@ -210,9 +217,11 @@ fn check_redundant_needs(workflow: &Workflow, job: &Job, tree: &Tree, uses: &[Us
                 && one.reference.part(1).is_none_or(|part| fold_equals(part, id))
         })
     };
+    let brought: Vec<(&Arc<str>, Vec<Arc<str>>)> =
+        job.needs.iter().map(|other| (other, ancestors(workflow, other))).collect();
     for id in job.needs.iter().filter(|id| !is_used(id) && !asks_by_name(id)) {
-        let through = job.needs.iter().find(|other| *other != id && ancestors(workflow, other).contains(id));
-        if let Some(other) = through {
+        let through = brought.iter().find(|(other, ancestors)| *other != id && ancestors.contains(id));
+        if let Some((other, _)) = through {
             let message =
                 format!("Job '{}' waits for '{id}' through '{other}' already, and uses nothing of it", job.id);
             let span = need_span(tree, id).unwrap_or(job.span);
