@@ -9,7 +9,7 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Instant;
 
 use super::machine::{FOREIGN_LOAD_MAX, Watch};
-use super::{EXIT_BUSY, Options, median};
+use super::{EXIT_BUSY, Options, build_executable, figure, figures_of, median};
 
 /// Reading, checking and planning a workflow of 300 lines.
 const TYPICAL_MICROS_MAX: f64 = 1_000.0;
@@ -28,7 +28,7 @@ const TYPICAL: &str = "crates/greenlight-workflow/benches/typical.yml";
 /// Measures and judges.
 pub fn run(root: &Path, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let program = options.program(root)?;
-    let measure = build_measure(root)?;
+    let measure = build_executable(root, &["bench", "--package", "greenlight-workflow", "--bench", "language"])?;
     let package = install_package(root)?;
     let asked = expressions();
     let watch = Watch::begin();
@@ -69,27 +69,6 @@ pub fn run(root: &Path, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         && memory <= MEGABYTES_MAX;
     println!("{}", if met { "all goals met" } else { "a goal was missed" });
     Ok(if met { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// Builds the language's own measurement and returns where it is.
-fn build_measure(root: &Path) -> Result<PathBuf, Box<dyn Error>> {
-    let output = Command::new("cargo")
-        .args([
-            "bench",
-            "--no-run",
-            "--package",
-            "greenlight-workflow",
-            "--bench",
-            "language",
-            "--message-format",
-            "json",
-        ])
-        .current_dir(root)
-        .stderr(Stdio::inherit())
-        .output()?;
-    let said = String::from_utf8(output.stdout)?;
-    let mut executables = said.lines().filter_map(|line| line.split("\"executable\":\"").nth(1)?.split('"').next());
-    executables.next_back().map(PathBuf::from).ok_or_else(|| "cargo built no measurement of the language".into())
 }
 
 /// Installs GitHub's package where the peers have theirs, and returns that folder.
@@ -153,22 +132,4 @@ fn batch_millis(program: &Path, asked: &str) -> Result<f64, Box<dyn Error>> {
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
-}
-
-/// Runs a measurement and returns its lines `name value`.
-fn figures_of(command: &mut Command) -> Result<BTreeMap<String, f64>, Box<dyn Error>> {
-    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
-    if !output.status.success() {
-        return Err(format!("{:?} ended with {}", command.get_program(), output.status).into());
-    }
-    let said = String::from_utf8(output.stdout)?;
-    let figure = |line: &str| {
-        let (name, value) = line.split_once(' ')?;
-        Some((name.to_owned(), value.trim().parse().ok()?))
-    };
-    Ok(said.lines().filter_map(figure).collect())
-}
-
-fn figure(figures: &BTreeMap<String, f64>, name: &str) -> Result<f64, Box<dyn Error>> {
-    figures.get(name).copied().ok_or_else(|| format!("there is no figure `{name}`").into())
 }

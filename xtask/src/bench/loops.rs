@@ -4,23 +4,22 @@
 //! long it took over the answer; steps write their clock in microseconds. A delivery counts from the moment at which the emulated
 //! GitHub opens the connection for it, which is earlier than its arrival: what is measured is never less than what is asked.
 
-mod clock;
 mod hour;
-mod site;
 
 use std::error::Error;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
-use super::machine::{FOREIGN_LOAD_MAX, Watch};
-use super::{EXIT_BUSY, Options, median};
-use clock::Clock;
-use site::{Profile, Site, at, until};
+use super::clock::{self, Clock};
+use super::goal::{Goal, judge};
+use super::machine::Watch;
+use super::site::{Profile, Site, at, is_status, until};
+use super::{Options, git, median, scratch};
 
 /// Pull requests that are opened a second.
 const EVENTS_PER_SECOND: u64 = 10;
@@ -39,14 +38,6 @@ const SAMPLES_PER_ROUND: usize = 6;
 /// Between two samples, so that one does not disturb the next.
 const PAUSE: Duration = Duration::from_millis(150);
 
-/// A goal, and what was measured.
-struct Goal {
-    what: &'static str,
-    measured: f64,
-    at_most: f64,
-    unit: &'static str,
-}
-
 /// Measures and judges.
 pub fn run(root: &Path, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let program = options.program(root)?;
@@ -59,22 +50,7 @@ pub fn run(root: &Path, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     goals.extend(first_step(&program, samples)?);
     goals.extend(success(&program, samples)?);
     goals.extend(many_runs(&program)?);
-    let foreign = watch.foreign_load();
-    for goal in &goals {
-        println!("{}  {}", if goal.measured <= goal.at_most { "met   " } else { "MISSED" }, sentence(goal));
-    }
-    println!("foreign load: {foreign:.2} of a core");
-    if foreign > FOREIGN_LOAD_MAX {
-        println!("not judged: something else used more than {FOREIGN_LOAD_MAX} of a core meanwhile");
-        return Ok(ExitCode::from(EXIT_BUSY));
-    }
-    let missed = goals.iter().filter(|goal| goal.measured > goal.at_most || goal.measured.is_nan()).count();
-    println!("{}", if missed == 0 { "all goals met".to_owned() } else { format!("{missed} goals were missed") });
-    Ok(if missed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn sentence(goal: &Goal) -> String {
-    format!("{}: {:.2} {} (at most {})", goal.what, goal.measured, goal.unit, goal.at_most)
+    Ok(judge(&goals, watch.foreign_load()))
 }
 
 /// Opens pull requests at an even pace, whatever the server does, and looks at how soon each was shown `pending`.
@@ -114,8 +90,8 @@ fn pending(program: &Path, events: u64) -> Result<Vec<Goal>, Box<dyn Error>> {
         share(&over, 0.99)
     );
     Ok(vec![
-        Goal { what: "webhook to pending, p50", measured: share(&over, 0.5), at_most: PENDING_P50_MAX, unit: "ms" },
-        Goal { what: "webhook to pending, p99", measured: share(&over, 0.99), at_most: PENDING_P99_MAX, unit: "ms" },
+        Goal::new("webhook to pending, p50", share(&over, 0.5), PENDING_P50_MAX, "ms"),
+        Goal::new("webhook to pending, p99", share(&over, 0.99), PENDING_P99_MAX, "ms"),
     ])
 }
 
@@ -152,7 +128,7 @@ fn first_step(program: &Path, samples: usize) -> Result<Vec<Goal>, Box<dyn Error
             floors.push(floor(&folder, kind, &bare, &sha)?);
             sleep(PAUSE);
             let branch = format!("{}-{sample}", kind.prefix);
-            site.post("/git/refs", &json!({ "ref": format!("refs/heads/{branch}"), "sha": sha }))?;
+            site.point(&branch, &sha)?;
             until(&format!("the step of {branch}"), || Ok(clock.of(&branch).map(|_| ())))?;
             sleep(PAUSE);
         }
@@ -174,7 +150,7 @@ fn first_step(program: &Path, samples: usize) -> Result<Vec<Goal>, Box<dyn Error
             share(&took, 0.9),
             share(floors, 0.9)
         );
-        goals.push(Goal { what: kind.what, measured: product - floor, at_most: STEP_OVER_FLOOR_MAX, unit: "ms" });
+        goals.push(Goal::new(kind.what, product - floor, STEP_OVER_FLOOR_MAX, "ms"));
     }
     let _ = fs::remove_dir_all(folder);
     Ok(goals)
@@ -219,7 +195,7 @@ fn success(program: &Path, samples: usize) -> Result<Vec<Goal>, Box<dyn Error>> 
         share(&took, 0.9)
     );
     let what = "end of the last step to success, p50";
-    Ok(vec![Goal { what, measured: median(&took), at_most: SUCCESS_P50_MAX, unit: "ms" }])
+    Ok(vec![Goal::new(what, median(&took), SUCCESS_P50_MAX, "ms")])
 }
 
 /// Pushes many branches that point to one mirrored commit, at once, to a server with one slot.
@@ -229,7 +205,7 @@ fn many_runs(program: &Path) -> Result<Vec<Goal>, Box<dyn Error>> {
     warm_up(&site)?;
     let (sha, mark) = (site.main()?, site.mark()?);
     for run in 0..RUNS {
-        site.post("/git/refs", &json!({ "ref": format!("refs/heads/plain-{run}"), "sha": sha }))?;
+        site.point(&format!("plain-{run}"), &sha)?;
     }
     let last = until("the last step", || {
         let all: Option<Vec<f64>> = (0..RUNS).map(|run| clock.of(&format!("plain-{run}"))).collect();
@@ -244,7 +220,7 @@ fn many_runs(program: &Path) -> Result<Vec<Goal>, Box<dyn Error>> {
     let seconds = (end - first) / 1000.0;
     println!("{RUNS} runs of one mirrored commit, without checkout, through one slot: {seconds:.2} s");
     let what = "100 trivial runs through one slot";
-    Ok(vec![Goal { what, measured: seconds, at_most: RUNS_SECONDS_MAX, unit: "s" }])
+    Ok(vec![Goal::new(what, seconds, RUNS_SECONDS_MAX, "s")])
 }
 
 /// Lets the server mirror what there is, and run each kind of job once.
@@ -253,8 +229,8 @@ fn warm_up(site: &Site) -> Result<(), Box<dyn Error>> {
     let heads = site.branches("warm", 1)?;
     let sha = site.main()?;
     for kind in &KINDS {
-        let branch = format!("refs/heads/{}-warm", kind.prefix);
-        site.post("/git/refs", &json!({ "ref": branch, "sha": sha }))?;
+        let branch = format!("{}-warm", kind.prefix);
+        site.point(&branch, &sha)?;
     }
     for (branch, sha) in &heads {
         site.post("/pulls", &json!({ "title": branch, "head": branch, "base": "main" }))?;
@@ -288,15 +264,6 @@ fn delivery(entries: &[Value], is_wanted: impl Fn(&Value) -> bool) -> Option<&Va
     entries.iter().find(is_ours)
 }
 
-/// Was the aggregate accepted in this state for this commit?
-fn is_status(entry: &Value, sha: &str, state: &str) -> bool {
-    let is_for = |path: &str| path.strip_suffix(sha).is_some_and(|path| path.ends_with("/statuses/"));
-    entry["status"] == 201
-        && entry["path"].as_str().is_some_and(is_for)
-        && entry["body"]["context"] == "greenlight"
-        && entry["body"]["state"] == state
-}
-
 fn now_millis() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |since| since.as_secs_f64() * 1000.0)
 }
@@ -315,35 +282,9 @@ fn share(figures: &[f64], share: f64) -> f64 {
     sorted.get(index).copied().unwrap_or(f64::NAN)
 }
 
-fn scratch(name: &str) -> Result<PathBuf, Box<dyn Error>> {
-    let folder = std::env::temp_dir().join(format!("greenlight-bench-{}-{name}", std::process::id()));
-    fs::create_dir_all(&folder)?;
-    Ok(folder)
-}
-
-fn git(arguments: &[&str]) -> Result<(), Box<dyn Error>> {
-    let status = Command::new("git").args(arguments).stdin(Stdio::null()).status()?;
-    if status.success() { Ok(()) } else { Err("git failed".into()) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_the_aggregate_of_this_commit_counts_and_only_when_it_was_accepted() {
-        let entry = json!({ "path": "/repos/acme/app/statuses/abc", "status": 201, "body": { "context": "greenlight", "state": "pending" } });
-        assert!(is_status(&entry, "abc", "pending"));
-        assert!(!is_status(&entry, "bc", "pending"), "the end of another commit's name");
-        assert!(!is_status(&entry, "abc", "success"));
-        for (field, value) in
-            [("status", json!(422)), ("body", json!({ "context": "greenlight / CI", "state": "pending" }))]
-        {
-            let mut other = entry.clone();
-            other[field] = value;
-            assert!(!is_status(&other, "abc", "pending"), "{other}");
-        }
-    }
 
     #[test]
     fn a_delivery_is_found_by_its_payload_among_its_own_kind() {

@@ -1,9 +1,10 @@
 //! A place for jobs in sandboxes, and the harness.
 
+use std::io::Write;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -323,46 +324,69 @@ pub fn run_all(walled: &[(&str, Test)], contained: &[(&str, Test)]) -> ExitCode 
     ExitCode::from(u8::from(failed > 0))
 }
 
-/// How many jobs are timed.
-const TIMED: usize = 40;
+/// How many jobs of each kind are timed, in turn.
+const JOBS_TIMED: usize = 20;
 
-/// Tells what a job of one trivial step takes in the sandbox, without one, and what a bare sandbox takes for the same script.
-pub fn cost() -> ExitCode {
+/// How many steps of one job are timed.
+const STEPS_TIMED: usize = 500;
+
+/// Tells what a job of one trivial step takes in the sandbox and without one, and what a bare sandbox takes for the same script.
+pub fn cost_of_jobs() -> ExitCode {
     let runtime = runtime();
     let (walled, plain) = (runtime.block_on(Bench::new(IsolationWanted::Auto)), Bench::plain());
-    let timed = |bench: &Bench| {
-        median(|| {
-            runtime.block_on(bench.run("- run: 'true'"));
-        })
-    };
-    let (isolated, bare) = (timed(&walled), timed(&plain));
-    let folder = tempfile::tempdir().unwrap();
-    let script = folder.path().join("script");
-    std::fs::write(&script, "true\n").unwrap();
+    let script = script();
     let words = "--unshare-all --share-net --die-with-parent --ro-bind / / --dev /dev --proc /proc bash -e";
-    let sandbox = median(|| {
-        let status = std::process::Command::new("bwrap").args(words.split(' ')).arg(&script).status();
-        assert!(status.unwrap().success());
-    });
-    let millis = |time: Duration| time.as_secs_f64() * 1000.0;
-    println!(
-        "{{\"cost\":{{\"isolated_ms\":{:.1},\"plain_ms\":{:.1},\"bare_sandbox_ms\":{:.1},\"own_ms\":{:.1}}}}}",
-        millis(isolated),
-        millis(bare),
-        millis(sandbox),
-        millis(isolated.saturating_sub(sandbox))
-    );
+    let (mut isolated, mut bare, mut sandbox) = (Vec::new(), Vec::new(), Vec::new());
+    let job = |bench: &Bench| time_of(|| drop(runtime.block_on(bench.run("- run: 'true'"))));
+    for _ in 0..JOBS_TIMED {
+        isolated.push(job(&walled));
+        bare.push(job(&plain));
+        sandbox.push(time_of(|| succeed(Command::new("bwrap").args(words.split(' ')).arg(script.path()))));
+    }
+    for (name, times) in [("isolated_ms", isolated), ("plain_ms", bare), ("sandbox_ms", sandbox)] {
+        println!("{name} {:.3}", median(times).as_secs_f64() * 1e3);
+    }
     ExitCode::SUCCESS
 }
 
-fn median(mut work: impl FnMut()) -> Duration {
-    let mut times: Vec<Duration> = (0..TIMED)
-        .map(|_| {
-            let began = Instant::now();
-            work();
-            began.elapsed()
+/// Tells what a trivial step takes in a job of many, and what a bare shell takes for the same script.
+pub fn cost_of_steps() -> ExitCode {
+    let runtime = runtime();
+    let bench = runtime.block_on(Bench::new(IsolationWanted::Auto));
+    let job = |steps: usize| {
+        time_of(|| {
+            let end = runtime.block_on(bench.run(&"- run: 'true'\n".repeat(steps)));
+            bench.succeeded(&end);
         })
-        .collect();
+    };
+    let script = script();
+    let words = "--noprofile --norc -eo pipefail";
+    let start = || succeed(Command::new("bash").args(words.split(' ')).arg(script.path()));
+    let bash = time_of(|| (0..STEPS_TIMED).for_each(|_| start()));
+    let steps = job(STEPS_TIMED + 1).saturating_sub(job(1));
+    for (name, time) in [("step_ms", steps), ("bash_ms", bash)] {
+        println!("{name} {:.3}", time.as_secs_f64() * 1e3 / STEPS_TIMED as f64);
+    }
+    ExitCode::SUCCESS
+}
+
+fn script() -> tempfile::NamedTempFile {
+    let mut script = tempfile::NamedTempFile::new().unwrap();
+    script.write_all(b"true\n").unwrap();
+    script
+}
+
+fn succeed(command: &mut Command) {
+    assert!(command.stdin(Stdio::null()).status().unwrap().success());
+}
+
+fn time_of(work: impl FnOnce()) -> Duration {
+    let began = Instant::now();
+    work();
+    began.elapsed()
+}
+
+fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
-    times[TIMED / 2]
+    times[times.len() / 2]
 }

@@ -37,8 +37,10 @@ fn main() -> ExitCode {
         return bench::be_killed(Path::new(&folder));
     }
     let words: Vec<String> = std::env::args().skip(1).collect();
-    if words.iter().any(|word| word == "--cost") {
-        return bench::cost();
+    match words.first().map(String::as_str) {
+        Some("--cost-of-jobs") => return bench::cost_of_jobs(),
+        Some("--cost-of-steps") => return bench::cost_of_steps(),
+        _ => {}
     }
     match words.iter().position(|word| word == "--escapes") {
         Some(place) => escapes::run(&words[place + 1..]),

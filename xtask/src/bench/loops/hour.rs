@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::clock::Clock;
-use super::site::{Profile, Site, at};
-use super::{delivery, is_status, share};
+use super::{delivery, share};
+use crate::bench::clock::Clock;
+use crate::bench::site::{Profile, Site, at, is_status};
 
 const PULLS: u32 = 30;
 const JOBS: usize = 20;

@@ -9,11 +9,13 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::bench::http::call;
-use crate::bench::service::{Service, free_address};
+use super::http::call;
+use super::service::{Service, free_address};
 
 const REPOSITORY: &str = "/repos/acme/app";
 const TOKEN: &str = "a-token-for-the-bench";
+/// Somebody else's token: the server's budget is the server's.
+const PERSON: &str = "a-token-for-octocat";
 const SECRET: &str = "a-secret-for-the-bench";
 /// How long anything that is waited for may take.
 const WITHIN: Duration = Duration::from_secs(60);
@@ -48,7 +50,7 @@ impl Profile {
 /// Both of them, and a repository.
 pub struct Site {
     // The server goes first.
-    _server: Service,
+    server: Service,
     github: Service,
     pages: SocketAddr,
     profile: Profile,
@@ -74,7 +76,7 @@ impl Site {
             command.args(["serve", "--config", "greenlight.toml"]);
             Ok(())
         })?;
-        let site = Self { _server: server, github, pages, profile };
+        let site = Self { server, github, pages, profile };
         until("the server to be ready", || Ok((call(pages, "GET", "/readyz", None, None)?.0 == 200).then_some(())))?;
         Ok(site)
     }
@@ -84,19 +86,34 @@ impl Site {
         format!("http://{}/acme/app.git", self.github.address)
     }
 
+    /// Returns the same with the right to push.
+    pub fn push_url(&self) -> String {
+        format!("http://octocat:{PERSON}@{}/acme/app.git", self.github.address)
+    }
+
+    /// Returns the server.
+    pub fn server(&self) -> &Service {
+        &self.server
+    }
+
+    /// Makes a branch that points to a commit that is there.
+    pub fn point(&self, branch: &str, sha: &str) -> Result<(), Box<dyn Error>> {
+        self.post("/git/refs", &json!({ "ref": format!("refs/heads/{branch}"), "sha": sha })).map(|_| ())
+    }
+
     /// Reads the API, below the repository.
     pub fn get(&self, path: &str) -> Result<Value, Box<dyn Error>> {
         self.call("GET", path, None)
     }
 
-    /// Tells the API something, below the repository. Somebody else's token: the server's budget is the server's.
+    /// Tells the API something, below the repository.
     pub fn post(&self, path: &str, body: &Value) -> Result<Value, Box<dyn Error>> {
         self.call("POST", path, Some(body))
     }
 
     fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Box<dyn Error>> {
         let path = format!("{}{REPOSITORY}{path}", self.profile.api());
-        let (status, text) = call(self.github.address, method, &path, Some("a-token-for-octocat"), body)?;
+        let (status, text) = call(self.github.address, method, &path, Some(PERSON), body)?;
         if !(200..300).contains(&status) {
             return Err(format!("{method} {path}: {status}: {text}").into());
         }
@@ -116,7 +133,7 @@ impl Site {
             let name = format!("{prefix}-{serial}");
             let commit = json!({ "message": name, "tree": tree, "parents": [main] });
             let sha = text_of(&self.post("/git/commits", &commit)?["sha"])?;
-            self.post("/git/refs", &json!({ "ref": format!("refs/heads/{name}"), "sha": sha }))?;
+            self.point(&name, &sha)?;
             Ok((name, sha))
         };
         (0..count).map(make).collect()
@@ -155,7 +172,7 @@ impl Site {
         while Instant::now() < deadline {
             let more = self.feed("requests", after, 1)?;
             after = more.last().and_then(|last| last["seq"].as_u64()).unwrap_or(after);
-            if let Some(found) = more.into_iter().find(|entry| super::is_status(entry, sha, state)) {
+            if let Some(found) = more.into_iter().find(|entry| is_status(entry, sha, state)) {
                 return Ok(found);
             }
         }
@@ -177,7 +194,7 @@ fn seed(server: SocketAddr, files: &Value) -> Value {
         "users": [{ "login": "acme" }, { "login": "octocat" }, { "login": "greenlight-bot" }],
         "tokens": [
             { "token": TOKEN, "user": "greenlight-bot" },
-            { "token": "a-token-for-octocat", "user": "octocat" },
+            { "token": PERSON, "user": "octocat" },
         ],
         "repositories": [{
             "owner": "acme",
@@ -208,6 +225,15 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Result<Option<T>, Box<dyn 
     Err(format!("waited {} s in vain for {what}", WITHIN.as_secs()).into())
 }
 
+/// Was the aggregate accepted in this state for this commit?
+pub fn is_status(entry: &Value, sha: &str, state: &str) -> bool {
+    let is_for = |path: &str| path.strip_suffix(sha).is_some_and(|path| path.ends_with("/statuses/"));
+    entry["status"] == 201
+        && entry["path"].as_str().is_some_and(is_for)
+        && entry["body"]["context"] == "greenlight"
+        && entry["body"]["state"] == state
+}
+
 /// Returns a number of an entry.
 pub fn at(entry: &Value, field: &str) -> f64 {
     entry[field].as_f64().unwrap_or(f64::NAN)
@@ -215,4 +241,24 @@ pub fn at(entry: &Value, field: &str) -> f64 {
 
 fn text_of(value: &Value) -> Result<String, Box<dyn Error>> {
     Ok(value.as_str().ok_or("the emulated GitHub answered without what was asked for")?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_aggregate_of_this_commit_counts_and_only_when_it_was_accepted() {
+        let entry = json!({ "path": "/repos/acme/app/statuses/abc", "status": 201, "body": { "context": "greenlight", "state": "pending" } });
+        assert!(is_status(&entry, "abc", "pending"));
+        assert!(!is_status(&entry, "bc", "pending"), "the end of another commit's name");
+        assert!(!is_status(&entry, "abc", "success"));
+        for (field, value) in
+            [("status", json!(422)), ("body", json!({ "context": "greenlight / CI", "state": "pending" }))]
+        {
+            let mut other = entry.clone();
+            other[field] = value;
+            assert!(!is_status(&other, "abc", "pending"), "{other}");
+        }
+    }
 }
