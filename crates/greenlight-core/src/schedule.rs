@@ -209,7 +209,8 @@ pub(crate) fn settle_run(state: &mut Repository, number: RunNumber, now: Timesta
         if suite.may_run() && blocked.is_none() {
             advance(state, &suite, number, now);
         }
-        if !call::close(state, &suite, number, now) {
+        let stopped = stop_legs(state, number, now);
+        if !call::close(state, &suite, number, now) && !stopped {
             break;
         }
     }
@@ -612,31 +613,32 @@ impl greenlight_workflow::Context for Standing<'_> {
     }
 }
 
-/// Ends a run whose jobs are over, and stops the legs beside a failed one.
-fn conclude(state: &mut Repository, suite: &Suite, number: RunNumber, now: Timestamp) {
-    let Some(run) = state.runs.get(&number) else { return };
-    let failing: Vec<_> = run
+/// Stops the legs beside a failed one. Returns whether one was over by that: what needs it may go on.
+fn stop_legs(state: &mut Repository, number: RunNumber, now: Timestamp) -> bool {
+    let Some(run) = state.runs.get(&number) else { return false };
+    let fails = |job: &&Job| {
+        job.fail_fast
+            && job.leg.1 > 1
+            && !job.continue_on_error
+            && job.conclusion().is_some_and(|conclusion| conclusion.as_result() == "failure")
+    };
+    let beside = |failed: &Job, job: &Job| {
+        job.caller == failed.caller && job.job_id == failed.job_id && !job.is_over() && job.cancelled.is_none()
+    };
+    let stopped: Vec<(JobKey, String)> = run
         .jobs
         .iter()
-        .filter(|job| {
-            job.fail_fast
-                && job.leg.1 > 1
-                && !job.continue_on_error
-                && job.conclusion().is_some_and(|conclusion| conclusion.as_result() == "failure")
-        })
-        .map(|job| (job.job_id.clone(), job.caller.clone(), job.name.clone()))
+        .filter_map(|job| Some((job, run.jobs.iter().filter(fails).find(|failed| beside(failed, job))?)))
+        .map(|(job, failed)| (job.key.clone(), format!("{} failed", failed.name)))
         .collect();
-    let over = run.jobs.iter().all(Job::is_over);
-    if !over && failing.is_empty() {
-        return;
+    if stopped.is_empty() {
+        return false;
     }
-    let Some(run) = state.runs.get_mut(&number) else { return };
-    for (id, caller, name) in failing {
-        let legs = run.level(caller.as_ref()).filter(|job| job.job_id == id);
-        let legs: Vec<JobKey> = legs.map(|job| job.key.clone()).collect();
-        for leg in legs {
-            cancel_with_called(run, &leg, &format!("{name} failed"), now);
-        }
+    let over = |run: &Run| run.jobs.iter().filter(|job| job.is_over()).count();
+    let Some(run) = state.runs.get_mut(&number) else { return false };
+    let before = over(run);
+    for (leg, reason) in stopped {
+        cancel_with_called(run, &leg, &reason, now);
     }
     if !run.jobs.iter().all(Job::is_over) {
         return;
@@ -662,9 +664,16 @@ fn conclude(state: &mut Repository, suite: &Suite, number: RunNumber, now: Times
 fn verdict(run: &Run) -> (Conclusion, String) {
     let counted = |job: &&Job| !job.continue_on_error && !job.is_open_call();
     let of = |wanted: &[Conclusion]| {
+    over(run) > before
+}
+
+/// Ends a run whose jobs are over.
+fn conclude(state: &mut Repository, suite: &Suite, number: RunNumber, now: Timestamp) {
+    let Some(run) = state.runs.get(&number) else { return };
         run.jobs
             .iter()
             .filter(counted)
+    let Some(run) = state.runs.get_mut(&number) else { return };
             .find(|job| job.conclusion().is_some_and(|conclusion| wanted.contains(&conclusion)))
     };
     let why = |job: &Job| match &job.state {

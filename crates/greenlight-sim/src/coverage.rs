@@ -36,6 +36,18 @@ pub enum Moment {
     Rerun,
     /// A job was lost with its runner.
     JobLost,
+    /// A job called a workflow, whose jobs were made.
+    Called,
+    /// A job of a called workflow called another.
+    CalledWithin,
+    /// A call was over, and handed outputs back.
+    CallReturned,
+    /// A job waited for its turn in a concurrency group, and got it.
+    TurnCame,
+    /// A job that waited for its turn gave its place to a newer one.
+    TurnTaken,
+    /// A job that had its turn was stopped for a newer one.
+    TurnStopped,
     /// The server crashed before a commit took effect.
     CrashBeforeCommit,
     /// The server crashed after a commit, before it answered.
@@ -86,6 +98,8 @@ pub enum Moment {
     RunnerLost,
     /// A runner came back after its lease had run out.
     RunnerPaused,
+    /// A runner was started again without its job, and said so.
+    RunnerRestarted,
     /// A runner repeated a report.
     ReportRepeated,
     /// A head was pushed to while its tests ran.
@@ -174,6 +188,12 @@ const ALL: [Moment; MOMENTS] = {
         Cancel,
         Rerun,
         JobLost,
+        Called,
+        CalledWithin,
+        CallReturned,
+        TurnCame,
+        TurnTaken,
+        TurnStopped,
         CrashBeforeCommit,
         CrashAfterCommit,
         CrashBeforeDispatch,
@@ -199,6 +219,7 @@ const ALL: [Moment; MOMENTS] = {
         DeploymentConflict,
         RunnerLost,
         RunnerPaused,
+        RunnerRestarted,
         ReportRepeated,
         HeadPushedDuringTest,
         BaseForced,

@@ -3,13 +3,17 @@
 //! They judge by what the fake GitHub and the fake runners saw wherever that can be told, and by what was committed elsewhere;
 //! they look at what changed, and every fiftieth step at everything.
 
+pub mod calls;
 pub mod deploys;
 pub mod jobs;
 pub mod merges;
 pub mod reports;
 pub mod settled;
 pub mod storage;
+pub mod turns;
 pub mod whole;
+
+use std::collections::BTreeSet;
 
 use greenlight_core::effect::{Dispatch, Effect};
 use greenlight_core::entity::{Entity, EntityKey};
@@ -49,6 +53,8 @@ pub struct Checks {
     pub deploys: deploys::Deploys,
     /// Which runs there are.
     pub storage: storage::Runs,
+    /// Who has a part in which concurrency group.
+    pub groups: turns::Groups,
     last_full: u64,
 }
 
@@ -65,8 +71,9 @@ impl Checks {
 
 /// Looks at what a commit changed: each key with what was there before.
 pub fn after_commit(world: &mut World, changed: &[(EntityKey, Option<Entity>)]) -> Checked {
-    let World { store, checks, unlocking, coverage, github, .. } = world;
+    let World { store, checks, unlocking, coverage, github, cell, .. } = world;
     let inner = store.inner();
+    let mut groups = BTreeSet::new();
     for (key, before) in changed {
         let now = inner.get(key);
         match (key, now) {
@@ -77,7 +84,18 @@ pub fn after_commit(world: &mut World, changed: &[(EntityKey, Option<Entity>)]) 
             (EntityKey::Run(..), Some(Entity::Run(run))) => {
                 jobs::i9_terminal_states_stay(&mut checks.jobs, run, &github.objects, coverage)?;
                 storage::i2_one_run_for_each_key(&mut checks.storage, run, before.is_none())?;
+                let before = match before {
+                    Some(Entity::Run(before)) => Some(&**before),
+                    _ => None,
+                };
+                calls::i9_a_call_ends_with_its_jobs(run, before, coverage)?;
+                if let Some(cell) = cell {
+                    turns::i18_who_waits_says_why(cell.repository(), run)?;
+                }
+                turns::count(run, before, coverage);
+                groups.append(&mut checks.groups.take_in(run.number, Some(run)));
             }
+            (EntityKey::Run(number), None) => groups.append(&mut checks.groups.take_in(*number, None)),
             (EntityKey::Environment(..), Some(Entity::Environment(environment))) => {
                 let before = match before {
                     Some(Entity::Environment(before)) => before.lock.as_ref(),
@@ -106,7 +124,7 @@ pub fn after_commit(world: &mut World, changed: &[(EntityKey, Option<Entity>)]) 
             _ => {}
         }
     }
-    Ok(())
+    groups.iter().try_for_each(|group| checks.groups.i12_one_at_a_time(&inner, group))
 }
 
 /// Looks at an effect that is about to be sent.

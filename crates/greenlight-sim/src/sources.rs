@@ -1,10 +1,13 @@
 //! The workflows and settings that the fake repository holds: few, static, and different from seed to seed.
 
+mod texts;
+
 use std::sync::Arc;
 
 use greenlight_core::config::MergeWhen;
 
 use crate::rng::Rng;
+use texts::{CALLED_TEXTS, CI_TEXTS, DEPLOY_TEXT};
 
 /// Texts by version of their path.
 #[derive(Clone, Debug)]
@@ -13,6 +16,7 @@ pub struct Sources {
     deploy_path: Arc<str>,
     config_path: Arc<str>,
     ci: Vec<Arc<str>>,
+    called: Vec<(Arc<str>, Arc<str>)>,
     deploy: Arc<str>,
     configs: Vec<Arc<str>>,
     /// When this seed merges; nothing where it does not.
@@ -26,118 +30,11 @@ pub struct Sources {
 /// The version of the broken settings.
 pub const CONFIG_BROKEN: u16 = 1;
 /// The version of the workflow that cannot be read.
-pub const CI_BROKEN: u16 = 6;
+pub const CI_BROKEN: u16 = CI_GOOD;
 /// How many versions of the workflow can be read.
-pub const CI_GOOD: u16 = 6;
-
-const CI_TEXTS: [&str; 7] = [
-    "name: CI
-on:
-  pull_request:
-  push:
-    branches: [main, release]
-jobs:
-  build:
-    runs-on: self-hosted
-    outputs:
-      version: ${{ steps.it.outputs.version }}
-    steps:
-      - id: it
-        run: make
-  test:
-    needs: build
-    runs-on: [self-hosted, linux]
-    steps:
-      - run: make test VERSION=${{ needs.build.outputs.version }}
-",
-    "name: CI
-on:
-  pull_request:
-  push:
-    branches: [main]
-jobs:
-  test:
-    runs-on: self-hosted
-    strategy:
-      matrix:
-        os: [linux, bsd]
-    steps:
-      - run: make test
-",
-    "name: CI
-on: [push, pull_request]
-concurrency:
-  group: ci-${{ github.ref }}
-  cancel-in-progress: true
-jobs:
-  test:
-    runs-on: self-hosted
-    steps:
-      - run: make test
-",
-    "name: CI
-on: [push, pull_request]
-jobs:
-  test:
-    runs-on: self-hosted
-    steps:
-      - run: make test
-",
-    "name: CI
-on:
-  pull_request:
-    types: [opened, synchronize, reopened, labeled]
-  push:
-    branches: [main]
-jobs:
-  test:
-    runs-on: self-hosted
-    steps:
-      - run: make test
-  sum:
-    needs: [test]
-    if: always()
-    runs-on: self-hosted
-    steps:
-      - run: make sum
-",
-    "name: CI
-on:
-  pull_request:
-concurrency: one
-jobs:
-  test:
-    runs-on: self-hosted
-    steps:
-      - run: make test
-  never:
-    if: github.event_name == 'push'
-    runs-on: self-hosted
-    steps:
-      - run: make never
-",
-    "name: CI
-on: pull_request
-jobs:
-  test:
-    needs: nobody
-    runs-on: self-hosted
-    steps:
-      - run: make test
-",
-];
-
-const DEPLOY_TEXT: &str = "name: Deploy
-on: deployment
-jobs:
-  deploy:
-    runs-on: self-hosted
-    environment:
-      name: ${{ github.event.deployment.environment }}
-      url: https://example.org
-    steps:
-      - run: make deploy
-";
+pub const CI_GOOD: u16 = 9;
+/// The first version of the workflow in which jobs call others or take turns; all after it that can be read do.
+pub const CI_NESTED: u16 = 6;
 
 impl Sources {
     /// Chooses what this seed's repository holds.
@@ -161,6 +58,7 @@ impl Sources {
             deploy_path: ".github/workflows/deploy.yml".into(),
             config_path: ".greenlight.yml".into(),
             ci: CI_TEXTS.iter().map(|text| Arc::from(*text)).collect(),
+            called: CALLED_TEXTS.iter().map(|(path, text)| (Arc::from(*path), Arc::from(*text))).collect(),
             deploy: DEPLOY_TEXT.into(),
             configs: vec![config.as_str().into(), broken.into(), format!("{config}# the same, said again\n").into()],
             when,
@@ -175,6 +73,9 @@ impl Sources {
         let mut files = vec![(self.ci_path.clone(), self.ci[at].clone())];
         if deploy == 0 {
             files.push((self.deploy_path.clone(), self.deploy.clone()));
+        }
+        if (CI_NESTED..CI_GOOD).contains(&ci) {
+            files.extend(self.called.iter().cloned());
         }
         files
     }
@@ -220,6 +121,10 @@ mod tests {
             let parsed = greenlight_workflow::parse_workflow("ci.yml", text);
             let errors: Vec<_> = parsed.findings.iter().filter(|finding| finding.is_error()).collect();
             assert_eq!(errors.is_empty(), at < usize::from(CI_GOOD), "{at}: {errors:?}");
+        }
+        for (path, text) in CALLED_TEXTS {
+            let parsed = greenlight_workflow::parse_workflow(path, text);
+            assert!(!parsed.findings.iter().any(|finding| finding.is_error()), "{:?}", parsed.findings);
         }
         for seed in 0..50 {
             let sources = Sources::new(&mut Rng::new(seed));

@@ -168,3 +168,22 @@ fn what_does_not_fit_the_called_workflow_is_told_with_its_place() {
     let standing = elsewhere.standing(elsewhere.last_run_of("push"));
     assert!(standing[0].contains("is not here"), "{standing:?}");
 }
+
+#[test]
+fn what_waits_for_legs_goes_on_when_a_failed_one_stops_them() {
+    let after = "  after:\n    needs: test\n    if: always()\n    runs-on: ubuntu-latest\n    steps: [{ run: x }]\n";
+    let test =
+        "  test:\n    strategy: { matrix: { os: [a, b] } }\n    runs-on: ubuntu-latest\n    steps: [{ run: x }]\n";
+    let mut world = calling(&format!("name: CI\non: push\njobs:\n{test}{after}"));
+    end(&mut world, "test (a)", Conclusion::Failure, &[]);
+    assert_eq!(
+        world.standing(world.last_run_of("push"))[1..3],
+        ["test (b): cancelled: cancelled: test (a) failed", "after: queued: waits for a runner"]
+    );
+    // And so inside a call, which is over by that.
+    let caller = "name: CI\non: push\njobs:\n  build: { uses: ./.github/workflows/build.yml, with: { parts: '[\"a\",\"b\"]' }, secrets: { key: x } }\n";
+    let mut world = calling(caller);
+    end(&mut world, "build / compile (a)", Conclusion::Failure, &[]);
+    let standing = world.standing(world.last_run_of("push"));
+    assert_eq!(standing[0], "build: failure: build / compile (a): failure", "{standing:?}");
+}

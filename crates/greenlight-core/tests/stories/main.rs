@@ -3,6 +3,7 @@
 mod words;
 mod calls;
 mod groups;
+mod runners;
 mod world;
 
 use greenlight_core::fact::Wish;

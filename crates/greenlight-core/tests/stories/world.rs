@@ -470,6 +470,14 @@ impl World {
         self.report(&order, JobReport::Started);
         self.now = self.now + Duration::from_secs(61);
         self.step_clock();
+    /// A runner tells that it was started again without its job. Returns whether it was heard.
+    pub fn gives_up(&mut self, order: &JobOrder) -> bool {
+        let reply =
+            self.step(Fact::Reported { attempt: order.attempt.clone(), token: order.token, report: JobReport::Lost });
+        self.work();
+        matches!(reply, Some(Reply::Heard { .. }))
+    }
+
         let reply =
             self.step(Fact::Reported { attempt: order.attempt.clone(), token: order.token, report: JobReport::Alive });
         assert_eq!(reply, Some(Reply::NotYours));

@@ -6,7 +6,7 @@ use greenlight_core::effect::{JobOrder, Reply};
 use greenlight_core::id::{AttemptId, JobKey, RunNumber, RunnerId, Sha, Token};
 use greenlight_core::run::{Conclusion, Job, JobState, Run, Subject};
 
-use super::{Checked, must};
+use super::{Checked, must, turns};
 use crate::coverage::{Coverage, Moment};
 use crate::objects::Objects;
 use crate::world::World;
@@ -115,7 +115,7 @@ fn i10_one_lease(world: &mut World, runner: &RunnerId, order: &JobOrder) -> Chec
         let same = work.attempt.run == place.0
             && work.attempt.job == place.1
             && work.attempt.run_attempt == order.attempt.run_attempt;
-        must(!(same && work.until > clock && other.id != *runner), "I10", || {
+        must(!(same && work.is_held(clock) && other.id != *runner), "I10", || {
             format!("{} was leased to {runner} while {} held it", order.attempt, other.id)
         })?;
     }
@@ -135,18 +135,24 @@ fn i12_its_turn(world: &World, order: &JobOrder) -> Checked {
         return must(false, "I12", || format!("{} is no job of its run", order.attempt));
     };
     for need in &job.needs {
-        let mut legs = run.jobs.iter().filter(|other| other.job_id == *need);
+        let mut legs = run.jobs.iter().filter(|other| other.job_id == *need && other.caller == job.caller);
         must(legs.all(Job::is_over), "I12", || format!("{} began before {need} was over", order.attempt))?;
     }
-    let Some(group) = run.concurrency.as_ref().map(|concurrency| &concurrency.group) else { return Ok(()) };
+    super::calls::i12_every_call_is_under_way(&run, job, order)?;
     let clock = world.server_millis();
-    for other in &world.runners {
-        let Some(work) = &other.work else { continue };
-        let taken = work.group.as_ref() == Some(group) && work.attempt.run != order.attempt.run && work.until > clock;
-        let over = world.run(work.attempt.run).is_none_or(|run| {
-            run.attempt != work.attempt.run_attempt || run.job(&work.attempt.job).is_none_or(Job::is_over)
-        });
-        must(!taken || over, "I12", || format!("{} and {} run at once in {group}", order.attempt, work.attempt))?;
+    for (group, member) in turns::held(&run, job) {
+        for work in world.runners.iter().filter_map(|other| other.work.as_ref()).filter(|work| work.is_held(clock)) {
+            // What is over here, or of an earlier attempt, ends as soon as its runner asks.
+            let over = || {
+                world.run(work.attempt.run).is_none_or(|run| {
+                    run.attempt != work.attempt.run_attempt || run.job(&work.attempt.job).is_none_or(Job::is_over)
+                })
+            };
+            let beside = work.holds.iter().any(|(other, holder)| *other == group && *holder != member);
+            must(!beside || over(), "I12", || {
+                format!("{} and {} run at once in {group}", order.attempt, work.attempt)
+            })?;
+        }
     }
     Ok(())
 }
@@ -196,6 +202,20 @@ pub fn refused(world: &mut World, attempt: &AttemptId, token: Token, until: i64,
     must(over || until <= clock, "I10", || format!("{attempt} under {token} was refused although its lease holds"))
 }
 
+/// A runner said that it was started again without its job: nobody holds it any more, and it is tried again or over.
+pub fn given_up(world: &World, attempt: &AttemptId, token: Token) -> Checked {
+    let Some(run) = world.run(attempt.run).filter(|run| run.attempt == attempt.run_attempt) else { return Ok(()) };
+    let Some(job) = run.job(&attempt.job) else { return Ok(()) };
+    must(job.lease().is_none_or(|lease| lease.token != token), "I10", || {
+        format!("{attempt} is still leased under {token}, though its runner gave it up")
+    })?;
+    let again = matches!(job.state, JobState::Queued { .. }) && job.tried == attempt.tried + 1;
+    let over = matches!(job.conclusion(), Some(Conclusion::Lost | Conclusion::Cancelled)) && job.tried == attempt.tried;
+    let taken = job.tried > attempt.tried;
+    must(again || over || taken, "I9", || format!("{attempt} was given up by its runner, and is {:?}", job.state))?;
+    must(!(again && run.deployment.is_some()), "I22", || format!("{attempt} deploys, and is tried again"))
+}
+
 /// I9: a repeated end changes nothing: the job is not the runner's any more.
 pub fn i9_a_repeat_is_refused(reply: Option<&Reply>) -> Checked {
     must(matches!(reply, None | Some(Reply::NotYours)), "I9", || format!("an end said twice was answered {reply:?}"))
@@ -214,6 +234,14 @@ pub fn i9_terminal_states_stay(jobs: &mut Jobs, run: &Run, objects: &Objects, co
         }
         if *conclusion == Conclusion::Lost {
             coverage.saw(Moment::JobLost);
+        }
+        if job.is_open_call() {
+            // The core ends it, when its jobs are over; it was no runner's.
+            must(!jobs.tokens.contains_key(&(run.number, job.key.clone())), "I9", || {
+                format!("run {} call {} had a runner", run.number, job.key)
+            })?;
+            jobs.ended.insert(place, *conclusion);
+            continue;
         }
         let said = jobs.said.get(&place).copied();
         must(*conclusion != Conclusion::Success || said == Some(Conclusion::Success), "I9", || {

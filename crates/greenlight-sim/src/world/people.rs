@@ -10,7 +10,7 @@ use crate::coverage::Moment;
 use crate::github::{ADMIN, LINTER, READER, STRANGER, WRITERS};
 use crate::invariant::Checked;
 use crate::objects::{CI, CONFIG, Files, PATHS, SOURCE, is_broken, name};
-use crate::sources::{CI_BROKEN, CONFIG_BROKEN};
+use crate::sources::{CI_BROKEN, CI_GOOD, CI_NESTED, CONFIG_BROKEN};
 
 /// How many pull requests are open at most.
 const OPEN_MAX: usize = 6;
@@ -62,7 +62,14 @@ impl World {
         let broken = self.rng.chance(120);
         match self.rng.below(60) {
             0 => files[CONFIG] = if self.rng.chance(300) { CONFIG_BROKEN } else { 2 },
-            1 => files[CI] = if self.rng.chance(300) { CI_BROKEN } else { 3 },
+            1 => {
+                let nested = self.rng.between(i64::from(CI_NESTED), i64::from(CI_GOOD) - 1);
+                files[CI] = match self.rng.below(10) {
+                    0..3 => CI_BROKEN,
+                    3..6 => u16::try_from(nested).expect("there are few"),
+                    _ => 3,
+                };
+            }
             _ => {
                 let at = SOURCE + self.rng.below(PATHS - SOURCE);
                 files[at] = self.github.version(broken);

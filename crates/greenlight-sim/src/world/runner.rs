@@ -10,6 +10,7 @@ use greenlight_core::time::Duration;
 
 use super::{Event, World};
 use crate::coverage::Moment;
+use crate::invariant::turns::{Member, held};
 use crate::invariant::{Checked, jobs};
 use crate::objects::is_broken;
 
@@ -48,12 +49,13 @@ pub struct Work {
     pub sha: Sha,
     /// The deployment that it carries out, and where to.
     pub deployment: Option<(u64, Arc<str>)>,
-    /// Its run's concurrency group.
-    pub group: Option<Arc<str>>,
+    /// The concurrency groups that it holds, each with who holds it.
+    pub holds: Vec<(Arc<str>, Member)>,
     /// How it will end.
     pub end: JobEnd,
     ends_at: i64,
     started: bool,
+    forgotten: bool,
     repeats: bool,
 }
 
@@ -62,6 +64,23 @@ impl Runner {
     pub fn new(at: usize, built_in: bool) -> Self {
         let id = RunnerId::from(format!("runner-{at}"));
         Self { id, built_in, work: None, lost: false, epoch: 0, called: false }
+    }
+}
+
+impl Work {
+    /// Does its runner believe to hold it? One that was started again without it knows that it does not.
+    pub fn is_held(&self, clock: i64) -> bool {
+        self.until > clock && !self.forgotten
+    }
+
+    /// Returns what there is to tell.
+    fn report(&self, now: i64) -> JobReport {
+        match (self.forgotten, self.started) {
+            (true, _) => JobReport::Lost,
+            (false, true) if self.ends_at <= now => JobReport::Ended(self.end.clone()),
+            (false, true) => JobReport::Alive,
+            (false, false) => JobReport::Started,
+        }
     }
 }
 
@@ -150,14 +169,15 @@ impl World {
         let end = self.end_of(order, deployment.is_some());
         let length =
             if self.rng.chance(50) { self.rng.between(60_000, 300_000) } else { self.rng.between(1000, 40_000) };
-        let group = self.run(order.attempt.run).and_then(|run| Some(run.concurrency.as_ref()?.group.clone()));
+        let run = self.run(order.attempt.run);
+        let holds = run.and_then(|run| run.job(&order.attempt.job).map(|job| held(&run, job))).unwrap_or_default();
         self.runners[at].work = Some(Work {
             attempt: order.attempt.clone(),
             token: order.token,
             until: self.server_millis() + i64::try_from(LEASE.as_millis()).expect("a minute fits"),
             sha: order.checkout.sha,
             deployment,
-            group,
+            holds,
             end,
             ends_at: self.now + length,
             started: false,
@@ -176,6 +196,7 @@ impl World {
             .find(order.checkout.sha)
             .is_some_and(|index| is_broken(&self.github.objects.get(index).files));
         let fails = if deploys { self.rng.chance(150) } else { broken || self.rng.chance(20) };
+            forgotten: false,
         let outputs = vec![("version".into(), "1".into())];
         let (conclusion, reason) = match fails {
             true => (Conclusion::Failure, "step 'make test' failed with exit code 2"),
@@ -186,18 +207,13 @@ impl World {
 
     /// A runner with a job tells how it goes; or is lost, or sleeps.
     fn tells(&mut self, at: usize) -> Checked {
-        if !self.quiet && self.rng.chance(self.odds.runner) {
+        let forgotten = self.runners[at].work.as_ref().is_some_and(|work| work.forgotten);
+        if !self.quiet && !forgotten && self.rng.chance(self.odds.runner) {
             return self.is_absent(at);
         }
         let now = self.now;
         let Some(work) = &self.runners[at].work else { return Ok(()) };
-        let report = if work.ends_at <= now && work.started {
-            JobReport::Ended(work.end.clone())
-        } else if work.started {
-            JobReport::Alive
-        } else {
-            JobReport::Started
-        };
+        let report = work.report(now);
         let fact = Fact::Reported { attempt: work.attempt.clone(), token: work.token, report: report.clone() };
         let (attempt, token, until) = (work.attempt.clone(), work.token, work.until);
         let clock = self.server_millis();
@@ -211,10 +227,14 @@ impl World {
             None => self.tells_again(at, 2000),
             Some(Reply::Heard { cancelled }) => {
                 jobs::heard(self, &runner, &attempt, token, until, clock)?;
-                if let JobReport::Ended(_) = report {
-                    return self.ends(at, &fact);
+                match report {
+                    JobReport::Ended(_) => return self.ends(at, &fact),
+                    JobReport::Lost => {
+                        jobs::given_up(self, &attempt, token)?;
+                        return self.ends(at, &fact);
+                    }
+                    JobReport::Started | JobReport::Alive => self.goes_on(at, cancelled),
                 }
-                self.goes_on(at, cancelled);
             }
             Some(_) => {
                 jobs::refused(self, &attempt, token, until, clock)?;
@@ -261,23 +281,34 @@ impl World {
         self.at(wait, runner_event(at, epoch));
     }
 
-    /// A runner is lost with its job, or sleeps through its lease and comes back with its old token.
+    /// A runner is lost with its job; or sleeps through its lease and comes back with its old token; or is started again, and
+    /// tells that it has lost its job.
     fn is_absent(&mut self, at: usize) -> Checked {
         let runner = self.runners[at].id.clone();
-        if self.rng.chance(500) {
-            self.coverage.saw(Moment::RunnerLost);
-            self.trace.line(|| format!("{runner} is lost"));
-            self.runners[at].work = None;
-            self.runners[at].lost = true;
-            self.runners[at].epoch += 1;
-            let back = self.rng.between(30_000, 600_000);
-            self.tells_again(at, back);
-        } else {
-            self.coverage.saw(Moment::RunnerPaused);
-            self.trace.line(|| format!("{runner} sleeps"));
-            let back = self.rng.between(60_000, 360_000);
-            self.tells_again(at, back);
-        }
+        let back = match self.rng.below(5) {
+            0..2 => {
+                self.coverage.saw(Moment::RunnerLost);
+                self.trace.line(|| format!("{runner} is lost"));
+                self.runners[at].work = None;
+                self.runners[at].lost = true;
+                self.runners[at].epoch += 1;
+                self.rng.between(30_000, 600_000)
+            }
+            2..4 => {
+                self.coverage.saw(Moment::RunnerPaused);
+                self.trace.line(|| format!("{runner} sleeps"));
+                self.rng.between(60_000, 360_000)
+            }
+            _ => {
+                self.coverage.saw(Moment::RunnerRestarted);
+                self.trace.line(|| format!("{runner} is started again without its job"));
+                if let Some(work) = &mut self.runners[at].work {
+                    work.forgotten = true;
+                }
+                self.rng.between(1000, 90_000)
+            }
+        };
+        self.tells_again(at, back);
         Ok(())
     }
 }
