@@ -8,7 +8,8 @@ use crate::effect::{Dispatch, Outcome};
 pub use crate::entity::Audit;
 use crate::entity::{Entity, EntityKey};
 use crate::fact::RepositoryRef;
-use crate::id::{DeliveryId, RepoId};
+use crate::id::{DeliveryId, JobKey, RepoId, RunNumber};
+use crate::shown::Remarks;
 use crate::time::Timestamp;
 
 /// What a port's function returns: a future, without an async runtime in the core.
@@ -130,6 +131,12 @@ pub trait Store: Send + Sync {
 
     /// Returns the repositories that were ever stored.
     fn repositories<'a>(&'a self) -> Reply<'a, Result<Vec<RepositoryRef>, StoreError>>;
+}
+
+/// What jobs said beside their logs. Whoever shows the end of a job on GitHub asks for it; the core itself does not know it.
+pub trait Said: Send + Sync {
+    /// Returns what the newest try of a job said; nothing where that cannot be read, for the end is shown all the same.
+    fn of_job<'a>(&'a self, repo: RepoId, run: RunNumber, job: &'a JobKey) -> Reply<'a, Remarks>;
 }
 
 /// The hands: GitHub, the mirrors, the rooms. One for each target of an effect.

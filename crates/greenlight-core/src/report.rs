@@ -35,6 +35,11 @@ pub(crate) fn set(state: &mut Repository, sha: Sha, context: &Context, wanted: S
         Some(report) if report.rank == rank && report.wanted == wanted => return,
         Some(_) => {
             let report = state.reports.get_mut(&name).expect("it was there a line ago");
+            // A later attempt is a check run of its own, as on GitHub: nobody can take back what the earlier one says of files.
+            let has_ended = report.accepted.as_ref().is_some_and(|shown| shown.state.is_final());
+            if has_ended && report.rank < rank && !wanted.state.is_final() {
+                report.check_run = None;
+            }
             report.wanted = wanted;
             report.rank = rank;
         }

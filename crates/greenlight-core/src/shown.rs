@@ -87,6 +87,82 @@ pub struct ShownDeployment {
     pub environment_url: Option<Arc<str>>,
 }
 
+/// How grave an annotation is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnnotationLevel {
+    /// `::error::`
+    Error,
+    /// `::warning::`
+    Warning,
+    /// `::notice::`
+    Notice,
+}
+
+impl AnnotationLevel {
+    /// Returns the word of the command that says it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Notice => "notice",
+        }
+    }
+
+    /// Returns the level of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        [Self::Error, Self::Warning, Self::Notice].into_iter().find(|level| level.as_str() == word)
+    }
+}
+
+/// An error, a warning or a notice that a job said beside its log, perhaps about a place in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Annotation {
+    /// The step's place.
+    pub step: u32,
+    /// How grave.
+    pub level: AnnotationLevel,
+    /// What, masked.
+    pub message: Arc<str>,
+    /// A title.
+    pub title: Option<Arc<str>>,
+    /// The file, as the job named it.
+    pub file: Option<Arc<str>>,
+    /// The line, from 1.
+    pub line: Option<u32>,
+    /// The last line, where there are several.
+    pub end_line: Option<u32>,
+    /// The column, from 1.
+    pub column: Option<u32>,
+    /// The last column.
+    pub end_column: Option<u32>,
+}
+
+impl Annotation {
+    /// Returns one that is about no place.
+    pub fn new(step: u32, level: AnnotationLevel, message: Arc<str>) -> Self {
+        Self {
+            step,
+            level,
+            message,
+            title: None,
+            file: None,
+            line: None,
+            end_line: None,
+            column: None,
+            end_column: None,
+        }
+    }
+}
+
+/// What a job said beside its log, for the check run that shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Remarks {
+    /// Its annotations, in the order in which they came.
+    pub annotations: Vec<Annotation>,
+    /// The summaries of its steps, in Markdown.
+    pub summaries: Vec<Arc<str>>,
+}
+
 /// Cuts `text` to [`DESCRIPTION_MAX`] characters, on a character's border.
 pub fn description(text: &str) -> Arc<str> {
     match text.char_indices().nth(DESCRIPTION_MAX) {

@@ -19,7 +19,7 @@ use greenlight_core::effect::{Answer, Dispatch, Effect, Outcome, Refusal};
 use greenlight_core::event::{Permission, User};
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::id::EffectKey;
-use greenlight_core::port::{Hands, Reply};
+use greenlight_core::port::{Hands, Reply, Said};
 use greenlight_core::shown::Link;
 use serde::Deserialize;
 
@@ -28,16 +28,18 @@ use crate::shape::UserShape;
 use ending::not_read;
 
 /// Carries out effects on GitHub: those whose target is reading from it or writing to it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct GitHubHands {
     client: Client,
     links: Option<Arc<str>>,
+    said: Option<Arc<dyn Said>>,
 }
 
 /// One try of an effect: who, where, which.
 struct Try<'a> {
     client: &'a Client,
     links: Option<&'a str>,
+    said: Option<&'a dyn Said>,
     repository: &'a RepositoryRef,
     key: &'a EffectKey,
     tried: u32,
@@ -47,13 +49,19 @@ struct Try<'a> {
 impl GitHubHands {
     /// Returns hands that speak through `client`. `links` is the address of our pages; without it, reports carry no links.
     pub fn new(client: Client, links: Option<&str>) -> Self {
-        Self { client, links: links.map(|links| links.trim_end_matches('/').into()) }
+        Self { client, links: links.map(|links| links.trim_end_matches('/').into()), said: None }
+    }
+
+    /// Makes the check runs of jobs that are over show what these said beside their logs.
+    pub fn with_said(self, said: Arc<dyn Said>) -> Self {
+        Self { said: Some(said), ..self }
     }
 
     async fn carry_out(&self, repository: &RepositoryRef, dispatch: &Dispatch) -> Outcome {
         let Dispatch { key, effect, tried, confirm } = dispatch;
         let links = self.links.as_deref();
-        let attempt = Try { client: &self.client, links, repository, key, tried: *tried, confirm: *confirm };
+        let said = self.said.as_deref();
+        let attempt = Try { client: &self.client, links, said, repository, key, tried: *tried, confirm: *confirm };
         match effect {
             Effect::ReadPermission(user) => attempt.read_permission(user).await,
             Effect::ReadPull(pull) => attempt.read_pull(*pull).await,

@@ -442,6 +442,8 @@ pub(crate) struct CheckRunShape {
 pub(crate) struct OutputShape {
     #[serde(default)]
     pub title: Option<Arc<str>>,
+    #[serde(default)]
+    pub annotations_count: usize,
 }
 
 impl CheckRunShape {

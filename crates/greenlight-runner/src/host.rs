@@ -8,6 +8,7 @@ use bytes::Bytes;
 use greenlight_core::id::Sha;
 use greenlight_core::port::Reply;
 use greenlight_core::run::Conclusion;
+pub use greenlight_core::shown::{Annotation, AnnotationLevel};
 use greenlight_core::time::Timestamp;
 use greenlight_workflow::Value;
 
@@ -152,55 +153,4 @@ pub struct LogBlock {
     pub at: Timestamp,
     /// The lines, each with its newline, as the job wrote them: mostly UTF-8, colours included.
     pub text: Bytes,
-}
-
-/// How grave an annotation is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AnnotationLevel {
-    /// `::error::`
-    Error,
-    /// `::warning::`
-    Warning,
-    /// `::notice::`
-    Notice,
-}
-
-impl Annotation {
-    /// Returns one that is about no place.
-    pub fn new(step: u32, level: AnnotationLevel, message: Arc<str>) -> Self {
-        Self {
-            step,
-            level,
-            message,
-            title: None,
-            file: None,
-            line: None,
-            end_line: None,
-            column: None,
-            end_column: None,
-        }
-    }
-}
-
-/// An error, a warning or a notice, perhaps about a place in a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Annotation {
-    /// The step's place.
-    pub step: u32,
-    /// How grave.
-    pub level: AnnotationLevel,
-    /// What, masked.
-    pub message: Arc<str>,
-    /// A title.
-    pub title: Option<Arc<str>>,
-    /// The file, as the job named it.
-    pub file: Option<Arc<str>>,
-    /// The line, from 1.
-    pub line: Option<u32>,
-    /// The last line, where there are several.
-    pub end_line: Option<u32>,
-    /// The column, from 1.
-    pub column: Option<u32>,
-    /// The last column.
-    pub end_column: Option<u32>,
 }

@@ -1,11 +1,13 @@
 //! What pages and the API read: rows that were written beside the state, by indexes, a page at a time.
 
-use greenlight_core::id::{PullNumber, RepoId, RunNumber, Sha};
+use greenlight_core::id::{AttemptId, JobKey, PullNumber, RepoId, RunNumber, Sha};
 use greenlight_core::port::StoreError;
+use greenlight_core::shown::Annotation;
 use greenlight_core::time::Timestamp;
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 use sqlx::{Row as _, SqliteConnection};
 
+use crate::annotation;
 use crate::dialect::store_error;
 
 mod delivery;
@@ -90,6 +92,32 @@ impl History {
         run::detail(&mut *self.reader().await?, repo, number)
             .await
             .map_err(|error| store_error("reading a run", &error))
+    }
+
+    /// Returns the newest try of a job; nothing where there is none.
+    pub async fn latest_attempt(
+        &self,
+        repo: RepoId,
+        run: RunNumber,
+        key: &JobKey,
+    ) -> Result<Option<AttemptId>, StoreError> {
+        let mut reader = self.reader().await?;
+        run::latest_attempt(&mut reader, repo, run, key)
+            .await
+            .map_err(|error| store_error("looking for a job", &error))
+    }
+
+    /// Returns what a job attempt said beside its log, in the order in which it came.
+    pub async fn annotations(&self, attempt: &AttemptId) -> Result<Vec<Annotation>, StoreError> {
+        let mut reader = self.reader().await?;
+        annotation::annotations(&mut reader, attempt)
+            .await
+            .map_err(|error| store_error("reading annotations", &error))
+    }
+
+    /// Returns the summaries of a job attempt's steps, each with the step's place, in the order in which they came.
+    pub async fn summaries(&self, attempt: &AttemptId) -> Result<Vec<(u32, String)>, StoreError> {
+        annotation::summaries(&mut *self.reader().await?, attempt).await
     }
 
     /// Returns the runs of a pull request, the newest first.

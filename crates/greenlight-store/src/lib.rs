@@ -20,6 +20,7 @@ mod checkpoint;
 mod database;
 mod load;
 mod step;
+mod annotation;
 mod object;
 mod runner;
 mod sweep;
@@ -29,6 +30,7 @@ mod history;
 mod blob;
 mod log;
 
+pub use annotation::{ANNOTATIONS_MAX, SUMMARIES_MAX, SUMMARY_SIZE_MAX, SummaryRow};
 pub use blob::{BlobError, BlobStream, BlobUpload, Blobs};
 pub use database::{Database, OpenError, OpenOptions};
 pub use history::{

@@ -192,6 +192,8 @@ async fn sweep_runs(connection: &mut SqliteConnection, runs: &[i64]) -> sqlx::Re
     let mut swept = 0;
     for seq in runs {
         for statement in [
+            "DELETE FROM annotation WHERE (repo, run, attempt) = (SELECT repo, number, attempt FROM run WHERE seq = ? AND state = 'completed')",
+            "DELETE FROM summary WHERE (repo, run, attempt) = (SELECT repo, number, attempt FROM run WHERE seq = ? AND state = 'completed')",
             "DELETE FROM step WHERE (repo, run, attempt) = (SELECT repo, number, attempt FROM run WHERE seq = ? AND state = 'completed')",
             "DELETE FROM job WHERE (repo, run, attempt) = (SELECT repo, number, attempt FROM run WHERE seq = ? AND state = 'completed')",
         ] {

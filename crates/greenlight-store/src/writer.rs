@@ -18,6 +18,7 @@ use sqlx::Connection as _;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::annotation::{self, Remark};
 use crate::checkpoint::WalMeter;
 use crate::commit::{CommitRows, Committed, Committer};
 use crate::delivery::{Intake, PackedDelivery, Settled};
@@ -52,6 +53,8 @@ pub enum Write {
     Settle(Settled),
     /// Steps of a job attempt.
     Steps(StepRows),
+    /// What a job said beside its log.
+    Remark(Box<Remark>),
     /// An artifact or a cache.
     Object(ObjectWrite),
     /// A runner on another machine, or a token for one.
@@ -330,6 +333,10 @@ impl Writer {
                 Write::Steps(rows) => {
                     weight += 1024;
                     self.stepper.write(connection, rows).await.map(|()| Written::Yes)?
+                }
+                Write::Remark(remark) => {
+                    weight += remark.weight();
+                    annotation::write(connection, remark).await.map(|()| Written::Yes)?
                 }
                 Write::Object(object) => {
                     weight += 1024;

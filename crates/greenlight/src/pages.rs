@@ -7,6 +7,7 @@ mod actions;
 mod events;
 mod guard;
 mod job;
+mod markdown;
 mod sgr;
 mod view;
 
@@ -18,11 +19,18 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 
+use crate::api::shape;
 use crate::history::{self, Page, Refusal};
 use crate::server::Shared;
+use crate::server::repository::Handle;
 pub(crate) use job::{events as log_events, raw as raw_log};
 pub(crate) use view::is_web;
 use view::{Frame, Shown, html};
+
+/// How many bytes of summaries a run's page shows; what is more is there as text.
+const SUMMARIES_SHOWN_MAX: u64 = 256 << 10;
+/// How long a browser may keep what every page needs.
+const CACHED: &str = "max-age=3600";
 
 /// Returns the routes of pages and API, behind the checks that both need.
 pub fn routes(shared: Arc<Shared>) -> Router {
@@ -34,6 +42,7 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .route("/{owner}/{repo}/runs", get(runs))
         .route("/{owner}/{repo}/runs/{number}", get(run))
         .route("/{owner}/{repo}/runs/{number}/jobs/{key}", get(job::job))
+        .route("/{owner}/{repo}/runs/{number}/jobs/{key}/summary", get(summary))
         .route("/{owner}/{repo}/runs/{number}/{wish}", post(actions::run))
         .route("/{owner}/{repo}/environments", get(environments))
         .route("/{owner}/{repo}/environments/{name}/unlock", post(actions::unlock))
@@ -89,7 +98,36 @@ async fn run(
     let run = history::run(&shared, &handle, number).await?;
     let title = format!("{} #{} {}", run.line.repository, run.line.number, run.line.name);
     let frame = Frame::new(&shared, &title).of(&run.line.repository).live();
-    html(&view::RunPage { frame, run })
+    let summaries = job_summaries(&shared, &handle, &run).await?;
+    html(&view::RunPage { frame, run, summaries })
+}
+
+/// Returns what the jobs of a run sum up; those that have no room on a page without their text.
+async fn job_summaries(shared: &Shared, handle: &Handle, run: &shape::Run) -> Result<Vec<view::JobSummary>, Refusal> {
+    let mut summaries = Vec::new();
+    let mut room = SUMMARIES_SHOWN_MAX;
+    for job in run.jobs.iter().filter(|job| !job.summaries.is_empty()) {
+        let size: u64 = job.summaries.iter().map(|summary| summary.size).sum();
+        let shown = match room.checked_sub(size) {
+            Some(left) => {
+                room = left;
+                let texts = history::summaries(shared, handle, run.line.number, &job.key).await?;
+                texts.iter().map(|text| markdown::html(text)).collect()
+            }
+            None => Vec::new(),
+        };
+        summaries.push(view::JobSummary { key: job.key.clone(), name: job.name.clone(), size, shown });
+    }
+    Ok(summaries)
+}
+
+async fn summary(
+    Path((owner, repo, number, key)): Path<(String, String, u64, String)>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Response, Shown> {
+    let handle = history::handle(&shared, &owner, &repo)?;
+    let texts = history::summaries(&shared, &handle, number, &key).await?;
+    Ok(asset("text/plain; charset=utf-8", "no-store", texts.join("\n")))
 }
 
 async fn deliveries(State(shared): State<Arc<Shared>>, Query(page): Query<Page>) -> Result<Response, Shown> {
@@ -132,17 +170,17 @@ async fn pull(
 }
 
 async fn css() -> Response {
-    asset("text/css; charset=utf-8", include_str!("../assets/greenlight.css"))
+    asset("text/css; charset=utf-8", CACHED, include_str!("../assets/greenlight.css"))
 }
 
 async fn icon() -> Response {
-    asset("image/svg+xml", include_str!("../assets/greenlight.svg"))
+    asset("image/svg+xml", CACHED, include_str!("../assets/greenlight.svg"))
 }
 
 async fn live() -> Response {
-    asset("text/javascript; charset=utf-8", include_str!("../assets/live.js"))
+    asset("text/javascript; charset=utf-8", CACHED, include_str!("../assets/live.js"))
 }
 
-fn asset(content_type: &'static str, text: &'static str) -> Response {
-    ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, "max-age=3600")], text).into_response()
+fn asset(content_type: &'static str, caching: &'static str, text: impl IntoResponse) -> Response {
+    ([(header::CONTENT_TYPE, content_type), (header::CACHE_CONTROL, caching)], text).into_response()
 }

@@ -13,6 +13,7 @@ pub mod inbox;
 pub mod repository;
 pub mod directory;
 
+pub mod said;
 pub mod github;
 pub mod mirrors;
 pub mod outbox;
@@ -217,9 +218,10 @@ async fn share(
     tasks: TaskTracker,
 ) -> Result<Arc<Shared>, StartError> {
     let verifier = Verifier::new(&config.github.webhook_secrets).map_err(StartError::Secrets)?;
-    let github = Arc::new(github::GitHub::new(&config).map_err(StartError::GitHub)?);
     let rooms = Rooms::new(config.rooms.clone()).map_err(StartError::Rooms)?;
     let store = Database::open(&config.data).await.map_err(StartError::Store)?;
+    let said = Arc::new(said::Said(store.clone()));
+    let github = Arc::new(github::GitHub::new(&config, said).map_err(StartError::GitHub)?);
     let blobs = greenlight_store::Blobs::open(&config.data.join("blobs")).map_err(StartError::Blobs)?;
     let logs = pool::open_logs(&config, blobs.clone())?;
     let services = Services::open(&config.data.join("keys"), store.clone(), blobs, config.services.limits);

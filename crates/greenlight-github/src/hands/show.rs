@@ -4,16 +4,22 @@ use std::sync::Arc;
 
 use greenlight_core::effect::{Answer, Outcome, Refusal};
 use greenlight_core::id::{Context, Sha};
-use greenlight_core::shown::{ReportForm, ReportState, ShownReport, description};
+use greenlight_core::shown::{
+    Annotation, AnnotationLevel, Link, Remarks, ReportForm, ReportState, ShownReport, description,
+};
 use serde_json::{Value, json};
 
 use super::Try;
 use super::ending::{Writing, not_read_back};
-use crate::client::{CallError, Request, segment};
+use crate::client::{Answer as Answered, CallError, Request, segment};
 use crate::shape::{CheckRunShape, StatusShape};
 
 /// Longest summary of a check run.
 const SUMMARY_SIZE_MAX: usize = 65_535;
+/// How many annotations GitHub takes with one request: no fewer than a job has.
+const ANNOTATIONS_MAX: usize = 50;
+/// What an annotation that is about no file stands under, as on GitHub.
+const NO_FILE: &str = ".github";
 /// What GitHub says when a commit has a thousand statuses of one context.
 const STATUS_LIMIT: &str = "reached the maximum number of statuses";
 /// What GitHub says of a commit that it does not know, or not yet.
@@ -81,17 +87,24 @@ impl Try<'_> {
         report: &ShownReport,
         known: Option<u64>,
     ) -> Result<Outcome, CallError> {
-        let shown = self.check_run_body(context, report);
-        let known = match self.check_run_now(sha, context, known).await {
+        let mut shown = self.check_run_body(context, report, &self.remarks(report).await);
+        let known = match self.check_run_now(sha, context, known, report.state).await {
             Ok(Some(run)) if is_same_check_run(&run, &shown) => return Ok(Outcome::Done(Answer::CheckRun(run.id))),
-            Ok(Some(run)) => Some(run.id),
+            Ok(Some(run)) => {
+                // GitHub adds annotations to those that are there.
+                let there = run.output.as_ref().map_or(0, |output| output.annotations_count);
+                if annotations_in(&shown) <= there {
+                    leave_out_annotations(&mut shown);
+                }
+                Some(run.id)
+            }
             Ok(None) if self.confirm => None,
             Ok(None) => known,
             Err(error) => return Ok(not_read_back(&error)),
         };
         if let Some(id) = known {
             let path = self.path(&format!("/check-runs/{id}"))?;
-            match self.client.call(self.on(), &Request::patch(path, shown.clone())).await {
+            match self.write_check_run(Request::patch, path, shown.clone()).await {
                 Ok(_) => return Ok(Outcome::Done(Answer::CheckRun(id))),
                 // GitHub deletes the oldest of too many; then there is a new one to be made.
                 Err(CallError::NotFound { .. }) => {}
@@ -101,9 +114,36 @@ impl Try<'_> {
         let mut body = shown;
         body["head_sha"] = sha.to_string().into();
         body["external_id"] = self.key.as_str().into();
-        let answer = self.client.call(self.on(), &Request::post(self.path("/check-runs")?, body)).await?;
+        let answer = self.write_check_run(Request::post, self.path("/check-runs")?, body).await?;
         let made: CheckRunShape = answer.json()?;
         Ok(Outcome::Done(Answer::CheckRun(made.id)))
+    }
+
+    /// Writes a check run. Should GitHub refuse one of its annotations, the state is worth more than they are.
+    async fn write_check_run(
+        &self,
+        request: fn(String, Value) -> Request,
+        path: String,
+        mut body: Value,
+    ) -> Result<Answered, CallError> {
+        match self.client.call(self.on(), &request(path.clone(), body.clone())).await {
+            Err(CallError::Rejected { status: 422, message, .. }) if annotations_in(&body) > 0 => {
+                tracing::warn!(effect.key = %self.key, "GitHub refuses annotations, which are left out: {message}");
+                leave_out_annotations(&mut body);
+                self.client.call(self.on(), &request(path, body)).await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Returns what the job of a report said beside its log, once it is over.
+    async fn remarks(&self, report: &ShownReport) -> Remarks {
+        match (&report.link, self.said) {
+            (Some(Link::Job(run, job)), Some(said)) if report.state.is_final() => {
+                said.of_job(self.repository.id, *run, job).await
+            }
+            _ => Remarks::default(),
+        }
     }
 
     /// Reads the check run as it is, where that has to be known: the known one, or the one that an earlier try made.
@@ -112,11 +152,16 @@ impl Try<'_> {
         sha: Sha,
         context: &Context,
         known: Option<u64>,
+        wanted: ReportState,
     ) -> Result<Option<CheckRunShape>, CallError> {
         match known {
             _ if !self.confirm => Ok(None),
             Some(id) => self.client.get_if_readable(self.on(), &self.path(&format!("/check-runs/{id}"))?).await,
-            None => self.check_run_made_before(sha, context).await,
+            None => {
+                let made = self.check_run_made_before(sha, context).await?;
+                // One that has ended is an earlier attempt's.
+                Ok(made.filter(|run| wanted.is_final() || &*run.status != "completed"))
+            }
         }
     }
 
@@ -125,23 +170,31 @@ impl Try<'_> {
         let name = segment(context.as_str());
         let path = self.path(&format!("/commits/{sha}/check-runs?check_name={name}&filter=all&per_page=100"))?;
         let runs: Vec<CheckRunShape> = self.client.list(self.on(), &path, Some("check_runs")).await?;
-        let by_key = runs.iter().find(|run| run.external_id.as_deref() == Some(self.key.as_str()));
+        let by_key = runs.iter().filter(|run| run.external_id.as_deref() == Some(self.key.as_str()));
+        let by_key = by_key.max_by_key(|run| run.id);
         let own_app = self.client.app_id();
         let by_name = || {
-            runs.iter().filter(|run| *run.name == *context.as_str()).find(|run| {
+            let named = runs.iter().filter(|run| *run.name == *context.as_str());
+            let ours = named.filter(|run| {
                 let app = run.app.as_ref().and_then(|app| app.id).map(|id| id.to_string());
                 app.is_some() && app.as_deref() == own_app
-            })
+            });
+            ours.max_by_key(|run| run.id)
         };
         Ok(by_key.or_else(by_name).cloned())
     }
 
-    fn check_run_body(&self, context: &Context, report: &ShownReport) -> Value {
-        let summary = report.summary.clone().unwrap_or_else(|| report.description.clone());
+    fn check_run_body(&self, context: &Context, report: &ShownReport, remarks: &Remarks) -> Value {
+        let own = report.summary.as_ref().unwrap_or(&report.description);
+        let summary: Vec<&str> = std::iter::once(own).chain(&remarks.summaries).map(|text| &**text).collect();
         let mut body = json!({
             "name": context.as_str(),
-            "output": { "title": &*description(&report.description), "summary": clipped(&summary) },
+            "output": { "title": &*description(&report.description), "summary": clipped(&summary.join("\n\n")) },
         });
+        if !remarks.annotations.is_empty() {
+            let annotations = remarks.annotations.iter().take(ANNOTATIONS_MAX).map(annotation_body);
+            body["output"]["annotations"] = annotations.collect();
+        }
         match check_state(report.state) {
             CheckState::Going(status) => body["status"] = status.into(),
             CheckState::Over(conclusion) => {
@@ -154,6 +207,44 @@ impl Try<'_> {
         }
         body
     }
+}
+
+fn annotations_in(body: &Value) -> usize {
+    body["output"]["annotations"].as_array().map_or(0, Vec::len)
+}
+
+fn leave_out_annotations(body: &mut Value) {
+    if let Some(output) = body["output"].as_object_mut() {
+        output.remove("annotations");
+    }
+}
+
+/// Writes an annotation. GitHub takes none without a place, without words, or with columns that span lines.
+fn annotation_body(annotation: &Annotation) -> Value {
+    let (level, word) = match annotation.level {
+        AnnotationLevel::Error => ("failure", "Error"),
+        AnnotationLevel::Warning => ("warning", "Warning"),
+        AnnotationLevel::Notice => ("notice", "Notice"),
+    };
+    let path = annotation.file.as_deref().map(|file| file.trim_start_matches("./")).filter(|file| !file.is_empty());
+    let start_line = annotation.line.unwrap_or(1).max(1);
+    let end_line = annotation.end_line.map_or(start_line, |line| line.max(start_line));
+    let message = Some(&*annotation.message).filter(|message| !message.trim().is_empty()).unwrap_or(word);
+    let mut body = json!({
+        "path": path.unwrap_or(NO_FILE),
+        "start_line": start_line,
+        "end_line": end_line,
+        "annotation_level": level,
+        "message": message,
+    });
+    if let Some(title) = annotation.title.as_deref().filter(|title| !title.trim().is_empty()) {
+        body["title"] = title.into();
+    }
+    if let Some(column) = annotation.column.filter(|column| *column > 0 && start_line == end_line) {
+        body["start_column"] = column.into();
+        body["end_column"] = annotation.end_column.map_or(column, |end| end.max(column)).into();
+    }
+    body
 }
 
 /// GitHub has no word for "stopped" among its statuses; "error" says that the code is not to blame.

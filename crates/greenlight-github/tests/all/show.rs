@@ -1,8 +1,11 @@
 //! Reports: statuses and check runs, and the one comment.
 
+use std::sync::Arc;
+
 use greenlight_core::effect::{Answer as Told, Effect, Outcome};
-use greenlight_core::id::{CommentId, PullNumber};
-use greenlight_core::shown::{ReportForm, ReportState};
+use greenlight_core::id::{CommentId, JobKey, PullNumber, RepoId, RunNumber};
+use greenlight_core::port::{self, Reply};
+use greenlight_core::shown::{Annotation, AnnotationLevel, Remarks, ReportForm, ReportState};
 use greenlight_github::hands::GitHubHands;
 use serde_json::{Value, json};
 
@@ -186,4 +189,97 @@ async fn a_comment_is_found_again_by_its_mark() {
     })
     .await;
     assert_eq!(perform(&foreign, comment(Some(11)), 1, false).await, Outcome::Done(Told::Comment(CommentId(12))));
+}
+
+/// A job that said this beside its log.
+struct SaidSo(Remarks);
+
+impl port::Said for SaidSo {
+    fn of_job<'a>(&'a self, repo: RepoId, run: RunNumber, job: &'a JobKey) -> Reply<'a, Remarks> {
+        assert_eq!((repo, run, job.as_str()), (RepoId(7), RunNumber(3), "test (1, a/b)"));
+        let said = self.0.clone();
+        Box::pin(async move { said })
+    }
+}
+
+fn said() -> Arc<dyn port::Said> {
+    let placed = Annotation {
+        title: Some("unused".into()),
+        file: Some("./src/main.rs".into()),
+        line: Some(3),
+        column: Some(5),
+        ..Annotation::new(1, AnnotationLevel::Warning, "a variable".into())
+    };
+    let spanning = Annotation {
+        file: Some("a.rs".into()),
+        line: Some(3),
+        end_line: Some(9),
+        column: Some(2),
+        end_column: Some(1),
+        ..Annotation::new(1, AnnotationLevel::Notice, "a function".into())
+    };
+    let bare = Annotation::new(2, AnnotationLevel::Error, " ".into());
+    Arc::new(SaidSo(Remarks { annotations: vec![placed, spanning, bare], summaries: vec!["# Sum".into()] }))
+}
+
+#[tokio::test]
+async fn the_end_of_a_check_run_shows_what_its_job_said() {
+    let made = |_: &super::stub::Seen| Answer::new(201, json!({ "id": 5, "name": CONTEXT, "status": "queued" }));
+    let stub = Stub::start(made).await;
+    let hands = GitHubHands::new(stub.client(), None).with_said(said());
+    perform_with(&hands, report(ReportState::Running, ReportForm::CheckRun), 1, false).await;
+    assert_eq!(stub.body_of(CHECK_RUNS)["output"].get("annotations"), None, "it is not over");
+    let stub = Stub::start(made).await;
+    let hands = GitHubHands::new(stub.client(), None).with_said(said());
+    perform_with(&hands, report(ReportState::Failure, ReportForm::CheckRun), 1, false).await;
+    let output = &stub.body_of(CHECK_RUNS)["output"];
+    assert_eq!(output["summary"], "# Well\ndone\n\n# Sum");
+    assert_eq!(
+        output["annotations"],
+        json!([
+            { "path": "src/main.rs", "start_line": 3, "end_line": 3, "annotation_level": "warning", "message": "a variable",
+              "title": "unused", "start_column": 5, "end_column": 5 },
+            { "path": "a.rs", "start_line": 3, "end_line": 9, "annotation_level": "notice", "message": "a function" },
+            { "path": ".github", "start_line": 1, "end_line": 1, "annotation_level": "failure", "message": "Error" },
+        ])
+    );
+}
+
+#[tokio::test]
+async fn annotations_are_not_added_twice_and_cost_no_end() {
+    let there = Stub::start(|_| {
+        let output = json!({ "title": "something else", "annotations_count": 3 });
+        Answer::ok(
+            json!({ "id": 5, "name": CONTEXT, "status": "completed", "conclusion": "failure", "output": output }),
+        )
+    })
+    .await;
+    let hands = GitHubHands::new(there.client(), None).with_said(said());
+    perform_with(&hands, with_id(report(ReportState::Success, ReportForm::CheckRun), 5), 2, true).await;
+    let body = there.body_of("PATCH /repos/octocat/Spoon-Knife/check-runs/5");
+    assert_eq!((&body["conclusion"], body["output"].get("annotations")), (&json!("success"), None));
+
+    let picky =
+        Stub::start(|seen| match seen.body.as_ref().is_some_and(|body| body["output"].get("annotations").is_some()) {
+            true => Answer::no(422, "Invalid request. Annotations are not welcome."),
+            false => Answer::ok(json!({ "id": 5, "name": CONTEXT, "status": "completed" })),
+        })
+        .await;
+    let hands = GitHubHands::new(picky.client(), None).with_said(said());
+    let outcome = perform_with(&hands, with_id(report(ReportState::Success, ReportForm::CheckRun), 5), 1, false).await;
+    assert_eq!((outcome, picky.seen().len()), (Outcome::Done(Told::CheckRun(5)), 2));
+}
+
+#[tokio::test]
+async fn a_later_attempt_does_not_take_up_a_check_run_that_has_ended() {
+    let stub = Stub::start(|seen| match &*seen.method {
+        "GET" => {
+            let run = json!({ "id": 5, "name": CONTEXT, "status": "completed", "conclusion": "failure", "external_id": "key-1" });
+            Answer::ok(json!({ "total_count": 1, "check_runs": [run] }))
+        }
+        _ => Answer::new(201, json!({ "id": 6, "name": CONTEXT, "status": "queued" })),
+    })
+    .await;
+    let outcome = perform(&stub, report(ReportState::Pending, ReportForm::CheckRun), 2, true).await;
+    assert_eq!(outcome, Outcome::Done(Told::CheckRun(6)));
 }

@@ -2,9 +2,12 @@
 
 use greenlight_core::id::{AttemptId, DeploymentId, JobKey, PullNumber, RepoId, RunNumber, Sha};
 use greenlight_core::run::Conclusion;
+use greenlight_core::shown::Annotation;
 use greenlight_core::time::Timestamp;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
+
+use crate::annotation::{SummaryRow, annotation_row, summary_row};
 
 use super::{RunQuery, at, limit_of, maybe_at, maybe_number, sha};
 
@@ -86,6 +89,10 @@ pub struct JobRow {
     pub completed_at: Option<Timestamp>,
     /// Its steps, in order.
     pub steps: Vec<StepRow>,
+    /// What it said beside its log, in the order in which it came.
+    pub annotations: Vec<Annotation>,
+    /// The summaries of its steps, without their texts.
+    pub summaries: Vec<SummaryRow>,
 }
 
 /// A step.
@@ -176,31 +183,66 @@ pub async fn detail(
     Ok((!attempts.is_empty()).then_some(RunDetail { attempts }))
 }
 
+const JOBS: &str = "SELECT * FROM job WHERE repo = ? AND run = ? AND attempt = ? ORDER BY place, tried LIMIT ?";
+const STEPS: &str = "SELECT * FROM step WHERE repo = ? AND run = ? AND attempt = ? ORDER BY job, tried, place LIMIT ?";
+const ANNOTATIONS: &str =
+    "SELECT * FROM annotation WHERE repo = ? AND run = ? AND attempt = ? ORDER BY job, tried, place LIMIT ?";
+const SUMMARIES: &str = "SELECT job, tried, step, size FROM summary WHERE repo = ? AND run = ? AND attempt = ?
+     ORDER BY job, tried, place LIMIT ?";
+
 async fn jobs_of(connection: &mut SqliteConnection, run: &RunRow) -> sqlx::Result<Vec<JobRow>> {
-    let rows =
-        sqlx::query("SELECT * FROM job WHERE repo = ? AND run = ? AND attempt = ? ORDER BY place, tried LIMIT ?")
-            .bind(run.repo.0.cast_signed())
-            .bind(run.number.0.cast_signed())
-            .bind(run.attempt)
-            .bind(ROWS_OF_A_RUN_MAX)
-            .fetch_all(&mut *connection)
-            .await?;
+    let rows = rows_of(connection, run, JOBS).await?;
     let mut jobs = rows.iter().map(|row| job_row(row, run)).collect::<sqlx::Result<Vec<_>>>()?;
-    let steps =
-        sqlx::query("SELECT * FROM step WHERE repo = ? AND run = ? AND attempt = ? ORDER BY job, tried, place LIMIT ?")
-            .bind(run.repo.0.cast_signed())
-            .bind(run.number.0.cast_signed())
-            .bind(run.attempt)
-            .bind(ROWS_OF_A_RUN_MAX)
-            .fetch_all(connection)
-            .await?;
-    for step in &steps {
-        let (key, tried): (&str, u32) = (step.get("job"), step.get("tried"));
-        if let Some(job) = jobs.iter_mut().find(|job| job.attempt.job.as_str() == key && job.attempt.tried == tried) {
-            job.steps.push(step_row(step)?);
+    for row in rows_of(connection, run, STEPS).await? {
+        if let Some(job) = job_of(&mut jobs, &row) {
+            job.steps.push(step_row(&row)?);
+        }
+    }
+    for row in rows_of(connection, run, ANNOTATIONS).await? {
+        if let Some(job) = job_of(&mut jobs, &row) {
+            job.annotations.push(annotation_row(&row)?);
+        }
+    }
+    for row in rows_of(connection, run, SUMMARIES).await? {
+        if let Some(job) = job_of(&mut jobs, &row) {
+            job.summaries.push(summary_row(&row));
         }
     }
     Ok(jobs)
+}
+
+async fn rows_of(connection: &mut SqliteConnection, run: &RunRow, asked: &'static str) -> sqlx::Result<Vec<SqliteRow>> {
+    sqlx::query(asked)
+        .bind(run.repo.0.cast_signed())
+        .bind(run.number.0.cast_signed())
+        .bind(run.attempt)
+        .bind(ROWS_OF_A_RUN_MAX)
+        .fetch_all(connection)
+        .await
+}
+
+/// Returns the try of a job that a row is about.
+fn job_of<'a>(jobs: &'a mut [JobRow], row: &SqliteRow) -> Option<&'a mut JobRow> {
+    let (key, tried): (&str, u32) = (row.get("job"), row.get("tried"));
+    jobs.iter_mut().find(|job| job.attempt.job.as_str() == key && job.attempt.tried == tried)
+}
+
+/// Returns the newest try of a job.
+pub async fn latest_attempt(
+    connection: &mut SqliteConnection,
+    repo: RepoId,
+    run: RunNumber,
+    key: &JobKey,
+) -> sqlx::Result<Option<AttemptId>> {
+    let found: Option<(u32, u32)> = sqlx::query_as(
+        "SELECT attempt, tried FROM job WHERE repo = ? AND run = ? AND key = ? ORDER BY attempt DESC, tried DESC LIMIT 1",
+    )
+    .bind(repo.0.cast_signed())
+    .bind(run.0.cast_signed())
+    .bind(key.as_str().to_owned())
+    .fetch_optional(connection)
+    .await?;
+    Ok(found.map(|(run_attempt, tried)| AttemptId { repo, run, run_attempt, job: key.clone(), tried }))
 }
 
 fn run_row(row: &SqliteRow) -> sqlx::Result<RunRow> {
@@ -246,6 +288,8 @@ fn job_row(row: &SqliteRow, run: &RunRow) -> sqlx::Result<JobRow> {
         started_at: maybe_at(row, "started_at"),
         completed_at: maybe_at(row, "completed_at"),
         steps: Vec::new(),
+        annotations: Vec::new(),
+        summaries: Vec::new(),
     })
 }
 

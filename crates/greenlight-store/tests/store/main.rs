@@ -1,5 +1,6 @@
 //! The store from outside: the port's contract, faults of the disk, what pages read, logs, migrations, retention.
 
+mod annotations;
 mod contract;
 mod faults;
 mod history;
@@ -82,9 +83,13 @@ fn every_future_is_send(
     send(database.close());
     send(database.probe());
     send(database.record_steps(attempt, &[]));
+    send(database.summarize(attempt, 0, ""));
     send(database.sweep(logs, retention));
     send(history.runs(query));
     send(history.run(repo, attempt.run));
+    send(history.annotations(attempt));
+    send(history.summaries(attempt));
+    send(history.latest_attempt(repo, attempt.run, &attempt.job));
     send(history.pull_runs(repo, greenlight_core::id::PullNumber(1), 1));
     send(history.deliveries(None, 1));
     send(history.delivery(""));

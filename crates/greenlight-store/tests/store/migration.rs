@@ -12,7 +12,7 @@ use crate::{commit, database, delivery, made};
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Rows as a server of that version wrote them, for the tables that each migration found.
-const ROWS: [&str; 3] = [
+const ROWS: [&str; 4] = [
     "
     INSERT INTO delivery (place, state, form, received_at, size, id, event, digest, body)
         VALUES (1, 0, 0, 5, 2, 'a', 'push', zeroblob(32), x'28b52ffd20021100007b7d');
@@ -27,6 +27,12 @@ const ROWS: [&str; 3] = [
     "
     INSERT INTO runner_token (digest, labels, expires_at) VALUES (zeroblob(32), '[\"linux\"]', 9);
     INSERT INTO runner (name, labels, digest, created_at, seen_at, protocol) VALUES ('builder-1', '[\"linux\"]', zeroblob(32), 5, 5, 1);
+",
+    "
+    INSERT INTO annotation (repo, run, attempt, job, tried, place, step, level, message, file, line)
+        VALUES (7, 1, 1, 'test', 1, 0, 2, 'error', 'it broke', 'a.rs', 3);
+    INSERT INTO summary (repo, run, attempt, job, tried, place, step, size, digest, body)
+        VALUES (7, 1, 1, 'test', 1, 0, 2, 2, zeroblob(32), x'28b52ffd20021100007b7d');
 ",
 ];
 
@@ -51,6 +57,15 @@ async fn every_step_of_the_way_keeps_the_rows() {
     assert_eq!(waiting.iter().map(|waiting| &*waiting.delivery.body).collect::<Vec<_>>(), [b"{}"]);
     assert_eq!(database.repositories().await.unwrap()[0].full_name.as_ref(), "octocat/Hello-World");
     assert_eq!(database.load(greenlight_core::id::RepoId(7)).await.unwrap().unwrap().version, 3);
+    let attempt = greenlight_core::id::AttemptId {
+        repo: greenlight_core::id::RepoId(7),
+        run: greenlight_core::id::RunNumber(1),
+        run_attempt: 1,
+        job: "test".into(),
+        tried: 1,
+    };
+    assert_eq!(&*database.history().annotations(&attempt).await.unwrap()[0].message, "it broke");
+    assert_eq!(database.history().summaries(&attempt).await.unwrap(), [(2, "{}".to_owned())]);
 }
 
 #[tokio::test]
@@ -100,6 +115,10 @@ async fn pages_find_their_rows_by_an_index() {
         "SELECT * FROM deployment WHERE repo = 1 AND environment = 'x' ORDER BY id DESC LIMIT 9",
         "SELECT * FROM entity WHERE repo = 1",
         "SELECT * FROM step WHERE repo = 1 AND run = 1 AND attempt = 1 ORDER BY job, tried, place",
+        "SELECT * FROM annotation WHERE repo = 1 AND run = 1 AND attempt = 1 ORDER BY job, tried, place",
+        "SELECT * FROM annotation WHERE (repo, run, attempt, job, tried) = (1, 1, 1, 'x', 1)",
+        "SELECT job, tried, step, size FROM summary WHERE repo = 1 AND run = 1 AND attempt = 1 ORDER BY job, tried, place",
+        "SELECT attempt, tried FROM job WHERE repo = 1 AND run = 1 AND key = 'x'",
         "SELECT * FROM object WHERE kind = 'cache' AND repo = 1 AND run = 0 AND scope = 'a' AND version = 'b' AND name = 'c' AND run_attempt = 0",
         "SELECT * FROM object WHERE kind = 'cache' AND repo = 1 AND state = 'whole' ORDER BY used_at LIMIT 9",
         "SELECT * FROM object WHERE expires_at <= 9 ORDER BY expires_at LIMIT 9",

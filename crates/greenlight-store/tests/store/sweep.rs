@@ -5,6 +5,7 @@ use greenlight_core::entity::{Entity, EntityKey};
 use greenlight_core::id::{AttemptId, JobKey, PullNumber, RunNumber};
 use greenlight_core::port::{Audit, Disposition, Store};
 use greenlight_core::run::{Conclusion, JobState, RunState};
+use greenlight_core::shown::{Annotation, AnnotationLevel};
 use greenlight_store::{Blobs, Logs, Retention, RunQuery, StepRecord, StepState};
 
 use crate::{commit, database, delivery, made};
@@ -45,6 +46,9 @@ async fn what_is_over_and_old_goes_in_batches_and_the_rest_stays() {
         logs.append(&attempt(number), 0, made::at(0), Bytes::from_static(b"hello\n")).await.unwrap();
         let step = StepRecord { index: 0, name: "Run make".into(), state: StepState::Waiting };
         database.record_steps(&attempt(number), &[step]).await.unwrap();
+        let annotation = Annotation::new(0, AnnotationLevel::Error, "it broke".into());
+        database.annotate(&attempt(number), &annotation).await.unwrap();
+        database.summarize(&attempt(number), 0, "# Sum").await.unwrap();
     }
     for number in 1..=3 {
         logs.finish(&attempt(number)).await.unwrap();
@@ -72,6 +76,11 @@ async fn what_is_over_and_old_goes_in_batches_and_the_rest_stays() {
     }
     let detail = history.run(made::repository().id, RunNumber(6)).await.unwrap().unwrap();
     assert_eq!(detail.attempts[0].1[0].steps.len(), 1);
+    for number in 1..=7 {
+        let said = history.annotations(&attempt(number)).await.unwrap().len();
+        let summed_up = history.summaries(&attempt(number)).await.unwrap().len();
+        assert_eq!((said, summed_up), if number >= 5 { (1, 1) } else { (0, 0) }, "{number}");
+    }
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, header};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use crate::history::{self, Refusal};
@@ -22,6 +22,16 @@ pub struct Part {
     /// Stay until the job is over.
     #[serde(default)]
     follow: bool,
+}
+
+/// Returns the summaries of a job's steps.
+pub async fn summary(
+    Path((owner, repo, number, key)): Path<(String, String, u64, String)>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Response, Refusal> {
+    let handle = history::handle(&shared, &owner, &repo)?;
+    let texts = history::summaries(&shared, &handle, number, &key).await?;
+    Ok(([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], texts.join("\n")).into_response())
 }
 
 /// Returns the log.

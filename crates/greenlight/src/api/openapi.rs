@@ -30,6 +30,13 @@ const OPERATIONS: &[Operation] = &[
     ),
     (
         "get",
+        "/api/v1/repos/{owner}/{repo}/runs/{number}/jobs/{key}/summary",
+        "The summaries of a job's steps, as the Markdown that they wrote.",
+        "",
+        &[],
+    ),
+    (
+        "get",
         "/api/v1/repos/{owner}/{repo}/environments",
         "Environments, their locks and deployments.",
         "Environments",
@@ -86,7 +93,7 @@ fn operation(path: &str, summary: &str, answer: &str, questions: &[&str]) -> Val
         .iter()
         .map(|name| json!({ "name": name, "in": "query", "required": false, "schema": query_schema(name) }));
     let good = match answer {
-        "" => json!({ "description": "The log.", "content": { "text/plain": { "schema": { "type": "string" } } } }),
+        "" => json!({ "description": "The text.", "content": { "text/plain": { "schema": { "type": "string" } } } }),
         name => {
             json!({ "description": "The answer.", "content": { "application/json": { "schema": reference(name) } } })
         }
@@ -155,7 +162,13 @@ fn schemas() -> Value {
         "Job": schema(&[
             "key:string", "name:string", "context:string", "state:string", "reason:string", "labels:[]string", "runner:string?",
             "tried:integer", "started_at:string?", "ended_at:string?", "environment_url:string?", "steps:[]Step",
+            "annotations:[]Annotation", "summaries:[]Summary",
         ]),
+        "Annotation": schema(&[
+            "step:integer", "level:string", "message:string", "title:string?", "file:string?", "line:integer?", "end_line:integer?",
+            "column:integer?", "end_column:integer?",
+        ]),
+        "Summary": schema(&["step:integer", "size:integer"]),
         "Step": schema(&[
             "number:integer", "name:string", "state:string", "started_at:string?", "ended_at:string?", "line:integer?",
         ]),

@@ -119,6 +119,53 @@ pub struct Job {
     pub environment_url: Option<String>,
     /// Its steps.
     pub steps: Vec<Step>,
+    /// Its errors, warnings and notices, in the order in which they came.
+    pub annotations: Vec<Annotation>,
+    /// The summaries of its steps; what they say is at `…/jobs/{key}/summary`.
+    pub summaries: Vec<Summary>,
+}
+
+/// An error, a warning or a notice of a job, perhaps about a place in a file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Annotation {
+    /// The step that said it, from 1.
+    pub step: u32,
+    /// `error`, `warning` or `notice`.
+    pub level: String,
+    /// What.
+    pub message: String,
+    /// A title.
+    pub title: Option<String>,
+    /// The file, from the root of the repository where it is in it.
+    pub file: Option<String>,
+    /// The line, from 1.
+    pub line: Option<u32>,
+    /// The last line.
+    pub end_line: Option<u32>,
+    /// The column, from 1.
+    pub column: Option<u32>,
+    /// The last column.
+    pub end_column: Option<u32>,
+}
+
+impl Annotation {
+    /// Returns the place that it is about, as compilers write it; nothing where it names no file.
+    pub fn place(&self) -> Option<String> {
+        let mut place = self.file.clone()?;
+        for number in [self.line, self.line.and(self.column)].into_iter().flatten() {
+            place.push_str(&format!(":{number}"));
+        }
+        Some(place)
+    }
+}
+
+/// The summary of a step.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Summary {
+    /// The step, from 1.
+    pub step: u32,
+    /// How many bytes.
+    pub size: u64,
 }
 
 /// A step of a job.

@@ -112,7 +112,7 @@ async fn read(client: &Client, number: u64) -> anyhow::Result<(String, shape::Ru
 
 async fn view(number: u64, server: Server) -> anyhow::Result<Exit> {
     let client = Client::new(&server)?;
-    let (_, run) = read(&client, number).await?;
+    let (path, run) = read(&client, number).await?;
     if server.json {
         println!("{}", serde_json::to_string(&run)?);
         return Ok(Exit::Done);
@@ -127,8 +127,32 @@ async fn view(number: u64, server: Server) -> anyhow::Result<Exit> {
         for step in &job.steps {
             println!("    {}. {}  {}", step.number, step.name, step.state);
         }
+        for annotation in &job.annotations {
+            println!("    {}", told(annotation));
+        }
+    }
+    for job in run.jobs.iter().filter(|job| !job.summaries.is_empty()) {
+        println!("\nSummary of {}\n", job.name);
+        print_stream(&client, &format!("{path}/jobs/{}/summary", segment(&job.key))).await?;
     }
     Ok(Exit::Done)
+}
+
+/// Writes an annotation as a line, as compilers do.
+fn told(annotation: &shape::Annotation) -> String {
+    let place = annotation.place().map_or_else(String::new, |place| format!("{place}: "));
+    let title = annotation.title.as_ref().map_or_else(String::new, |title| format!("{title}: "));
+    format!("{place}{}: {title}{}", annotation.level, annotation.message)
+}
+
+async fn print_stream(client: &Client, address: &str) -> anyhow::Result<()> {
+    let mut response = client.stream(address).await?;
+    while let Some(part) = response.chunk().await? {
+        let mut out = std::io::stdout().lock();
+        out.write_all(&part)?;
+        out.flush()?;
+    }
+    Ok(())
 }
 
 async fn watch(number: u64, server: Server) -> anyhow::Result<Exit> {
@@ -164,12 +188,7 @@ async fn logs(number: u64, job: Option<String>, follow: bool, from: u64, server:
     };
     for key in keys {
         let address = format!("{path}/jobs/{}/logs?from={from}&follow={follow}", segment(&key));
-        let mut response = client.stream(&address).await?;
-        while let Some(part) = response.chunk().await? {
-            let mut out = std::io::stdout().lock();
-            out.write_all(&part)?;
-            out.flush()?;
-        }
+        print_stream(&client, &address).await?;
     }
     Ok(Exit::Done)
 }

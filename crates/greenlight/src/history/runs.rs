@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use greenlight_core::fact::RepositoryRef;
-use greenlight_core::id::{AttemptId, PullNumber, RepoId, RunNumber};
+use greenlight_core::id::{AttemptId, JobKey, PullNumber, RepoId, RunNumber};
 use greenlight_core::run::Conclusion;
+use greenlight_core::shown::Annotation;
 use greenlight_core::step::Cell;
 use greenlight_store::{DeliveryRow, DeliveryState, JobRow, RunQuery, RunRow, StepRow};
 
@@ -80,11 +81,16 @@ pub async fn run(shared: &Shared, handle: &Handle, number: u64) -> Result<shape:
 /// Returns the names of a job attempt, its newest try: what its log lies under.
 pub async fn attempt_of(shared: &Shared, handle: &Handle, number: u64, key: &str) -> Result<AttemptId, Refusal> {
     let reference = handle.reference();
-    let found = shared.store.history().run(reference.id, RunNumber(number)).await?;
-    let jobs = found.and_then(|detail| detail.attempts.into_iter().next()).map_or_else(Vec::new, |(_, jobs)| jobs);
-    let tries = jobs.into_iter().filter(|job| job.attempt.job.as_str() == key);
-    let latest = tries.max_by_key(|job| job.attempt.tried).map(|job| job.attempt);
+    let asked = JobKey::from(key);
+    let latest = shared.store.history().latest_attempt(reference.id, RunNumber(number), &asked).await?;
     latest.ok_or_else(|| Refusal::Missing(format!("run {number} of {} has no job `{key}`", reference.full_name).into()))
+}
+
+/// Returns the summaries of a job's steps, as they wrote them.
+pub async fn summaries(shared: &Shared, handle: &Handle, number: u64, key: &str) -> Result<Vec<String>, Refusal> {
+    let attempt = attempt_of(shared, handle, number, key).await?;
+    let summaries = shared.store.history().summaries(&attempt).await?;
+    Ok(summaries.into_iter().map(|(_, text)| text).collect())
 }
 
 /// Returns a page of deliveries, the newest first; the first page begins with the quarantine.
@@ -184,6 +190,8 @@ fn job(row: JobRow, first_lines: &[(u32, u64)]) -> shape::Job {
         ended_at: row.completed_at.map(written),
         environment_url: None,
         steps: row.steps.into_iter().map(|row| step(row, first_lines)).collect(),
+        annotations: row.annotations.iter().map(annotation).collect(),
+        summaries: row.summaries.iter().map(|row| shape::Summary { step: row.step + 1, size: row.size }).collect(),
     }
 }
 
@@ -196,6 +204,20 @@ fn step(row: StepRow, first_lines: &[(u32, u64)]) -> shape::Step {
         started_at: row.started_at.map(written),
         ended_at: row.completed_at.map(written),
         line: first_lines.iter().find(|(index, _)| *index == row.index).map(|(_, line)| line + 1),
+    }
+}
+
+fn annotation(annotation: &Annotation) -> shape::Annotation {
+    shape::Annotation {
+        step: annotation.step + 1,
+        level: annotation.level.as_str().to_owned(),
+        message: annotation.message.to_string(),
+        title: annotation.title.as_deref().map(str::to_owned),
+        file: annotation.file.as_deref().map(str::to_owned),
+        line: annotation.line,
+        end_line: annotation.end_line,
+        column: annotation.column,
+        end_column: annotation.end_column,
     }
 }
 

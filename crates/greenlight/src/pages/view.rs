@@ -60,6 +60,19 @@ pub struct Runs {
 pub struct RunPage {
     pub frame: Frame,
     pub run: shape::Run,
+    pub summaries: Vec<JobSummary>,
+}
+
+/// The summaries of a job's steps.
+pub struct JobSummary {
+    /// The job's key.
+    pub key: String,
+    /// Its name.
+    pub name: String,
+    /// How many bytes they have.
+    pub size: u64,
+    /// They as HTML; nothing where they are too large for a page.
+    pub shown: Vec<String>,
 }
 
 /// `/{owner}/{repo}/runs/{number}/jobs/{key}`, around its log.

@@ -1,9 +1,11 @@
 //! Our side of GitHub: who we are there, where repositories are cloned from, and the hands that read and write.
 
+use std::sync::Arc;
+
 use greenlight_core::effect::{Dispatch, Outcome};
 use greenlight_core::event::User;
 use greenlight_core::fact::RepositoryRef;
-use greenlight_core::port::Hands as _;
+use greenlight_core::port::{Hands as _, Said};
 use greenlight_github::client::{AppKey, AppKeyError, Client, Credentials, Settings, SettingsError};
 use greenlight_github::hands::GitHubHands;
 
@@ -41,8 +43,8 @@ pub enum GitHubError {
 }
 
 impl GitHub {
-    /// Gets ready. Nothing is sent yet.
-    pub fn new(config: &Config) -> Result<Self, GitHubError> {
+    /// Gets ready; `said` tells what jobs said beside their logs. Nothing is sent yet.
+    pub fn new(config: &Config, said: Arc<dyn Said>) -> Result<Self, GitHubError> {
         let credentials = match &config.github.identity {
             Identity::Token(token) => Credentials::Token(token.clone()),
             Identity::App { id, private_key } => {
@@ -52,7 +54,7 @@ impl GitHub {
         let api_url = config.github.api_url.to_string();
         let (web_url, profile) = web_of(&api_url);
         let client = Client::new(Settings { api_url, credentials }).map_err(GitHubError::Address)?;
-        let hands = GitHubHands::new(client.clone(), config.pages.url.as_deref());
+        let hands = GitHubHands::new(client.clone(), config.pages.url.as_deref()).with_said(said);
         Ok(Self { client, hands, web_url, profile })
     }
 

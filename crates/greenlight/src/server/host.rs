@@ -7,11 +7,13 @@ use std::time::Duration;
 use greenlight_core::effect::JobOrder;
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::id::{AttemptId, RefName};
-use greenlight_core::port::Reply;
+use greenlight_core::port::{Reply, StoreError};
 use greenlight_core::time::Timestamp;
 use greenlight_git::checkout::Leftovers;
 use greenlight_git::{Depth, Wanted};
-use greenlight_runner::{ActionSource, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepState, StepUpdate};
+use greenlight_runner::{
+    ActionSource, Annotation, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepState, StepUpdate,
+};
 use greenlight_store::{LogError, StepRecord};
 
 use super::mirrors::Actions;
@@ -29,6 +31,12 @@ pub struct Host {
     repository: RepositoryRef,
     attempt: AttemptId,
     given: Given,
+}
+
+/// What a job says beside its log.
+enum Remark {
+    Annotation(Annotation),
+    Summary { step: u32, markdown: String },
 }
 
 impl Host {
@@ -72,6 +80,30 @@ impl Host {
                     tokio::time::sleep(WRITE_AGAIN).await;
                 }
             }
+        }
+    }
+
+    /// Writes down what the job said beside its log, as patiently as its log.
+    async fn remark(&self, remark: Remark) {
+        for tried in 1..=WRITES_MAX {
+            match self.keep(&remark).await {
+                Ok(()) => break,
+                Err(error) if tried == WRITES_MAX => {
+                    tracing::error!(job.attempt = %self.attempt, "what a job said beside its log is lost: {error}");
+                }
+                Err(error) => {
+                    tracing::warn!(job.attempt = %self.attempt, "what a job said beside its log waits: {error}");
+                    tokio::time::sleep(WRITE_AGAIN).await;
+                }
+            }
+        }
+        self.shared.feed.tell(self.repository.full_name.clone());
+    }
+
+    async fn keep(&self, remark: &Remark) -> Result<(), StoreError> {
+        match remark {
+            Remark::Annotation(annotation) => self.shared.store.annotate(&self.attempt, annotation).await,
+            Remark::Summary { step, markdown } => self.shared.store.summarize(&self.attempt, *step, markdown).await,
         }
     }
 
@@ -138,6 +170,14 @@ impl JobHost for Host {
 
     fn actions(&self) -> Option<Arc<dyn ActionSource>> {
         Some(Arc::new(Actions::of(self.shared.clone(), self.repository.clone())))
+    }
+
+    fn annotate<'a>(&'a self, annotation: Annotation) -> Reply<'a, ()> {
+        Box::pin(self.remark(Remark::Annotation(annotation)))
+    }
+
+    fn summarize<'a>(&'a self, step: u32, markdown: String) -> Reply<'a, ()> {
+        Box::pin(self.remark(Remark::Summary { step, markdown }))
     }
 
     fn now(&self) -> Timestamp {

@@ -25,6 +25,21 @@ impl GitHub {
         Self::start_with(dir, files, json!([])).await
     }
 
+    /// Starts one with an App that may do all that Greenlight does; returns settings for a server that is it, too.
+    pub async fn start_for_an_app(dir: &Path, files: Value) -> (Self, String) {
+        let write = ["checks", "statuses", "contents", "pull_requests", "deployments"]
+            .map(|name| (name.to_owned(), json!("write")));
+        let mut permissions: serde_json::Map<String, Value> = write.into_iter().collect();
+        permissions.insert("metadata".into(), json!("read"));
+        let app = json!({
+            "id": 7, "slug": "greenlight", "owner": "octocat", "permissions": permissions, "events": ["*"],
+            "installations": [{ "id": 9, "account": "octocat", "repositories": ["Spoon-Knife"] }],
+        });
+        let github = Self::start_with(dir, files, json!([app])).await;
+        let settings = github.settings_of_app(dir, 7).await;
+        (github, settings)
+    }
+
     /// Starts one with Apps.
     pub async fn start_with(dir: &Path, files: Value, apps: Value) -> Self {
         let seed = json!({

@@ -14,6 +14,7 @@ mod recovery;
 mod rooms;
 mod round;
 mod runner;
+mod said;
 mod server;
 mod services;
 mod settings;

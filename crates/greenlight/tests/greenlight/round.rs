@@ -298,17 +298,8 @@ async fn a_workflow_that_cannot_be_read_shows_its_caret() {
 #[tokio::test]
 async fn an_app_shows_check_runs() {
     let dir = tempfile::tempdir().unwrap();
-    let write = ["checks", "statuses", "contents", "pull_requests", "deployments"]
-        .map(|name| (name.to_owned(), json!("write")));
-    let mut permissions: serde_json::Map<String, Value> = write.into_iter().collect();
-    permissions.insert("metadata".into(), json!("read"));
-    let app = json!({
-        "id": 7, "slug": "greenlight", "owner": "octocat", "permissions": permissions, "events": ["*"],
-        "installations": [{ "id": 9, "account": "octocat", "repositories": ["Spoon-Knife"] }],
-    });
     let files = json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL });
-    let github = GitHub::start_with(dir.path(), files, json!([app])).await;
-    let settings = github.settings_of_app(dir.path(), 7).await;
+    let (github, settings) = GitHub::start_for_an_app(dir.path(), files).await;
     let server = Server::start(dir.path(), &settings).await;
     github.hook(&server).await;
     let (_, head) = github.open_pull("change", "change.txt", "changed").await;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use greenlight_core::time::Timestamp;
-use greenlight_runner::{AnnotationLevel, LogBlock, StepState, StepUpdate};
+use greenlight_runner::{LogBlock, StepState, StepUpdate};
 use serde_json::{Value, json};
 
 use super::{JobName, StepEnd, View, Word, end_of, word_of};
@@ -53,7 +53,7 @@ fn values(word: &Word<'_>) -> Vec<Value> {
         Word::Annotation { job, annotation } => of(
             job,
             json!({
-                "type": "annotation", "step": annotation.step, "level": level(annotation.level),
+                "type": "annotation", "step": annotation.step, "level": annotation.level.as_str(),
                 "message": &*annotation.message, "title": annotation.title.as_deref(),
                 "file": annotation.file.as_deref(), "line": annotation.line,
             }),
@@ -116,14 +116,6 @@ fn log(job: &JobName, block: &LogBlock) -> Vec<Value> {
     let line =
         |line: &str| of(job, json!({ "type": "log", "step": block.step, "line": line, "at": written(block.at) }));
     text.lines().map(line).collect()
-}
-
-fn level(level: AnnotationLevel) -> &'static str {
-    match level {
-        AnnotationLevel::Error => "error",
-        AnnotationLevel::Warning => "warning",
-        AnnotationLevel::Notice => "notice",
-    }
 }
 
 fn now() -> String {
