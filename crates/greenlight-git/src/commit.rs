@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use greenlight_core::effect::{Answer, Outcome};
+use greenlight_core::event::CommitFiles;
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::id::{RefName, Sha};
 
@@ -27,22 +28,34 @@ impl Mirrors {
         tried: u32,
     ) -> Result<Outcome, GitError> {
         let mirror = self.mirror(repository.id);
-        if let Err(error) = bring(&mirror, repository, sha, git_ref).await {
-            return Ok(match &*error {
-                GitError::NoSuchCommit(_) | GitError::NoSuchRef { .. } if tried < COMMIT_TRIES_MAX => {
-                    Outcome::Later { not_before: None, reason: error.chain().into() }
+        let mut files = match mirror.recent.get(sha) {
+            Some(files) => files,
+            None => {
+                if let Err(error) = bring(&mirror, repository, sha, git_ref).await {
+                    return Ok(match &*error {
+                        GitError::NoSuchCommit(_) | GitError::NoSuchRef { .. } if tried < COMMIT_TRIES_MAX => {
+                            Outcome::Later { not_before: None, reason: error.chain().into() }
+                        }
+                        _ => fetch_failed(error),
+                    });
                 }
-                _ => fetch_failed(error),
-            });
-        }
-        let Some(commit) = mirror.commit(&sha.to_string()).await? else { return Err(GitError::NoSuchCommit(sha)) };
+                read(&mirror, sha).await?
+            }
+        };
         let before = before.filter(|before| !before.is_zero());
-        let mut files = commit_files(&mirror, &commit).await?;
         if asks_for_paths(&files) {
-            files.changed_paths = pushed_paths(&mirror, repository, commit.id, git_ref, before).await?;
+            files.changed_paths = pushed_paths(&mirror, repository, sha, git_ref, before).await?;
         }
         Ok(Outcome::Done(Answer::Commit(Box::new(files))))
     }
+}
+
+/// Reads the files of a commit that is in the mirror.
+async fn read(mirror: &Mirror, sha: Sha) -> Result<CommitFiles, GitError> {
+    let Some(commit) = mirror.commit(&sha.to_string()).await? else { return Err(GitError::NoSuchCommit(sha)) };
+    let files = commit_files(mirror, &commit).await?;
+    mirror.recent.keep(&files);
+    Ok(files)
 }
 
 /// Sees to it that the commit is in the mirror: by the ref that it was seen on, else by its id.

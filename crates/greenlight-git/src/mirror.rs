@@ -25,6 +25,7 @@ use crate::error::GitError;
 use crate::mirrors::Transport;
 use crate::objects::{Commit, Found, Kind, Object, Reader};
 use crate::program::{Call, Git};
+use crate::recent::RecentCommits;
 
 /// The largest commit object that is read.
 const COMMIT_BYTES_MAX: u64 = 1 << 20;
@@ -60,6 +61,7 @@ pub(crate) struct Mirror {
     pub(crate) packs: Arc<RwLock<()>>,
     /// When it was last read from, by the count of all reads.
     pub(crate) read_at: AtomicU64,
+    pub(crate) recent: RecentCommits,
 }
 
 /// What somebody wants to have fetched.
@@ -79,6 +81,7 @@ impl Mirror {
             reader: Mutex::new(None),
             packs: Arc::new(RwLock::new(())),
             read_at: AtomicU64::new(0),
+            recent: RecentCommits::default(),
         }
     }
 
