@@ -361,6 +361,16 @@ pub struct JobOrder {
     pub trusted: bool,
 }
 
+impl JobOrder {
+    /// Does the job carry out a deployment? Then nobody else's may run beside it.
+    pub fn deploys(&self) -> bool {
+        self.env.iter().any(|(name, _)| &**name == DEPLOYMENT_ID)
+    }
+}
+
+/// The variable that names a job its deployment.
+pub(crate) const DEPLOYMENT_ID: &str = "DEPLOYMENT_ID";
+
 /// A job that calls a workflow, as far as it decides which secrets the called one has. What they are is not known here.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Caller {

@@ -46,6 +46,7 @@ pub fn apply(state: &mut Repository, fact: &Fact, now: Timestamp) -> Option<Repl
             return Some(schedule::reported(state, attempt, *token, report, now));
         }
         Fact::Booted { boot } => schedule::booted(state, boot, now),
+        Fact::Labels(labels) => schedule::labels_known(state, labels),
         Fact::Click(click) => return Some(clicked(state, click, now)),
     }
     None

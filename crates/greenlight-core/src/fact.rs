@@ -83,11 +83,14 @@ pub enum Fact {
         /// What it tells.
         report: JobReport,
     },
-    /// A server started under a new boot id: leases of its built-in runner under an older one are over.
+    /// A server started, or its store works again: leases of its built-in runner under an older boot id are over, all others count
+    /// from now on.
     Booted {
-        /// The new boot id.
+        /// Its boot id.
         boot: Arc<str>,
     },
+    /// Runners came or went: these are the labels that there are.
+    Labels(Arc<[Arc<str>]>),
     /// Somebody clicked, or typed a verb.
     Click(Click),
 }

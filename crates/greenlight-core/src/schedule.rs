@@ -8,7 +8,7 @@ use greenlight_workflow::{
 
 use crate::call;
 use crate::config::NotifyOn;
-use crate::effect::{Checkout, JobEnd, JobOrder, JobReport, Reply};
+use crate::effect::{Checkout, DEPLOYMENT_ID, JobEnd, JobOrder, JobReport, Reply};
 use crate::entity::Proof;
 use crate::fact::LeaseAsked;
 use crate::id::{AttemptId, JobKey, RunNumber, Token};
@@ -35,6 +35,7 @@ pub(crate) fn begin_attempt(state: &mut Repository, key: &SuiteKey, now: Timesta
     suite.phase = SuitePhase::Reading { trouble: None };
     suite.requested_at = now;
     let (attempt, runs) = (suite.attempt, suite.runs.clone());
+    state.reopen_suite(key);
     for number in runs {
         cancel_run(state, number, "a newer attempt began", now);
     }
@@ -174,6 +175,7 @@ pub(crate) fn rerun(state: &mut Repository, number: RunNumber, now: Timestamp) -
     run.jobs.retain(|job| job.expanded || job.leg.0 == 0);
     let attempt = run.attempt;
     state.note(format!("run {number}"), format!("attempt {attempt} of {event} at {}", key.head_sha.short()));
+    state.reopen_suite(&key);
     state.touch(Topic::Run(number));
     state.touch(Topic::Suite(key));
     Ok(format!("run {number} runs again, as attempt {attempt}").into())
@@ -271,28 +273,37 @@ fn queued_since(job: &Job) -> Option<Timestamp> {
     }
 }
 
-/// Ends leases that ran out.
+/// Ends leases that ran out. None is renewed beyond its job's deadline; one that a restart renewed may end behind it, so that a
+/// runner which the server could not hear has its say first.
 fn sweep(state: &mut Repository, number: RunNumber, now: Timestamp) {
     let Some(run) = state.runs.get(&number) else { return };
-    if !run.jobs.iter().any(|job| job.lease().is_some_and(|lease| lease.until <= now || deadline(job, lease) <= now)) {
+    if !run.jobs.iter().any(|job| job.lease().is_some_and(|lease| lease.until <= now)) {
         return;
     }
     let deploys = run.deployment.is_some();
     let Some(run) = state.runs.get_mut(&number) else { return };
     for job in &mut run.jobs {
-        let Some(lease) = job.lease().cloned() else { continue };
-        if deadline(job, &lease) <= now {
+        let Some(lease) = job.lease().filter(|lease| lease.until <= now).cloned() else { continue };
+        if deadline(&lease, job.timeout) <= now {
             let reason = format!("it took longer than {}", spoken(job.timeout)).into();
             job.state =
                 JobState::Completed { conclusion: Conclusion::TimedOut, at: now, reason, started_at: lease.started_at };
-        } else if lease.until <= now {
+        } else {
             lose(job, &lease, deploys, "its runner was not heard of any more", now);
         }
     }
 }
 
-fn deadline(job: &Job, lease: &Lease) -> Timestamp {
-    lease.since + job.timeout + TIMEOUT_GRACE
+fn deadline(lease: &Lease, timeout: Duration) -> Timestamp {
+    lease.since + timeout + TIMEOUT_GRACE
+}
+
+/// A heartbeat renews a lease, but not beyond the deadline of its job.
+fn renew(lease: &mut Lease, timeout: Duration, now: Timestamp) {
+    let deadline = deadline(lease, timeout);
+    if now < deadline {
+        lease.until = (now + lease.length).min(deadline);
+    }
 }
 
 /// A lease is over without a word. A CI job is tried once more; a deployment never is, for nobody knows how far it came.
@@ -310,26 +321,41 @@ fn lose(job: &mut Job, lease: &Lease, deploys: bool, why: &str, now: Timestamp) 
     };
 }
 
-/// A server started: its built-in runner's leases of an earlier life are over at once.
+/// A server started, or can store again. Its built-in runner's leases of an earlier life are over at once; all others count from now
+/// on, not from a heartbeat that nobody was there to hear (P5).
 pub(crate) fn booted(state: &mut Repository, boot: &Arc<str>, now: Timestamp) {
     state.meta_mut().boot = Some(boot.clone());
     let stale = |lease: &Lease| lease.boot.as_ref().is_some_and(|known| known != boot);
-    let numbers: Vec<_> = state
-        .runs
-        .values()
-        .filter(|run| run.jobs.iter().any(|job| job.lease().is_some_and(stale)))
-        .map(|run| run.number)
-        .collect();
+    let held = |run: &&Run| run.jobs.iter().any(|job| job.lease().is_some());
+    let numbers: Vec<_> = state.runs.values().filter(held).map(|run| run.number).collect();
     for number in numbers {
         let Some(run) = state.runs.get_mut(&number) else { continue };
-        let deploys = run.deployment.is_some();
+        let (deploys, mut any_stale) = (run.deployment.is_some(), false);
         for job in &mut run.jobs {
-            if let Some(lease) = job.lease().filter(|lease| stale(lease)).cloned() {
-                lose(job, &lease, deploys, "the server was restarted, and its runner with it", now);
+            match &mut job.state {
+                JobState::Leased(lease) if !stale(lease) => lease.until = lease.until.max(now + lease.length),
+                JobState::Leased(lease) => {
+                    let lease = lease.clone();
+                    lose(job, &lease, deploys, "the server was restarted, and its runner with it", now);
+                    any_stale = true;
+                }
+                _ => {}
             }
         }
-        state.note(format!("run {number}"), "the server was restarted, and its runner with it");
+        if any_stale {
+            state.note(format!("run {number}"), "the server was restarted, and its runner with it");
+        }
         state.touch(Topic::Run(number));
+    }
+}
+
+/// Runners came or went: what is said of the jobs that wait may be another thing now.
+pub(crate) fn labels_known(state: &mut Repository, labels: &Arc<[Arc<str>]>) {
+    if state.settings.labels.as_ref() != Some(labels) {
+        state.settings.labels = Some(labels.clone());
+        for number in state.queued.keys().copied().collect::<Vec<_>>() {
+            state.touch(Topic::Run(number));
+        }
     }
 }
 
@@ -640,9 +666,16 @@ fn stop_legs(state: &mut Repository, number: RunNumber, now: Timestamp) -> bool 
     for (leg, reason) in stopped {
         cancel_with_called(run, &leg, &reason, now);
     }
+    over(run) > before
+}
+
+/// Ends a run whose jobs are over.
+fn conclude(state: &mut Repository, suite: &Suite, number: RunNumber, now: Timestamp) {
+    let Some(run) = state.runs.get(&number) else { return };
     if !run.jobs.iter().all(Job::is_over) {
         return;
     }
+    let Some(run) = state.runs.get_mut(&number) else { return };
     let (conclusion, reason) = verdict(run);
     run.state = RunState::Completed { conclusion, at: now };
     run.reason = reason.into();
@@ -664,16 +697,9 @@ fn stop_legs(state: &mut Repository, number: RunNumber, now: Timestamp) -> bool 
 fn verdict(run: &Run) -> (Conclusion, String) {
     let counted = |job: &&Job| !job.continue_on_error && !job.is_open_call();
     let of = |wanted: &[Conclusion]| {
-    over(run) > before
-}
-
-/// Ends a run whose jobs are over.
-fn conclude(state: &mut Repository, suite: &Suite, number: RunNumber, now: Timestamp) {
-    let Some(run) = state.runs.get(&number) else { return };
         run.jobs
             .iter()
             .filter(counted)
-    let Some(run) = state.runs.get_mut(&number) else { return };
             .find(|job| job.conclusion().is_some_and(|conclusion| wanted.contains(&conclusion)))
     };
     let why = |job: &Job| match &job.state {
@@ -739,7 +765,7 @@ fn shown(state: &mut Repository, number: RunNumber) {
 /// Returns when a run is next to be looked at.
 fn alarm(state: &Repository, number: RunNumber) -> Option<Timestamp> {
     let run = state.runs.get(&number)?;
-    run.jobs.iter().filter_map(|job| job.lease().map(|lease| lease.until.min(deadline(job, lease)))).min()
+    run.jobs.iter().filter_map(|job| job.lease().map(|lease| lease.until)).min()
 }
 
 /// A job that may be handed out now.
@@ -782,16 +808,17 @@ pub(crate) fn lease(state: &mut Repository, asked: &LeaseAsked, now: Timestamp) 
         .min();
     let Some((_, number, key)) = oldest else { return Reply::NoJob };
     let token = state.next_token();
-    let lease = Lease {
+    let Some(job) = state.runs.get_mut(&number).and_then(|run| run.job_mut(&key)) else { return Reply::NoJob };
+    let mut lease = Lease {
         runner: asked.runner.clone(),
         boot: asked.boot.clone(),
         token,
         length: asked.length,
-        until: now + asked.length,
+        until: now,
         since: now,
         started_at: None,
     };
-    let Some(job) = state.runs.get_mut(&number).and_then(|run| run.job_mut(&key)) else { return Reply::NoJob };
+    renew(&mut lease, job.timeout, now);
     job.state = JobState::Leased(lease);
     state.touch(Topic::Run(number));
     index(state, number);
@@ -846,7 +873,7 @@ fn deploy_env(state: &Repository, suite: &Suite) -> Vec<(Arc<str>, Arc<str>)> {
         ("SHA".into(), snapshot.sha.to_string().into()),
         ("DEPLOY_ENV".into(), snapshot.environment.as_str().into()),
         ("DEPLOY_TASK".into(), snapshot.task.clone()),
-        ("DEPLOYMENT_ID".into(), snapshot.id.to_string().into()),
+        (DEPLOYMENT_ID.into(), snapshot.id.to_string().into()),
     ]
 }
 
@@ -876,7 +903,7 @@ pub(crate) fn reported(
     match report {
         JobReport::Started | JobReport::Alive => {
             if let JobState::Leased(lease) = &mut job.state {
-                lease.until = now + lease.length;
+                renew(lease, job.timeout, now);
                 if *report == JobReport::Started && lease.started_at.is_none() {
                     lease.started_at = Some(now);
                 }

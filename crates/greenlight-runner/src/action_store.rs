@@ -75,6 +75,53 @@ impl ActionOverride {
     }
 }
 
+/// The commit of an action, whatever its ref says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionPin {
+    /// The action.
+    pub name: ActionName,
+    /// The commit.
+    pub commit: Sha,
+}
+
+impl ActionPin {
+    /// Reads `OWNER/REPO@REF=COMMIT`, with the whole SHA of a commit.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (name, commit) = text.split_once('=')?;
+        let (repository, git_ref) = name.split_once('@')?;
+        let (owner, repo) = repository.split_once('/')?;
+        Some(Self { name: ActionName::new(owner, repo, git_ref)?, commit: Sha::parse(commit).ok()? })
+    }
+
+    fn is_for(&self, name: &ActionName) -> bool {
+        self.name.git_ref == name.git_ref && self.name.repository().eq_ignore_ascii_case(&name.repository())
+    }
+}
+
+impl std::fmt::Display for ActionPin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}@{}={}", self.name.repository(), self.name.git_ref, self.commit)
+    }
+}
+
+/// Files of actions, some of them at a commit that somebody else decided on.
+pub struct Pinned {
+    /// Where the files come from.
+    pub source: Arc<dyn ActionSource>,
+    /// The commits.
+    pub pins: Arc<[ActionPin]>,
+}
+
+impl ActionSource for Pinned {
+    fn find<'a>(&'a self, name: &'a ActionName) -> Reply<'a, Result<ActionFiles, String>> {
+        Box::pin(async move {
+            let Some(pin) = self.pins.iter().find(|pin| pin.is_for(name)) else { return self.source.find(name).await };
+            let at_commit = ActionName { git_ref: pin.commit.to_string().into(), ..name.clone() };
+            self.source.find(&at_commit).await
+        })
+    }
+}
+
 /// How the store is to be.
 #[derive(Clone, Debug, Default)]
 pub struct ActionStoreOptions {
@@ -83,7 +130,7 @@ pub struct ActionStoreOptions {
     /// Folders that stand in for repositories; those that name a ref come first.
     pub overrides: Vec<ActionOverride>,
     /// The commits of some names, whatever their refs say now.
-    pub pins: Vec<(ActionName, Sha)>,
+    pub pins: Vec<ActionPin>,
     /// Is nobody asked?
     pub offline: bool,
 }
@@ -136,11 +183,8 @@ impl ActionStore {
 
     /// Returns the commit of a name, and whether that is certain.
     async fn commit(&self, name: &ActionName) -> Result<(Sha, bool), String> {
-        let is_pinned = |(known, _): &&(ActionName, Sha)| {
-            known.git_ref == name.git_ref && known.repository().eq_ignore_ascii_case(&name.repository())
-        };
-        if let Some((_, commit)) = self.options.pins.iter().find(is_pinned) {
-            return Ok((*commit, true));
+        if let Some(pin) = self.options.pins.iter().find(|pin| pin.is_for(name)) {
+            return Ok((pin.commit, true));
         }
         if let Ok(commit) = Sha::parse(&name.git_ref) {
             return Ok((commit, true));
@@ -365,7 +409,7 @@ mod tests {
                 ActionOverride::parse(&format!("octo/Tool={}", one.display())).unwrap(),
                 ActionOverride::parse(&format!("octo/tool@v2={}", other.display())).unwrap(),
             ],
-            pins: vec![(ActionName::new("octo", "pinned", "v1").unwrap(), pinned)],
+            pins: vec![ActionPin::parse(&format!("octo/pinned@v1={pinned}")).unwrap()],
             offline: false,
         };
         let open = ActionStore::open(options, Some(remote.clone())).unwrap();

@@ -1,17 +1,20 @@
 //! Asking a server for work, and keeping the lease alive while it is done.
 //!
 //! A pool has a number of slots. Each asks for a job, does it, tells the end until it was heard, cleans up and asks again. While a
-//! job runs its lease is renewed every ten seconds; the answer says whether the job is to stop. Where nobody answers for as long as
-//! the lease lasts, somebody else may have the job by now, and it is ended (I10).
+//! job runs its lease is renewed; the answer says whether the job is to stop. Where nobody answers for longer than the lease lasts,
+//! the server is away, or the way to it is: a job goes on, since a server that comes back finds its leases counted anew (P5). It is
+//! ended when it may run in vain no longer ([`Terms::silence_max`]): after an hour where another try does no harm, and with its lease where it
+//! deploys, for by then somebody else may.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use greenlight_core::effect::{JobOrder, JobReport, Reply as Answer};
+use greenlight_core::effect::{JobEnd, JobOrder, JobReport, Reply as Answer};
 use greenlight_core::fact::LeaseAsked;
 use greenlight_core::id::{AttemptId, RunnerId, Token};
 use greenlight_core::port::Reply;
+use greenlight_core::time::spoken;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -22,17 +25,49 @@ use crate::job::{Cleanup, RunnerOptions, run_job};
 use crate::stop::{Stop, tell};
 use crate::workspace;
 
-/// How long a lease lasts without a heartbeat.
+/// How long a lease lasts without a heartbeat, where nobody says otherwise.
 pub const LEASE_LENGTH: Duration = Duration::from_secs(60);
 
-/// How often a lease is renewed.
-pub const HEARTBEAT: Duration = Duration::from_secs(10);
+/// How long a job goes on that no server hears of.
+pub const SILENCE_MAX: Duration = Duration::from_secs(3600);
+
+/// How long the end of a job is still told when its pool closes.
+const LAST_WORD_WITHIN: Duration = Duration::from_secs(5);
+
+/// How often a lease is renewed while it lasts.
+const HEARTBEATS: u32 = 6;
 
 /// How long a slot waits before it asks again where it was told at once that there is nothing.
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
 /// How long a slot waits before it repeats what was not answered: twice as long each time, up to the second.
 const REPEAT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+
+/// Under which terms a job is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// How long the lease lasts without a heartbeat.
+    pub lease: Duration,
+    /// How long the job goes on though nobody hears of it.
+    pub silence_max: Duration,
+}
+
+impl Terms {
+    /// Returns the terms of a job that is ended with its lease.
+    pub fn strict(lease: Duration) -> Self {
+        Self { lease, silence_max: lease }
+    }
+
+    /// Returns the terms of a job whose server may be away for a while: longer than its lease, unless it deploys.
+    pub fn patient(lease: Duration, order: &JobOrder) -> Self {
+        if order.deploys() { Self::strict(lease) } else { Self { lease, silence_max: SILENCE_MAX.max(lease) } }
+    }
+
+    /// Returns how often the lease is renewed.
+    pub fn heartbeat(&self) -> Duration {
+        self.lease / HEARTBEATS
+    }
+}
 
 /// Who hands out work.
 pub trait Server: Send + Sync {
@@ -49,6 +84,25 @@ pub trait Server: Send + Sync {
 
     /// Returns the place that a job runs in.
     fn host(&self, order: &JobOrder) -> Arc<dyn JobHost>;
+
+    /// Returns the terms under which a job is held.
+    fn terms(&self, order: &JobOrder) -> Terms {
+        let _ = order;
+        Terms::strict(LEASE_LENGTH)
+    }
+}
+
+/// How a job ended that this pool ran.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Done {
+    /// "owner/name".
+    pub repository: Arc<str>,
+    /// The job's name.
+    pub job: Arc<str>,
+    /// How, and why.
+    pub end: JobEnd,
+    /// Has the server heard of it?
+    pub is_told: bool,
 }
 
 /// How a pool is to be.
@@ -90,6 +144,16 @@ impl Pool {
         while slots.join_next().await.is_some() {}
     }
 
+    /// Waits for one job, does it, and tells the end. Returns nothing where the pool was closed before there was one.
+    pub async fn serve_one(self: &Arc<Self>, server: Arc<dyn Server>) -> Option<Done> {
+        container::sweep(&self.options.runner.work_dir).await;
+        let slot = Slot { pool: self.clone(), server, runner: self.name(1) };
+        let order = slot.next(&mut REPEAT.0.clone()).await?;
+        let (done, cleanup) = slot.work(order).await;
+        cleanup.finish().await;
+        Some(done)
+    }
+
     /// Tells a job to stop, before the server's next answer does.
     pub fn cancel(&self, attempt: &AttemptId, reason: impl Into<Arc<str>>) {
         if let Some(sender) = self.lock().get(attempt) {
@@ -128,36 +192,47 @@ struct Slot {
 
 impl Slot {
     async fn serve(self) {
-        let mut closed = self.pool.closed.subscribe();
         let mut wait = REPEAT.0;
         let mut cleaning = JoinSet::new();
+        while let Some(order) = self.next(&mut wait).await {
+            let (_, cleanup) = self.work(order).await;
+            // The next job need not wait for it, but the one after that does.
+            while cleaning.join_next().await.is_some() {}
+            cleaning.spawn(cleanup.finish());
+        }
+        while cleaning.join_next().await.is_some() {}
+    }
+
+    /// Asks until there is a job; nothing where the pool is closed.
+    async fn next(&self, wait: &mut Duration) -> Option<JobOrder> {
+        let mut closed = self.pool.closed.subscribe();
         loop {
             let asked_at = Instant::now();
             let answer = tokio::select! {
-                _ = closed.wait_for(|closed| *closed) => break,
+                _ = closed.wait_for(|closed| *closed) => return None,
                 answer = self.server.ask(self.asked()) => answer,
             };
-            match answer {
-                Ok(Some(order)) => {
-                    wait = REPEAT.0;
-                    let cleanup = self.work(order).await;
-                    // The next job need not wait for it, but the one after that does.
-                    while cleaning.join_next().await.is_some() {}
-                    cleaning.spawn(cleanup.finish());
-                }
-                Ok(None) => {
-                    wait = REPEAT.0;
+            let pause = match answer {
+                Ok(order) => {
+                    *wait = REPEAT.0;
+                    if order.is_some() {
+                        return order;
+                    }
                     // A server that answers at once is not asked in a circle.
-                    tokio::time::sleep(ASK_AGAIN.saturating_sub(asked_at.elapsed())).await;
+                    ASK_AGAIN.saturating_sub(asked_at.elapsed())
                 }
                 Err(why) => {
                     tracing::warn!(runner = %self.runner, "no work can be had: {why}");
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(REPEAT.1);
+                    let pause = *wait;
+                    *wait = (pause * 2).min(REPEAT.1);
+                    pause
                 }
+            };
+            tokio::select! {
+                _ = closed.wait_for(|closed| *closed) => return None,
+                () = tokio::time::sleep(pause) => {}
             }
         }
-        while cleaning.join_next().await.is_some() {}
     }
 
     fn asked(&self) -> LeaseAsked {
@@ -170,7 +245,7 @@ impl Slot {
         }
     }
 
-    async fn work(&self, order: JobOrder) -> Cleanup {
+    async fn work(&self, order: JobOrder) -> (Done, Cleanup) {
         let (attempt, token) = (order.attempt.clone(), order.token);
         let (sender, stop) = watch::channel(Stop::No);
         self.pool.lock().insert(attempt.clone(), sender.clone());
@@ -179,22 +254,38 @@ impl Slot {
         }
         let mut options = self.pool.options.runner.clone();
         options.name = self.runner.as_str().into();
-        let host = self.server.host(&order);
+        let (host, terms) = (self.server.host(&order), self.server.terms(&order));
+        let (repository, job) = (order.repository.clone(), order.job_name.clone());
         let run = run_job(order, host, stop, &options);
-        let lease = Lease { server: &*self.server, attempt: &attempt, token, stop: &sender };
+        let lease = Lease { server: &*self.server, attempt: &attempt, token, terms, stop: &sender };
         let mut has_started = false;
         let ended = tokio::select! {
             ended = run => ended,
             never = lease.keep(&mut has_started) => match never {},
         };
-        // A short job may be over before its start was heard.
-        let is_ours = if has_started { true } else { lease.tell(JobReport::Started).await };
-        let is_lost = matches!(&*sender.borrow(), Stop::Lost(_));
-        if is_ours && !is_lost {
-            lease.tell(JobReport::Ended(ended.end)).await;
-        }
+        let is_told = self.last_word(&lease, has_started, ended.end.clone()).await;
         self.pool.lock().remove(&attempt);
-        ended.cleanup
+        (Done { repository, job, end: ended.end, is_told }, ended.cleanup)
+    }
+
+    /// Tells the end until it was heard. A pool that closes does not wait for a server that is away.
+    async fn last_word(&self, lease: &Lease<'_>, has_started: bool, end: JobEnd) -> bool {
+        let tell = async {
+            // A short job may be over before its start was heard.
+            let is_ours = has_started || lease.tell(JobReport::Started).await;
+            let is_lost = matches!(&*lease.stop.borrow(), Stop::Lost(_));
+            is_ours && !is_lost && lease.tell(JobReport::Ended(end)).await
+        };
+        let mut closed = self.pool.closed.subscribe();
+        let too_late = async {
+            // The pool lives as long as its slots.
+            let _ = closed.wait_for(|closed| *closed).await;
+            tokio::time::sleep(LAST_WORD_WITHIN).await;
+        };
+        tokio::select! {
+            is_told = tell => is_told,
+            () = too_late => false,
+        }
     }
 }
 
@@ -203,6 +294,7 @@ struct Lease<'a> {
     server: &'a dyn Server,
     attempt: &'a AttemptId,
     token: Token,
+    terms: Terms,
     stop: &'a watch::Sender<Stop>,
 }
 
@@ -210,19 +302,20 @@ impl Lease<'_> {
     /// Tells that the job started, and then again and again that it is alive.
     async fn keep(&self, has_started: &mut bool) -> std::convert::Infallible {
         let mut heard_at = Instant::now();
-        if self.told(JobReport::Started, LEASE_LENGTH).await {
+        if self.told(JobReport::Started, self.terms.silence_max).await {
             *has_started = true;
             heard_at = Instant::now();
         }
         loop {
-            tokio::time::sleep(HEARTBEAT).await;
-            let left = LEASE_LENGTH.saturating_sub(heard_at.elapsed());
+            tokio::time::sleep(self.terms.heartbeat()).await;
+            let left = self.terms.silence_max.saturating_sub(heard_at.elapsed());
             let report = if *has_started { JobReport::Alive } else { JobReport::Started };
             if self.told(report, left).await {
                 *has_started = true;
                 heard_at = Instant::now();
             } else {
-                tell(self.stop, Stop::Lost("the server was not heard of for as long as the lease lasts".into()));
+                let why = format!("the server was not heard of for {}", spoken(self.terms.silence_max));
+                tell(self.stop, Stop::Lost(why.into()));
             }
         }
     }
@@ -254,7 +347,7 @@ impl Lease<'_> {
                 Err(why) => {
                     tracing::warn!(job.attempt = %self.attempt, "a report was not heard: {why}");
                     tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(REPEAT.1);
+                    wait = (wait * 2).min(REPEAT.1).min(self.terms.heartbeat());
                 }
             }
         }

@@ -56,8 +56,8 @@ pub mod mask;
 #[cfg(test)]
 mod tests;
 
-pub use action_store::{ActionOverride, ActionRemote, ActionStore, ActionStoreOptions, RemoteError};
-pub use agent::{Pool, PoolOptions, Server};
+pub use action_store::{ActionOverride, ActionPin, ActionRemote, ActionStore, ActionStoreOptions, Pinned, RemoteError};
+pub use agent::{Done, Pool, PoolOptions, Server, Terms};
 pub use host::{
     Annotation, AnnotationLevel, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, Sparse, StepState, StepUpdate,
 };

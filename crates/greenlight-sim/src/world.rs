@@ -83,11 +83,13 @@ pub struct World {
     /// The server's memory.
     pub store: FakeStore,
     /// The server's live state, while it is up.
-    pub cell: Option<Cell>,
+    pub cell: Option<Box<Cell>>,
     /// What the token may still write.
     pub budget: Budget,
     /// How often the server was started.
     pub boot: u32,
+    /// Since when the server is up, on its own clock.
+    pub up_since: Timestamp,
     /// Deliveries that wait to be looked at: their places.
     pub inbox: Vec<u64>,
     /// Did the last write fail, and none succeed since?
@@ -146,6 +148,7 @@ impl World {
             cell: None,
             budget,
             boot: 0,
+            up_since: Timestamp::default(),
             inbox: Vec::new(),
             stuck: false,
             wake_at: i64::MAX,

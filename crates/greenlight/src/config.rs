@@ -12,10 +12,11 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use greenlight_core::id::{RoomName, Sha};
+use greenlight_core::id::RoomName;
 pub use greenlight_github::secret::Secret;
-use greenlight_runner::{ActionName, IsolationWanted};
+use greenlight_runner::{ActionPin, IsolationWanted};
 
 use crate::services::Limits;
 
@@ -104,6 +105,8 @@ pub struct Runner {
     pub visible: Vec<PathBuf>,
     /// Files with settings and secrets, which jobs never see.
     pub hidden: Vec<PathBuf>,
+    /// How long a runner on another machine need not be heard of before its job is given to somebody else.
+    pub lease: Duration,
 }
 
 /// Where actions of other repositories come from.
@@ -114,7 +117,7 @@ pub struct Actions {
     /// Is nothing fetched any more?
     pub offline: bool,
     /// The commits of some of them, whatever their refs say.
-    pub pins: Vec<(ActionName, Sha)>,
+    pub pins: Vec<ActionPin>,
 }
 
 /// The services for actions: artifacts, caches, identity.

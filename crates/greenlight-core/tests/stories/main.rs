@@ -7,6 +7,7 @@ mod runners;
 mod world;
 
 use greenlight_core::fact::Wish;
+use greenlight_core::run::Conclusion;
 use world::World;
 
 const BOTH: &str = "name: CI
@@ -177,6 +178,79 @@ fn a_lost_runner_costs_one_more_try_and_a_lost_deployment_a_person() {
     world.finish();
     assert_eq!(world.deployments(), ["staging queued in_progress error"]);
     assert_eq!(world.click(Wish::Unlock("staging".into())), "staging is unlocked");
+}
+
+#[test]
+fn a_server_that_was_away_counts_the_leases_of_its_runners_from_its_return() {
+    let mut world = repository();
+    world.open_pull(1, 'a');
+    world.work();
+    let job = world.take_elsewhere().expect("a job waits");
+    for _ in 0..2 {
+        world.is_away(20 * 60);
+        world.restart_with_new_boot();
+        world.work();
+        assert!(world.is_alive(&job), "the lease counts from the restart");
+    }
+    world.is_away(90);
+    world.restart_with_new_boot();
+    world.wait(30);
+    world.end(&job, Conclusion::Success, &[]);
+    world.finish();
+    assert_eq!(world.merged(), [1]);
+}
+
+#[test]
+fn a_runner_that_does_not_come_back_with_the_server_is_lost_a_minute_later() {
+    let mut world = repository();
+    world.open_pull(1, 'a');
+    world.work();
+    let job = world.take_elsewhere().expect("a job waits");
+    world.is_away(90);
+    world.restart_with_new_boot();
+    world.wait(61);
+    assert!(!world.is_alive(&job));
+    let again = world.take_elsewhere().expect("it is tried again");
+    assert_eq!((again.attempt.job.clone(), again.attempt.tried), (job.attempt.job.clone(), 2));
+}
+
+#[test]
+fn a_job_that_ended_in_time_while_the_server_was_away_did_not_take_too_long() {
+    let mut world = repository();
+    world.open_pull(1, 'a');
+    world.work();
+    world.open_pull(2, 'b');
+    world.work();
+    let (told, silent) = (world.take_elsewhere().expect("a job waits"), world.take_elsewhere().expect("and another"));
+    world.is_away(told.timeout.as_secs() + 3600);
+    world.restart_with_new_boot();
+    world.work();
+    assert!(world.is_alive(&silent), "it is heard, but does not live on for ever");
+    world.end(&told, Conclusion::Success, &[]);
+    world.wait(61);
+    assert!(!world.is_alive(&silent));
+    world.finish();
+    assert_eq!(world.status('a'), "success: 2 jobs succeeded");
+    assert!(world.status('b').contains("took longer than"), "{}", world.status('b'));
+}
+
+#[test]
+fn labels_that_came_later_are_known() {
+    const BUILD: &str = "greenlight / CI / build (pull_request)";
+    let mut world = repository();
+    world.labels(&["gpu"]);
+    world.open_pull(1, 'a');
+    world.work();
+    assert!(
+        world.context('a', BUILD).contains("no runner has the label ubuntu-latest"),
+        "{}",
+        world.context('a', BUILD)
+    );
+    world.labels(&["gpu", "ubuntu-latest"]);
+    world.work();
+    assert_eq!(world.context('a', BUILD), "pending: waits for a runner");
+    world.finish();
+    assert_eq!(world.merged(), [1]);
 }
 
 #[test]

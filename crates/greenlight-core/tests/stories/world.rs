@@ -425,16 +425,21 @@ impl World {
         }
     }
 
+    /// Runners came or went.
+    pub fn labels(&mut self, labels: &[&str]) {
+        self.step(Fact::Labels(labels.iter().map(|label| Arc::from(*label)).collect()));
+    }
+
     // What runners do.
 
     fn ask(&mut self) -> Option<JobOrder> {
+        let boot = self.boot_id();
+        self.ask_as("runner-1", Some(boot))
+    }
+
+    fn ask_as(&mut self, runner: &str, boot: Option<Arc<str>>) -> Option<JobOrder> {
         let labels: Arc<[Arc<str>]> = [Arc::from("ubuntu-latest"), Arc::from("self-hosted")].into();
-        let asked = LeaseAsked {
-            runner: RunnerId::from("runner-1"),
-            boot: Some(self.boot_id()),
-            labels,
-            length: Duration::from_secs(60),
-        };
+        let asked = LeaseAsked { runner: RunnerId::from(runner), boot, labels, length: Duration::from_secs(60) };
         match self.step(Fact::LeaseAsked(asked)) {
             Some(Reply::Leased(order)) => Some(*order),
             _ => None,
@@ -465,11 +470,6 @@ impl World {
         Some(order.job_id.to_string())
     }
 
-    pub fn lose_job(&mut self) {
-        let order = self.ask().expect("a job waits");
-        self.report(&order, JobReport::Started);
-        self.now = self.now + Duration::from_secs(61);
-        self.step_clock();
     /// A runner tells that it was started again without its job. Returns whether it was heard.
     pub fn gives_up(&mut self, order: &JobOrder) -> bool {
         let reply =
@@ -478,6 +478,11 @@ impl World {
         matches!(reply, Some(Reply::Heard { .. }))
     }
 
+    pub fn lose_job(&mut self) {
+        let order = self.ask().expect("a job waits");
+        self.report(&order, JobReport::Started);
+        self.now = self.now + Duration::from_secs(61);
+        self.step_clock();
         let reply =
             self.step(Fact::Reported { attempt: order.attempt.clone(), token: order.token, report: JobReport::Alive });
         assert_eq!(reply, Some(Reply::NotYours));
@@ -508,6 +513,32 @@ impl World {
         self.report(&order, JobReport::Started);
         self.work();
         Some(order)
+    }
+
+    /// A runner on another machine takes the oldest job that waits, and begins it.
+    pub fn take_elsewhere(&mut self) -> Option<JobOrder> {
+        let order = self.ask_as("elsewhere-1", None)?;
+        self.report(&order, JobReport::Started);
+        self.work();
+        Some(order)
+    }
+
+    /// Time goes by, and the server looks what that means.
+    pub fn wait(&mut self, seconds: u64) {
+        self.is_away(seconds);
+        self.step_clock();
+        self.work();
+    }
+
+    /// Time goes by, and no server is there to see it.
+    pub fn is_away(&mut self, seconds: u64) {
+        self.now = self.now + Duration::from_secs(seconds);
+    }
+
+    /// Tells that a job is alive. Returns whether it is still its runner's.
+    pub fn is_alive(&mut self, order: &JobOrder) -> bool {
+        let report = Fact::Reported { attempt: order.attempt.clone(), token: order.token, report: JobReport::Alive };
+        matches!(self.step(report), Some(Reply::Heard { .. }))
     }
 
     /// Ends a job that was taken.

@@ -12,7 +12,7 @@ use greenlight_core::port::Reply;
 use greenlight_core::run::Conclusion;
 
 use super::{Place, order, workflow};
-use crate::agent::{Pool, PoolOptions, Server};
+use crate::agent::{LEASE_LENGTH, Pool, PoolOptions, SILENCE_MAX, Server, Terms};
 use crate::host::JobHost;
 use crate::job::RunnerOptions;
 
@@ -22,6 +22,9 @@ struct Fake {
     asked: Mutex<Vec<LeaseAsked>>,
     reports: Mutex<Vec<(AttemptId, Token, JobReport)>>,
     answers: Mutex<VecDeque<Result<Answer, String>>>,
+    /// How often nobody was there to hear a report; nothing where somebody is.
+    silence: Mutex<Option<u32>>,
+    terms: Option<Terms>,
     place: Arc<Place>,
 }
 
@@ -43,6 +46,10 @@ impl Server for Fake {
         token: Token,
         report: JobReport,
     ) -> Reply<'a, Result<Answer, String>> {
+        if let Some(unheard) = &mut *self.silence.lock().unwrap() {
+            *unheard += 1;
+            return Box::pin(async { Err("connection refused".to_owned()) });
+        }
         let answer = self.answers.lock().unwrap().pop_front().unwrap_or(Ok(Answer::Heard { cancelled: false }));
         if answer.is_ok() {
             self.reports.lock().unwrap().push((attempt.clone(), token, report));
@@ -52,6 +59,10 @@ impl Server for Fake {
 
     fn host(&self, _: &JobOrder) -> Arc<dyn JobHost> {
         self.place.clone()
+    }
+
+    fn terms(&self, _: &JobOrder) -> Terms {
+        self.terms.unwrap_or(Terms::strict(LEASE_LENGTH))
     }
 }
 
@@ -63,6 +74,16 @@ impl Fake {
             answers: Mutex::new(answers.into_iter().collect()),
             ..Self::default()
         })
+    }
+
+    fn with_terms(steps: &[&str], terms: Terms) -> Arc<Self> {
+        let mut server = Self::new(steps, []);
+        Arc::get_mut(&mut server).expect("nobody else has it yet").terms = Some(terms);
+        server
+    }
+
+    fn unheard(&self) -> u32 {
+        self.silence.lock().unwrap().unwrap_or_default()
     }
 
     fn ends(&self) -> Vec<Conclusion> {
@@ -170,4 +191,88 @@ async fn a_job_that_is_not_ours_any_more_is_not_told_of() {
     assert_eq!(server.ends(), []);
     pool.close();
     serving.await.unwrap();
+}
+
+/// A lease so short that a heartbeat comes every ten milliseconds.
+const SHORT: Duration = Duration::from_millis(60);
+
+#[tokio::test]
+async fn a_job_outlives_its_lease_while_the_server_is_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let go = folder.path().join("go");
+    let step =
+        format!("- run: |\n    echo ready\n    until test -e {}; do sleep 0.01; done\n    echo done", go.display());
+    let server = Fake::with_terms(&[&step], Terms { lease: SHORT, silence_max: SILENCE_MAX });
+    let pool = pool(folder.path(), 1);
+    let serving = tokio::spawn({
+        let (pool, server) = (pool.clone(), server.clone());
+        async move { pool.serve(server).await }
+    });
+    server.until("the job runs", |server| server.place.whole().contains("\nready\n")).await;
+    let away_since = Instant::now();
+    *server.silence.lock().unwrap() = Some(0);
+    server.until("its lease is over", |server| server.unheard() > 12 && away_since.elapsed() > SHORT * 2).await;
+    // It ends while nobody hears of it, too.
+    std::fs::write(&go, "").unwrap();
+    server.until("the job is over", |server| server.place.whole().contains("\ndone\n")).await;
+    let unheard = server.unheard();
+    server.until("its end was told in vain", |server| server.unheard() > unheard + 3).await;
+    *server.silence.lock().unwrap() = None;
+    server.until("the end is heard", |server| server.ends() == [Conclusion::Success]).await;
+    pool.close();
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_nobody_may_run_beside_ends_with_its_lease() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Fake::with_terms(&["- run: |\n    echo ready\n    sleep 7783"], Terms::strict(SHORT * 5));
+    let pool = pool(folder.path(), 1);
+    let serving = tokio::spawn({
+        let (pool, server) = (pool.clone(), server.clone());
+        async move { pool.serve(server).await }
+    });
+    server.until("the job runs", |server| server.place.whole().contains("\nready\n")).await;
+    *server.silence.lock().unwrap() = Some(0);
+    server.until("the slot asks again", |server| server.asked.lock().unwrap().len() == 2).await;
+    assert_eq!(server.ends(), []);
+    pool.close();
+    serving.await.unwrap();
+}
+
+#[test]
+fn only_what_may_run_twice_goes_on_unheard() {
+    let mut order = order(&workflow(""));
+    assert_eq!(Terms::patient(SHORT, &order).silence_max, SILENCE_MAX);
+    order.env.push(("DEPLOYMENT_ID".into(), "7".into()));
+    assert_eq!(Terms::patient(SHORT, &order), Terms::strict(SHORT));
+}
+
+#[tokio::test]
+async fn a_pool_that_closes_does_not_wait_for_a_server_that_is_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Fake::with_terms(&["- run: echo ready"], Terms { lease: SHORT, silence_max: SILENCE_MAX });
+    *server.silence.lock().unwrap() = Some(0);
+    let pool = pool(folder.path(), 1);
+    let serving = tokio::spawn({
+        let (pool, server) = (pool.clone(), server.clone());
+        async move { pool.serve(server).await }
+    });
+    server.until("the job ran", |server| server.place.whole().contains("\nready\n") && server.unheard() > 5).await;
+    pool.close();
+    tokio::time::timeout(Duration::from_secs(20), serving).await.expect("it ends").unwrap();
+}
+
+#[tokio::test]
+async fn one_job_is_done_and_told_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Fake::new(&["- run: exit 3", "- run: exit 0"], []);
+    let done = pool(folder.path(), 1).serve_one(server.clone()).await.unwrap();
+    assert_eq!((done.end.conclusion, done.is_told), (Conclusion::Failure, true), "{done:?}");
+    assert_eq!(server.ends(), [Conclusion::Failure]);
+    assert_eq!(server.orders.lock().unwrap().len(), 1, "the other job is left to others");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "its folder is gone");
+    let pool = pool(folder.path(), 1);
+    pool.close();
+    assert_eq!(pool.serve_one(Fake::new(&[], [])).await, None);
 }

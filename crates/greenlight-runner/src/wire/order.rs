@@ -14,11 +14,17 @@ use crate::host::Given;
 type Pairs = Vec<(Arc<str>, Arc<str>)>;
 
 /// What `POST /api/runner/v1/ask` is answered with.
-#[derive(Serialize, Deserialize)]
+#[derive(Default, Serialize, Deserialize)]
 pub struct Asked {
     /// The job; nothing where none waits.
     #[serde(default)]
     pub job: Option<OrderShape>,
+    /// How long its lease lasts without a heartbeat, in milliseconds; an older server does not say.
+    #[serde(default)]
+    pub lease_ms: Option<u64>,
+    /// The commits of some actions, whatever their refs say (`OWNER/REPO@REF=COMMIT`).
+    #[serde(default)]
+    pub pins: Vec<String>,
 }
 
 /// A job, as it travels. Contexts travel as JSON texts.

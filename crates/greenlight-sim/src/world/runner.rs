@@ -107,6 +107,21 @@ impl World {
         }
     }
 
+    /// The leases of the runners that outlived the server count from its return.
+    pub fn leases_count_anew(&mut self) {
+        let until = self.server_millis() + i64::try_from(LEASE.as_millis()).expect("a minute fits");
+        for at in 0..self.runners.len() {
+            let Some(work) = &self.runners[at].work else { continue };
+            let run = self.run(work.attempt.run);
+            let lease = run.as_ref().and_then(|run| run.job(&work.attempt.job)?.lease());
+            if lease.is_some_and(|lease| lease.token == work.token)
+                && let Some(work) = &mut self.runners[at].work
+            {
+                work.until = work.until.max(until);
+            }
+        }
+    }
+
     /// Runners that were lost are there again, for the quiet phase.
     pub fn revive_runners(&mut self) {
         for runner in self.runners.iter_mut().filter(|runner| runner.lost) {
@@ -181,6 +196,7 @@ impl World {
             end,
             ends_at: self.now + length,
             started: false,
+            forgotten: false,
             repeats: self.rng.chance(50),
         });
         let wait = self.rng.between(100, 2000);
@@ -196,7 +212,6 @@ impl World {
             .find(order.checkout.sha)
             .is_some_and(|index| is_broken(&self.github.objects.get(index).files));
         let fails = if deploys { self.rng.chance(150) } else { broken || self.rng.chance(20) };
-            forgotten: false,
         let outputs = vec![("version".into(), "1".into())];
         let (conclusion, reason) = match fails {
             true => (Conclusion::Failure, "step 'make test' failed with exit code 2"),

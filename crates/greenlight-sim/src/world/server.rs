@@ -47,7 +47,7 @@ impl World {
         if self.boot == 0 {
             self.boot = 1;
         }
-        self.cell = Some(cell);
+        self.cell = Some(Box::new(cell));
         self.wake_at = i64::MAX;
         let waiting = block_on(self.store.waiting(0, usize::MAX)).unwrap_or_default();
         self.inbox = waiting.iter().map(|waiting| waiting.place).collect();
@@ -55,7 +55,10 @@ impl World {
         self.trace.line(|| format!("the server is up, boot {boot}; {waits} deliveries wait"));
         storage::i1_accepted_survives(self)?;
         // Telling the boot id changes a row each time: so the first step shows whether storing is possible (I24).
-        self.step(Some(Fact::Booted { boot: format!("boot-{boot}").into() })).map(|_| ())
+        self.up_since = now;
+        self.step(Some(Fact::Booted { boot: format!("boot-{boot}").into() }))?;
+        self.leases_count_anew();
+        Ok(())
     }
 
     /// The server is killed while effects are under way.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::shape;
 use crate::history::Refusal;
-use crate::server::{Shared, clock};
+use crate::server::{Shared, clock, fleet};
 
 /// What a runner can do where nobody says so.
 const LABELS: &str = "self-hosted,linux";
@@ -63,13 +63,10 @@ pub async fn remove(
     Path(name): Path<String>,
     State(shared): State<Arc<Shared>>,
 ) -> Result<Json<shape::Answer>, Refusal> {
-    match shared.store.remove_runner(&name).await.map_err(unavailable)? {
-        true => {
-            tracing::info!("the runner {name} was removed");
-            Ok(Json(shape::Answer {
-                message: format!("{name} is no runner any more; what it runs ends within a minute"),
-            }))
-        }
+    match fleet::remove(&shared, &name).await.map_err(unavailable)? {
+        true => Ok(Json(shape::Answer {
+            message: format!("{name} is no runner any more; what it runs ends within a minute"),
+        })),
         false => Err(Refusal::Missing(format!("there is no runner {name}").into())),
     }
 }

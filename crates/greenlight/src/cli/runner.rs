@@ -6,7 +6,7 @@ mod key;
 mod link;
 mod spooled;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use greenlight_git::{Anonymous, Transport};
 use greenlight_runner::wire::spool;
 use greenlight_runner::{
-    ActionStoreOptions, Isolation, IsolationOptions, IsolationWanted, Pool, PoolOptions, RunnerOptions,
+    ActionStoreOptions, Done, Isolation, IsolationOptions, IsolationWanted, Pool, PoolOptions, RunnerOptions,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -23,6 +23,7 @@ use super::client::{Client, Server};
 use super::{Exit, parent, serve};
 use crate::actions::{self, ActionsOptions};
 use crate::api::{segment, shape};
+use crate::history::word;
 use link::{Agent, Link};
 
 /// Most jobs that one runner takes at once.
@@ -74,6 +75,9 @@ pub struct Start {
     /// How many jobs run side by side [default: one for each processor].
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=i64::from(SLOTS_MAX)))]
     slots: Option<u16>,
+    /// Run one job, say how it ended, and end.
+    #[arg(long, conflicts_with = "slots")]
+    once: bool,
     /// How jobs are kept apart from this machine and from each other.
     #[arg(long, value_enum, default_value_t = Apart::Auto)]
     isolation: Apart,
@@ -183,25 +187,51 @@ async fn start(args: Start) -> anyhow::Result<Exit> {
         }
         tracing::info!("ending");
         closing.close();
-        std::future::pending::<()>().await;
+        std::future::pending::<std::convert::Infallible>().await
     };
-    tokio::select! {
-        () = pool.serve(Arc::new(Agent(link.clone()))) => {}
-        () = close => {}
-    }
+    let agent = Arc::new(Agent(link.clone()));
+    let serve = async {
+        match args.once {
+            true => pool.serve_one(agent).await,
+            false => {
+                pool.serve(agent).await;
+                None
+            }
+        }
+    };
+    let done = tokio::select! {
+        done = serve => done,
+        never = close => match never {},
+    };
     news.abort();
+    say_the_rest(&link, &spools).await;
+    match (args.once, done) {
+        (true, Some(done)) => say(&done),
+        (true, None) => anyhow::bail!("it was told to end before it had a job"),
+        (false, _) => {}
+    }
+    Ok(Exit::Done)
+}
+
+/// Says what is left to say, for a while.
+async fn say_the_rest(link: &Arc<Link>, spools: &Path) {
     let last_words = async {
-        for left in spool::left_in(&spools).unwrap_or_default() {
+        for left in spool::left_in(spools).unwrap_or_default() {
             link.clone().settle(left).await;
         }
     };
     if tokio::time::timeout(LAST_WORDS_WITHIN, last_words).await.is_err() {
         tracing::warn!("not everything could be told; the next start tells the rest");
     }
-    Ok(Exit::Done)
 }
 
-async fn pool(args: &Start, data: &std::path::Path, key: &key::Key) -> anyhow::Result<Pool> {
+/// Says how the one job ended.
+fn say(done: &Done) {
+    let told = if done.is_told { "" } else { " (the server has not heard of it)" };
+    println!("{} of {}: {}: {}{told}", done.job, done.repository, word(done.end.conclusion), done.end.reason);
+}
+
+async fn pool(args: &Start, data: &Path, key: &key::Key) -> anyhow::Result<Pool> {
     let work_dir = data.join("work");
     let mut runner = RunnerOptions::new(&work_dir, key.runner.as_str());
     let wanted = match args.isolation {
@@ -213,12 +243,13 @@ async fn pool(args: &Start, data: &std::path::Path, key: &key::Key) -> anyhow::R
         IsolationOptions { wanted, program: None, work_dir, hidden: vec![data.to_owned()], visible: Vec::new() };
     runner.isolation = Arc::new(Isolation::find(isolation).await?);
     tracing::info!("{}", runner.isolation.told());
-    let slots = args.slots.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from);
+    let of_machine = || std::thread::available_parallelism().map_or(1, usize::from);
+    let slots = if args.once { 1 } else { args.slots.map_or_else(of_machine, usize::from) };
     let labels = key.labels.iter().map(|label| Arc::from(label.as_str())).collect();
     Ok(Pool::new(PoolOptions { slots, labels, boot: None, runner })?)
 }
 
-fn actions_store(args: &Start, data: &std::path::Path) -> anyhow::Result<greenlight_runner::ActionStore> {
+fn actions_store(args: &Start, data: &Path) -> anyhow::Result<greenlight_runner::ActionStore> {
     let options = ActionsOptions {
         folder: data.join("actions"),
         url: args.actions_url.trim_end_matches('/').to_owned(),

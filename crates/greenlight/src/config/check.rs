@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use greenlight_core::id::{RoomName, Sha};
-use greenlight_runner::{ActionName, IsolationWanted};
+use greenlight_core::id::RoomName;
+use greenlight_runner::{ActionPin, IsolationWanted};
 
 use super::keys::{self, Form};
 use super::source::{Given, Origin, Sources};
@@ -25,6 +25,8 @@ const OTHERS_READ: u32 = 0o004;
 const WEBHOOK_SECRETS_MAX: usize = 2;
 /// Most jobs that the built-in runner takes at once.
 const SLOTS_MAX: usize = 256;
+/// Longest that a runner on another machine may be silent before its job is somebody else's.
+const LEASE_SECONDS_MAX: u64 = 3600;
 /// Longest that artifacts and caches may be kept, in days.
 const KEPT_DAYS_MAX: u64 = 400;
 /// Most that artifacts, or caches, of one repository may have, in GiB.
@@ -65,14 +67,6 @@ fn slots_default() -> usize {
 fn no_file() -> String {
     let here = std::env::current_dir().map_or_else(|_| "this folder".to_owned(), |here| here.display().to_string());
     format!("there is no {FILE_NAME} in {here}: write one, or name another with --config")
-}
-
-/// Reads `OWNER/REPO@REF=COMMIT`.
-fn pin(text: &str) -> Option<(ActionName, Sha)> {
-    let (name, commit) = text.split_once('=')?;
-    let (repository, git_ref) = name.split_once('@')?;
-    let (owner, repo) = repository.split_once('/')?;
-    Some((ActionName::new(owner, repo, git_ref)?, Sha::parse(commit).ok()?))
 }
 
 struct Checker {
@@ -215,7 +209,13 @@ impl Checker {
             }
         };
         let nodes = self.nodes()?;
-        Some(Runner { slots, labels, built_in_checkout, nodes, isolation, visible, hidden: self.files() })
+        let lease = self.number("runner.lease_seconds", LEASE_SECONDS_MAX)?;
+        if lease == 0 {
+            self.problem("runner.lease_seconds", "must be at least 1");
+            return None;
+        }
+        let lease = Duration::from_secs(lease);
+        Some(Runner { slots, labels, built_in_checkout, nodes, isolation, visible, hidden: self.files(), lease })
     }
 
     fn nodes(&mut self) -> Option<BTreeMap<u32, PathBuf>> {
@@ -240,7 +240,7 @@ impl Checker {
             }
         };
         let texts = self.sources.given.get("actions.pins").map(|given| given.texts.clone()).unwrap_or_default();
-        let pins: Vec<_> = texts.iter().filter_map(|text| pin(text)).collect();
+        let pins: Vec<_> = texts.iter().filter_map(|text| ActionPin::parse(text)).collect();
         if pins.len() < texts.len() {
             self.problem("actions.pins", "must each be OWNER/REPO@REF=COMMIT, with the whole SHA of a commit");
             return None;

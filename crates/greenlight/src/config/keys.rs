@@ -60,6 +60,7 @@ pub const KEYS: &[Key] = &[
     key("services.cache_gib", Kind::Number, Some("10")),
     key("runner.isolation", Kind::Text, Some("auto")),
     key("runner.visible", Kind::List, None),
+    key("runner.lease_seconds", Kind::Number, Some("60")),
     key("rooms.*.kind", Kind::Text, None),
     key("rooms.*.url", Kind::Secret, None),
     key("rooms.*.secret", Kind::Secret, None),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use greenlight_core::fact::RepositoryRef;
+use greenlight_core::fact::{Fact, RepositoryRef};
 use greenlight_core::id::{RepoId, UserId};
 use greenlight_core::port::Store as _;
 use greenlight_core::repository::Settings;
@@ -66,7 +66,6 @@ impl Directory {
         let settings = Settings {
             app: self.github.is_app(),
             own_user: *self.own_user.lock().expect("nobody panics while holding an id"),
-            labels: Some(shared.fleet.with_labels(&shared.config.runner.labels)),
             ..Settings::default()
         };
         let mut handles = self.handles();
@@ -75,6 +74,14 @@ impl Directory {
             repository::start(shared, reference.clone(), settings, self.hands.clone())
         };
         handles.entry(reference.id).or_insert_with(start).clone()
+    }
+
+    /// Tells the repositories that runners came or went.
+    pub fn tell_labels(&self, shared: &Shared) {
+        let labels = shared.fleet.with_labels(&shared.config.runner.labels);
+        for handle in self.all() {
+            handle.tell(Fact::Labels(labels.clone()));
+        }
     }
 
     fn is_named(&self, full_name: &str) -> bool {

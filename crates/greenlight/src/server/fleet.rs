@@ -20,7 +20,7 @@ use super::pool::Work;
 use super::{Shared, holders};
 
 pub use door::{Place, routes};
-pub use registry::{NewToken, TOKEN_LENGTH};
+pub use registry::{NewToken, TOKEN_LENGTH, remove};
 
 /// How long after its start a server may not know all its repositories.
 const KNOWS_ALL_AFTER: Duration = Duration::from_secs(600);
@@ -43,6 +43,11 @@ impl Fleet {
     /// Notes that there are runners with these labels.
     pub fn add_labels(&self, labels: &[Arc<str>]) {
         self.labels.lock().expect("nobody panics while holding the labels").extend(labels.iter().cloned());
+    }
+
+    /// Notes that there are no other labels than these.
+    pub fn set_labels(&self, labels: impl Iterator<Item = Arc<str>>) {
+        *self.labels.lock().expect("nobody panics while holding the labels") = labels.collect();
     }
 
     /// Returns these labels and those of all runners on other machines.

@@ -83,6 +83,8 @@ impl Task {
                 wait = REOPEN_AFTER_MIN;
             }
             self.shared.standing.wait(&self.reference.full_name, why);
+            // What could not be stored was not heard, and the runners' leases do not count meanwhile.
+            self.pending.fact(Fact::Booted { boot: self.shared.boot.clone() });
             self.handle.stands_still(true);
             self.await_performs().await;
             tokio::select! {
@@ -96,7 +98,9 @@ impl Task {
     /// Loads the state and steps it until the server ends, or until the store fails.
     async fn step_until_stopped(&mut self) -> Result<(), StoreError> {
         let store = self.shared.store.clone();
-        let mut cell = step::open(&*store, self.reference.clone(), self.settings.clone(), clock::now()).await?;
+        let labels = Some(self.shared.fleet.with_labels(&self.shared.config.runner.labels));
+        let settings = Settings { labels, ..self.settings.clone() };
+        let mut cell = step::open(&*store, self.reference.clone(), settings, clock::now()).await?;
         let mut is_first = true;
         loop {
             if is_first || !self.pending.is_empty() || cell.wake_at().is_some_and(|at| at <= clock::now()) {

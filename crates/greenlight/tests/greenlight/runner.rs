@@ -73,6 +73,11 @@ struct Bench {
 impl Bench {
     /// Makes a bench whose one workflow has these steps, on a label that only the runner elsewhere has.
     async fn new(steps: &str) -> Self {
+        Self::with_settings(steps, "").await
+    }
+
+    /// Makes one whose server has further settings, which begin in the runner's section.
+    async fn with_settings(steps: &str, settings: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let ci = format!(
             "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: elsewhere\n    steps:\n{}",
@@ -82,7 +87,7 @@ impl Bench {
         let github = GitHub::start(dir.path(), files).await;
         let (public, pages) = (free_port(), free_port());
         let text = format!(
-            "listen = \"127.0.0.1:{public}\"\ndata = \"data\"\n{}[runner]\nlabels = [\"here\"]\nslots = 1\nisolation = \"none\"\n\
+            "listen = \"127.0.0.1:{public}\"\ndata = \"data\"\n{}[runner]\nlabels = [\"here\"]\nslots = 1\nisolation = \"none\"\n{settings}\
              [pages]\nlisten = \"127.0.0.1:{pages}\"\n",
             github.settings()
         );
@@ -196,13 +201,8 @@ async fn a_runner_elsewhere_takes_a_job_with_its_files() {
     bench.github.stop().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_killed_in_the_middle_loses_no_job() {
-    let bench = Bench::new(
-        "- run: |\n    for i in $(seq 200); do echo line $i; done\n    echo begun\n    until test -e DIR/go; do sleep 0.05; done\n    \
-         for i in $(seq 201 5000); do echo line $i; done\n    touch DIR/done",
-    )
-    .await;
+/// Kills the server in the middle of a job, and starts it again when the job is done.
+async fn outlives_its_server(bench: Bench) {
     let serve = bench.serve();
     bench.token_file();
     let runner = bench.runner();
@@ -217,7 +217,44 @@ async fn a_server_killed_in_the_middle_loses_no_job() {
     assert_eq!((&run["conclusion"], &run["jobs"][0]["tried"]), (&json!("success"), &json!(1)), "{run}");
     whole(&bench.log().await.unwrap(), 5000);
     bench.github.status(&head, "greenlight", "success").await;
+    until("nothing is left unsaid", async || (bench.spools() == 0).then_some(())).await;
     runner.end();
+    serve.end();
+    bench.github.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_killed_in_the_middle_loses_no_job() {
+    let steps = "- run: |\n    for i in $(seq 200); do echo line $i; done\n    echo begun\n    until test -e DIR/go; do sleep 0.05; done\n    \
+         for i in $(seq 201 5000); do echo line $i; done\n    touch DIR/done";
+    outlives_its_server(Bench::new(steps).await).await;
+}
+
+/// The job itself takes three times its lease while no server is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_away_for_longer_than_a_lease_loses_no_job() {
+    let steps = "- run: |\n    for i in $(seq 200); do echo line $i; done\n    echo begun\n    until test -e DIR/go; do sleep 0.05; done\n    sleep 3\n    \
+         for i in $(seq 201 5000); do echo line $i; done\n    touch DIR/done\n- run: echo after";
+    outlives_its_server(Bench::with_settings(steps, "lease_seconds = 1\n").await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_for_one_job_says_how_it_ended_and_ends() {
+    let bench = Bench::new("- run: echo hello").await;
+    let serve = bench.serve();
+    bench.hook().await;
+    let (_, head) = bench.github.open_pull("change", "change.txt", "changed").await;
+    // Nobody has the label, and the commit says so; a runner that registers later is known at once.
+    bench.github.status(&head, "greenlight", "pending").await;
+    bench.token_file();
+    let server = format!("http://127.0.0.1:{}", bench.public);
+    let arguments = ["runner", "start", "--once", "--server", &server, "--token-file", "token", "--data", "box"];
+    let output = program(bench.dir.path(), &[&arguments[..], &["--isolation", "none"]].concat()).output().unwrap();
+    let (said, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{log}");
+    assert_eq!(said, format!("test of {NAME}: success: all steps succeeded\n"), "{log}");
+    assert_eq!(bench.run().await["conclusion"], "success");
+    assert_eq!(bench.spools(), 0);
     serve.end();
     bench.github.stop().await;
 }

@@ -8,7 +8,9 @@ use greenlight_core::port::Reply;
 use greenlight_core::time::Timestamp;
 use greenlight_runner::wire::message::{AnnotationShape, StepShape};
 use greenlight_runner::wire::spool::Entry;
-use greenlight_runner::{ActionSource, Annotation, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepUpdate};
+use greenlight_runner::{
+    ActionSource, Annotation, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, Pinned, StepUpdate,
+};
 
 use super::link::Link;
 use super::spooled::Spooled;
@@ -75,7 +77,8 @@ impl JobHost for RemoteHost {
     }
 
     fn actions(&self) -> Option<Arc<dyn ActionSource>> {
-        self.link.actions()
+        let source = self.link.actions()?;
+        Some(Arc::new(Pinned { source, pins: self.spooled.pins.clone() }))
     }
 
     fn annotate<'a>(&'a self, annotation: Annotation) -> Reply<'a, ()> {

@@ -7,18 +7,18 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use greenlight_core::effect::{JobOrder, JobReport, Reply as Answer};
 use greenlight_core::fact::LeaseAsked;
 use greenlight_core::id::{AttemptId, Token};
 use greenlight_core::port::Reply;
-use greenlight_runner::agent::HEARTBEAT;
+use greenlight_runner::agent::LEASE_LENGTH;
 use greenlight_runner::wire::message::{About, Checkout, EndShape, Heard, News, Refused, Report, ReportShape, ToStop};
 use greenlight_runner::wire::order::Asked;
 use greenlight_runner::wire::spool::{self, Entry, Left, read_batch};
 use greenlight_runner::wire::{PROTOCOL, PROTOCOL_HEADER};
-use greenlight_runner::{ActionSource, CheckedOut, CheckoutRequest, JobHost, Pool, Server};
+use greenlight_runner::{ActionPin, ActionSource, CheckedOut, CheckoutRequest, JobHost, Pool, Server, Terms};
 use reqwest::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -32,6 +32,8 @@ use crate::server::clock;
 
 /// How long the server may take to answer: it keeps a question for a while.
 const ANSWER_WITHIN: Duration = Duration::from_secs(45);
+/// How often the lease of a job is renewed that an earlier life left, while its spool is sent.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
 /// How long a clone may take to arrive.
 const CLONE_WITHIN: Duration = Duration::from_secs(900);
 /// How long it is waited before something is sent again: twice as long each time, up to the second.
@@ -40,6 +42,8 @@ const SEND_AGAIN: (Duration, Duration) = (Duration::from_millis(100), Duration::
 const NEWS_AGAIN: Duration = Duration::from_secs(2);
 /// How long a job whose lease was lost is waited for to say its last word.
 const LAST_WORD_WITHIN: Duration = Duration::from_secs(60);
+/// The shortest lease that a server may give: a heartbeat needs its time.
+const LEASE_LENGTH_MIN: Duration = Duration::from_millis(500);
 /// The most that an answer may have: an order with its payload.
 const ANSWER_SIZE_MAX: usize = 64 << 20;
 
@@ -144,9 +148,14 @@ impl Link {
             self.post("ask", &serde_json::json!({})).await.map_err(|silence| format!("{}: {silence}", self.server))?;
         let Some(job) = asked.job else { return Ok(None) };
         let (order, given) = job.into_order()?;
+        let lease = asked.lease_ms.map_or(LEASE_LENGTH, Duration::from_millis).max(LEASE_LENGTH_MIN);
+        let terms = Terms::patient(lease, &order);
+        // A pin that cannot be read is not passed over: the action would be another one than the server allows.
+        let pins: Option<Arc<[_]>> = asked.pins.iter().map(|pin| ActionPin::parse(pin)).collect();
+        let pins = pins.ok_or("the server's pins of actions cannot be read: bring both programs to one version")?;
         let path = spool::path_in(&self.spools, self.number.fetch_add(1, Ordering::Relaxed));
         let about = About::new(&order.attempt, order.token);
-        match Spooled::begin(path, about, given) {
+        match Spooled::begin(path, about, given, terms, pins) {
             Ok(spooled) => {
                 let spooled = Arc::new(spooled);
                 self.jobs().insert(order.attempt.clone(), spooled.clone());
@@ -200,7 +209,7 @@ impl Link {
         }
         loop {
             let settled = spooled.until(|progress| progress.refused || progress.sent >= progress.written);
-            if tokio::time::timeout(HEARTBEAT, settled).await.is_ok() {
+            if tokio::time::timeout(spooled.terms.heartbeat(), settled).await.is_ok() {
                 return !spooled.progress().refused;
             }
             if let Err(Silence::NotOurs) | Ok(Heard { is_yours: false, .. }) =
@@ -277,8 +286,15 @@ impl Link {
 
     /// Says what an earlier life left unsaid, and gives back the job that it could not end.
     pub async fn settle(self: Arc<Self>, left: Left) {
-        let mut offset = 0;
+        let (mut offset, mut renewed_at) = (0, Instant::now());
         loop {
+            // A long spool takes longer than its lease, which nobody else renews.
+            if renewed_at.elapsed() > RENEW_EVERY {
+                renewed_at = Instant::now();
+                if left.end.is_some() {
+                    let _ = self.tell_report(&left.about, ReportShape::Alive).await;
+                }
+            }
             match self.send_from(&left.path, &left.about, offset).await {
                 Ok(Some(sent)) if sent == offset => break,
                 Ok(sent) => offset = sent.unwrap_or(0),
@@ -379,6 +395,12 @@ fn remove(path: &Path) {
 /// The agent speaks with the server through this.
 pub struct Agent(pub Arc<Link>);
 
+impl Agent {
+    fn spooled(&self, order: &JobOrder) -> Arc<Spooled> {
+        self.0.jobs().get(&order.attempt).cloned().expect("the order came with its spool")
+    }
+}
+
 impl Server for Agent {
     fn ask(&self, _: LeaseAsked) -> Reply<'_, Result<Option<JobOrder>, String>> {
         // Who asks, with which labels and for how long, is the server's to know.
@@ -395,7 +417,10 @@ impl Server for Agent {
     }
 
     fn host(&self, order: &JobOrder) -> Arc<dyn JobHost> {
-        let spooled = self.0.jobs().get(&order.attempt).cloned().expect("the order came with its spool");
-        Arc::new(RemoteHost::new(self.0.clone(), spooled))
+        Arc::new(RemoteHost::new(self.0.clone(), self.spooled(order)))
+    }
+
+    fn terms(&self, order: &JobOrder) -> Terms {
+        self.spooled(order).terms
     }
 }

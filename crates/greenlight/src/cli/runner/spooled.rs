@@ -1,11 +1,11 @@
 //! One job's spool as it is written and sent.
 
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use greenlight_runner::wire::message::About;
 use greenlight_runner::wire::spool::{Entry, SpoolWriter};
-use greenlight_runner::{Given, LogBlock};
+use greenlight_runner::{ActionPin, Given, LogBlock, Terms};
 use tokio::sync::watch;
 
 /// How far a spool has come.
@@ -38,17 +38,27 @@ pub struct Spooled {
     pub path: PathBuf,
     /// What the job is given beside its workflow.
     pub given: Given,
+    /// Under which terms it is held.
+    pub terms: Terms,
+    /// The commits of some actions, as the server wants them.
+    pub pins: Arc<[ActionPin]>,
     writer: Mutex<SpoolWriter>,
     progress: watch::Sender<Progress>,
 }
 
 impl Spooled {
     /// Begins one.
-    pub fn begin(path: PathBuf, about: About, given: Given) -> std::io::Result<Self> {
+    pub fn begin(
+        path: PathBuf,
+        about: About,
+        given: Given,
+        terms: Terms,
+        pins: Arc<[ActionPin]>,
+    ) -> std::io::Result<Self> {
         let writer = SpoolWriter::create(&path, &about)?;
         let written = std::fs::metadata(&path)?.len();
         let progress = watch::Sender::new(Progress { written, ..Progress::default() });
-        Ok(Self { about, path, given, writer: Mutex::new(writer), progress })
+        Ok(Self { about, path, given, terms, pins, writer: Mutex::new(writer), progress })
     }
 
     /// Adds lines of the log.

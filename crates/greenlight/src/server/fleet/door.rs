@@ -15,7 +15,6 @@ use greenlight_core::effect::{JobOrder, JobReport, Reply as Answer};
 use greenlight_core::fact::LeaseAsked;
 use greenlight_core::id::{AttemptId, RunnerId, Token};
 use greenlight_runner::JobHost as _;
-use greenlight_runner::agent::LEASE_LENGTH;
 use greenlight_runner::wire::message::{About, Checkout, Heard, News, Refused, Register, Report, ToStop};
 use greenlight_runner::wire::order::{Asked, OrderShape};
 use greenlight_runner::wire::spool::{BATCH_SIZE_MAX, Entry, Frame, read_frames};
@@ -96,15 +95,19 @@ async fn ask(State(place): State<Arc<Place>>, headers: HeaderMap) -> Result<Json
         runner: RunnerId::from(runner.name.as_str()),
         boot: None,
         labels: runner.labels.clone().into(),
-        length: LEASE_LENGTH,
+        length: desk.shared.config.runner.lease,
     };
-    let Some(order) = find(&desk, asked).await? else { return Ok(Json(Asked { job: None })) };
+    let Some(order) = find(&desk, asked).await? else { return Ok(Json(Asked::default())) };
     let shared = &desk.shared;
-    let Some(handle) = shared.directory.by_id(order.attempt.repo) else { return Ok(Json(Asked { job: None })) };
+    let Some(handle) = shared.directory.by_id(order.attempt.repo) else { return Ok(Json(Asked::default())) };
     let reference = handle.reference();
     let given = host::given(shared, &reference, &order, &reached_at(&desk, &headers));
     shared.fleet.host(&runner.name, &order.attempt, || Host::new(shared.clone(), reference, &order));
-    Ok(Json(Asked { job: Some(OrderShape::of(&order, &given)) }))
+    Ok(Json(Asked {
+        job: Some(OrderShape::of(&order, &given)),
+        lease_ms: u64::try_from(shared.config.runner.lease.as_millis()).ok(),
+        pins: shared.config.actions.pins.iter().map(ToString::to_string).collect(),
+    }))
 }
 
 /// Finds a job. One that is found when its runner has hung up goes back at once.

@@ -52,9 +52,22 @@ pub async fn register(
     let new = NewRunner { name, digest: digest_of(&key), token: digest_of(token), at: clock::now(), protocol };
     let Some(made) = shared.store.register_runner(new).await? else { return Ok(None) };
     shared.fleet.add_labels(&made.labels);
+    shared.directory.tell_labels(shared);
     tracing::info!("the runner {} registered ({})", made.name, made.labels.join(", "));
     let labels = made.labels.iter().map(ToString::to_string).collect();
     Ok(Some(Registered { runner: made.name, key, labels }))
+}
+
+/// Takes a runner away. False where there is none of this name.
+pub async fn remove(shared: &Shared, name: &str) -> Result<bool, StoreError> {
+    if !shared.store.remove_runner(name).await? {
+        return Ok(false);
+    }
+    let left = shared.store.runners().await?;
+    shared.fleet.set_labels(left.iter().flat_map(|runner| runner.labels.iter().cloned()));
+    shared.directory.tell_labels(shared);
+    tracing::info!("the runner {name} was removed");
+    Ok(true)
 }
 
 /// Returns the runner that a key belongs to, and notes that it was heard of.
