@@ -348,29 +348,30 @@ fn settle_pull(state: &mut Repository, number: PullNumber, now: Timestamp) {
     }
     match pull.snapshot.standing {
         PullStanding::Open => want_suite(state, &pull, now),
-        PullStanding::Closed => stop_suites(state, number, None, "the pull request was closed", now),
+        PullStanding::Closed => stop_suites(state, number, None, || "the pull request was closed".to_owned(), now),
         PullStanding::Merged { commit } => {
             stop_untrusted(state, number, now);
             after_merge(state, &pull, commit, now);
         }
     }
     command::settle_commands(state, number, now);
+    let readiness = state.pulls.get(&number).map_or(merge::Readiness::Quiet, |pull| merge::readiness(state, pull));
     let relevant = state.branches.get(&pull.snapshot.base_ref).is_some_and(|branch| {
         branch.merging.as_ref().is_some_and(|merging| merging.pull == number)
-            || (branch.merging.is_none() && merge::readiness(state, &pull) == merge::Readiness::Ready)
+            || (branch.merging.is_none() && readiness == merge::Readiness::Ready)
     });
     if relevant {
         state.touch(Topic::Branch(pull.snapshot.base_ref.clone()));
     }
-    settle_note(state, number);
+    settle_note(state, number, readiness);
 }
 
 /// An open pull request wants its head tested against its base. What was tested before for it is history.
 fn want_suite(state: &mut Repository, pull: &Pull, now: Timestamp) {
     let key = merge::suite_key(pull);
     ensure_branch(state, &pull.snapshot.base_ref, pull.snapshot.base_sha);
-    let text = format!("{} took its place", pull.snapshot.head_sha.short());
-    stop_suites(state, pull.snapshot.number, Some(&key), &text, now);
+    let newer = || format!("{} took its place", pull.snapshot.head_sha.short());
+    stop_suites(state, pull.snapshot.number, Some(&key), newer, now);
     match state.suites.get(&key) {
         Some(suite) if matches!(&suite.phase, SuitePhase::Stopped { conclusion: Conclusion::Cancelled, .. }) => {
             schedule::begin_attempt(state, &key, now);
@@ -405,14 +406,25 @@ fn ensure_branch(state: &mut Repository, name: &RefName, tip: Sha) {
 }
 
 /// Stops the suites of a pull request that are not `but`.
-fn stop_suites(state: &mut Repository, number: PullNumber, but: Option<&SuiteKey>, reason: &str, now: Timestamp) {
-    let stale: Vec<_> = state
-        .suites_of(number)
-        .filter(|suite| !is_over(state, suite) && Some(&suite.key) != but)
-        .map(|suite| suite.key.clone())
-        .collect();
+fn stop_suites(
+    state: &mut Repository,
+    number: PullNumber,
+    but: Option<&SuiteKey>,
+    reason: impl FnOnce() -> String,
+    now: Timestamp,
+) {
+    let others = state.open_suites_of(number).filter(|key| Some(*key) != but);
+    let (over, stale): (Vec<SuiteKey>, Vec<SuiteKey>) =
+        others.cloned().partition(|key| state.suites.get(key).is_none_or(|suite| is_over(state, suite)));
+    for key in over {
+        state.close_suite(number, &key);
+    }
+    if stale.is_empty() {
+        return;
+    }
+    let reason = reason();
     for key in stale {
-        stop_suite(state, &key, reason, now);
+        stop_suite(state, &key, &reason, now);
     }
 }
 
@@ -492,9 +504,9 @@ fn landed_read(state: &mut Repository, key: &EffectKey, outcome: &Outcome) {
 }
 
 /// Keeps the one comment that explains waits and refusals.
-fn settle_note(state: &mut Repository, number: PullNumber) {
+fn settle_note(state: &mut Repository, number: PullNumber, readiness: merge::Readiness) {
     let Some(pull) = state.pulls.get(&number) else { return };
-    let wanted = merge::note(state, pull);
+    let wanted = merge::note(state, pull, readiness);
     let note = &pull.note;
     let (accepted, id) = (note.accepted.clone(), note.id);
     if note.given_up.is_some() {
@@ -504,14 +516,21 @@ fn settle_note(state: &mut Repository, number: PullNumber) {
         let pull = state.pulls.get_mut(&number).expect("it was there a line ago");
         pull.note.wanted.clone_from(&wanted);
     }
+    let is_due = wanted.is_some() && accepted != wanted;
+    if !is_due && !state.noting.contains(&number) {
+        return;
+    }
     let key = EffectKey::from(format!("note:{number}"));
     match wanted {
         Some(body) if accepted.as_ref() != Some(&body) => {
             let effect = Effect::Comment { pull: number, mark: "note".into(), body, id };
             want(state, Wanted::now(key, Class::Comment, effect));
+            state.noting.insert(number);
         }
         _ => {
-            outbox::withdraw(state, &key);
+            if outbox::withdraw(state, &key) {
+                state.noting.remove(&number);
+            }
         }
     }
 }

@@ -173,12 +173,19 @@ impl Sha {
         let [a, b, c, d, e, f, g, h, ..] = self.0;
         u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
+
+    /// Returns the other twelve, likewise.
+    #[inline]
+    fn rest(&self) -> u128 {
+        let [_, _, _, _, _, _, _, _, rest @ ..] = self.0;
+        rest.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+    }
 }
 
 impl Ord for Sha {
     #[inline]
     fn cmp(&self, other: &Self) -> Ordering {
-        self.beginning().cmp(&other.beginning()).then_with(|| self.0.cmp(&other.0))
+        self.beginning().cmp(&other.beginning()).then_with(|| self.rest().cmp(&other.rest()))
     }
 }
 

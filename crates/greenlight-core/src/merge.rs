@@ -197,14 +197,14 @@ fn latest_verdicts(pull: &Pull) -> Vec<(UserId, Verdict, Option<Sha>)> {
 }
 
 /// Returns what the pull request's note should say.
-pub(crate) fn note(state: &Repository, pull: &Pull) -> Option<Arc<str>> {
+pub(crate) fn note(state: &Repository, pull: &Pull, readiness: Readiness) -> Option<Arc<str>> {
     if pull.snapshot.standing != PullStanding::Open {
         return settled_note(pull);
     }
     let branch = state.branches.get(&pull.snapshot.base_ref);
     let merging = branch.and_then(|branch| branch.merging.as_ref());
     let base = pull.snapshot.base_ref.short();
-    let reason: Arc<str> = match (readiness(state, pull), merging) {
+    let reason: Arc<str> = match (readiness, merging) {
         (Readiness::Blocked(reason), _) => sentence(&format!("Not merged yet: {reason}")).into(),
         (_, Some(merging))
             if merging.pull == pull.snapshot.number && matches!(merging.phase, MergePhase::Retesting { .. }) =>

@@ -117,7 +117,9 @@ pub(crate) fn files_read(state: &mut Repository, effect_key: &EffectKey, outcome
 }
 
 fn suite_reading(state: &Repository, effect_key: &EffectKey) -> Option<SuiteKey> {
-    let reading = state.suites.values().filter(|suite| matches!(suite.phase, SuitePhase::Reading { .. }));
+    // The commit stands in the key: so few keys are made for the comparison.
+    let sha = effect_key.as_str().split(':').find_map(|part| Sha::parse(part).ok())?;
+    let reading = state.suites_at(sha).filter(|suite| matches!(suite.phase, SuitePhase::Reading { .. }));
     reading.map(|suite| (suite, read_key(suite))).find(|(_, key)| key == effect_key).map(|(suite, _)| suite.key.clone())
 }
 

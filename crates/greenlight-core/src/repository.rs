@@ -113,16 +113,34 @@ impl Agenda {
         if std::mem::take(&mut self.repository) {
             return Some(Topic::Repository);
         }
-        None.or_else(|| self.people.pop_first().map(Topic::Person))
-            .or_else(|| self.pulls.pop_first().map(Topic::Pull))
-            .or_else(|| self.suites.pop_first().map(Topic::Suite))
-            .or_else(|| self.runs.pop_first().map(Topic::Run))
-            .or_else(|| self.commits.pop_first().map(Topic::Commit))
-            .or_else(|| self.reports.pop_first().map(|(sha, context)| Topic::Report(sha, context)))
-            .or_else(|| self.branches.pop_first().map(Topic::Branch))
-            .or_else(|| self.wishes.pop_first().map(|(environment, sha)| Topic::Wish(environment, sha)))
-            .or_else(|| self.environments.pop_first().map(Topic::Environment))
-            .or_else(|| self.deployments.pop_first().map(Topic::Deployment))
+        if let Some(id) = self.people.pop_first() {
+            return Some(Topic::Person(id));
+        }
+        if let Some(number) = self.pulls.pop_first() {
+            return Some(Topic::Pull(number));
+        }
+        if let Some(key) = self.suites.pop_first() {
+            return Some(Topic::Suite(key));
+        }
+        if let Some(number) = self.runs.pop_first() {
+            return Some(Topic::Run(number));
+        }
+        if let Some(sha) = self.commits.pop_first() {
+            return Some(Topic::Commit(sha));
+        }
+        if let Some((sha, context)) = self.reports.pop_first() {
+            return Some(Topic::Report(sha, context));
+        }
+        if let Some(name) = self.branches.pop_first() {
+            return Some(Topic::Branch(name));
+        }
+        if let Some((environment, sha)) = self.wishes.pop_first() {
+            return Some(Topic::Wish(environment, sha));
+        }
+        if let Some(name) = self.environments.pop_first() {
+            return Some(Topic::Environment(name));
+        }
+        self.deployments.pop_first().map(Topic::Deployment)
     }
 }
 
@@ -275,10 +293,14 @@ pub struct Repository {
     pub(crate) read: BTreeMap<(Arc<str>, Arc<str>), Reading>,
     /// The suites of each pull request: an index.
     by_pull: BTreeMap<PullNumber, BTreeSet<SuiteKey>>,
+    /// Those of them that may not be over: an index. One that is over may be here; one that is not is.
+    open_by_pull: BTreeMap<PullNumber, BTreeSet<SuiteKey>>,
     /// Are the indices of runs there? Not after a load: whose turn it is in a group is told by all of its runs together.
     pub(crate) indexed: bool,
     /// Reports that have an effect in the outbox: an index.
     pub(crate) showing: BTreeSet<(Sha, Context)>,
+    /// Pull requests whose note may have an effect in the outbox: an index.
+    pub(crate) noting: BTreeSet<PullNumber>,
 }
 
 /// Names that rules ask for all the time, made once.
@@ -352,8 +374,10 @@ impl Repository {
             parsed: BTreeMap::new(),
             read: BTreeMap::new(),
             by_pull: BTreeMap::new(),
+            open_by_pull: BTreeMap::new(),
             indexed: true,
             showing: BTreeSet::new(),
+            noting: BTreeSet::new(),
         }
     }
 
@@ -417,6 +441,7 @@ impl Repository {
             && let Some(keys) = self.by_pull.get_mut(number)
         {
             keys.remove(key);
+            self.close_suite(*number, key);
         }
         self.suites.remove(key)
     }
@@ -424,7 +449,27 @@ impl Repository {
     fn index_suite(&mut self, key: &SuiteKey) {
         if let Subject::Pull(number, _) = &key.subject {
             self.by_pull.entry(*number).or_default().insert(key.clone());
+            self.reopen_suite(key);
         }
+    }
+
+    /// A suite is not over, or not any more.
+    pub(crate) fn reopen_suite(&mut self, key: &SuiteKey) {
+        if let Subject::Pull(number, _) = &key.subject {
+            self.open_by_pull.entry(*number).or_default().insert(key.clone());
+        }
+    }
+
+    /// A suite of a pull request is over.
+    pub(crate) fn close_suite(&mut self, number: PullNumber, key: &SuiteKey) {
+        if let Some(keys) = self.open_by_pull.get_mut(&number) {
+            keys.remove(key);
+        }
+    }
+
+    /// Returns the suites of a pull request that may not be over.
+    pub(crate) fn open_suites_of(&self, number: PullNumber) -> impl Iterator<Item = &SuiteKey> {
+        self.open_by_pull.get(&number).into_iter().flatten()
     }
 
     /// Touches what was, and is being, tested of a pull request.
@@ -470,8 +515,14 @@ impl Repository {
                     ready => ready,
                 };
                 self.lanes.entry(item.lane.clone()).or_default().insert(item.place, item.key.clone());
-                if let Effect::Show { sha, context, .. } = &item.effect {
-                    self.showing.insert((*sha, context.clone()));
+                match &item.effect {
+                    Effect::Show { sha, context, .. } => {
+                        self.showing.insert((*sha, context.clone()));
+                    }
+                    Effect::Comment { pull, .. } => {
+                        self.noting.insert(*pull);
+                    }
+                    _ => {}
                 }
                 self.outbox.load(item.key.clone(), shared);
             }

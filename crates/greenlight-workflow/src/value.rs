@@ -302,6 +302,14 @@ pub(crate) fn fold_case(text: &str) -> Cow<'_, str> {
 
 /// Says whether two texts are equal but for case.
 pub(crate) fn fold_equals(left: &str, right: &str) -> bool {
+    // Most names that are compared differ in their first letter.
+    if let (Some(one), Some(other)) = (left.as_bytes().first(), right.as_bytes().first())
+        && one.is_ascii()
+        && other.is_ascii()
+        && !one.eq_ignore_ascii_case(other)
+    {
+        return false;
+    }
     if left.is_ascii() && right.is_ascii() {
         return left.eq_ignore_ascii_case(right);
     }
