@@ -78,7 +78,7 @@ pub async fn open(
 /// Takes one step. After an error the cell's state is not what is stored: open it again.
 pub async fn step(store: &dyn Store, cell: &mut Cell, input: Input, now: Timestamp) -> Result<Stepped, StoreError> {
     let state = &mut cell.repository;
-    let replies = input.facts.iter().map(|fact| engine::apply(state, fact, now)).collect();
+    let replies = input.facts.iter().map(|fact| take_in(state, fact, now)).collect();
     engine::decide(state, now);
     let (changes, audit) = state.take_changes();
     if !changes.is_empty() || !input.deliveries.is_empty() || !audit.is_empty() {
@@ -94,6 +94,14 @@ pub async fn step(store: &dyn Store, cell: &mut Cell, input: Input, now: Timesta
         cell.version += 1;
     }
     Ok(Stepped { replies })
+}
+
+fn take_in(state: &mut Repository, fact: &Fact, now: Timestamp) -> Option<Reply> {
+    if matches!(fact, Fact::LeaseAsked(_)) {
+        // Who asks for a job may get one that the facts before made.
+        engine::decide(state, now);
+    }
+    engine::apply(state, fact, now)
 }
 
 /// Returns the effects that are to be carried out now, and marks them as under way. Each outcome comes back as a fact.

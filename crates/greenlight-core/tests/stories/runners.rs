@@ -29,6 +29,20 @@ fn a_job_that_its_runner_gave_up_is_tried_once_more() {
 }
 
 #[test]
+fn a_job_is_planned_and_handed_out_in_one_step() {
+    let mut world = repository();
+    world.open_pull(1, 'a');
+    let order = world.take_along().expect("the step that plans the run hands out its first job");
+    assert_eq!(&*order.job_id, "build");
+    world.work();
+    world.end(&order, Conclusion::Success, &[]);
+    world.finish();
+    assert_eq!(world.merged(), [1]);
+    world.open_fork(2, 'b');
+    assert!(world.take_along().is_none(), "nobody let it start");
+}
+
+#[test]
 fn a_job_that_was_to_stop_is_stopped_when_its_runner_gives_it_up() {
     let mut world = repository();
     world.open_pull(1, 'a');

@@ -438,12 +438,15 @@ impl World {
     }
 
     fn ask_as(&mut self, runner: &str, boot: Option<Arc<str>>) -> Option<JobOrder> {
-        let labels: Arc<[Arc<str>]> = [Arc::from("ubuntu-latest"), Arc::from("self-hosted")].into();
-        let asked = LeaseAsked { runner: RunnerId::from(runner), boot, labels, length: Duration::from_secs(60) };
-        match self.step(Fact::LeaseAsked(asked)) {
+        match self.step(Self::question(runner, boot)) {
             Some(Reply::Leased(order)) => Some(*order),
             _ => None,
         }
+    }
+
+    fn question(runner: &str, boot: Option<Arc<str>>) -> Fact {
+        let labels: Arc<[Arc<str>]> = [Arc::from("ubuntu-latest"), Arc::from("self-hosted")].into();
+        Fact::LeaseAsked(LeaseAsked { runner: RunnerId::from(runner), boot, labels, length: Duration::from_secs(60) })
     }
 
     fn report(&mut self, order: &JobOrder, report: JobReport) {
@@ -513,6 +516,22 @@ impl World {
         self.report(&order, JobReport::Started);
         self.work();
         Some(order)
+    }
+
+    /// Answers effects, and has each step take along the question of a runner, until that has a job.
+    pub fn take_along(&mut self) -> Option<JobOrder> {
+        for _ in 0..1000 {
+            self.show_pending();
+            let dispatch = self.waiting.pop()?;
+            let outcome = Fact::Outcome { effect: dispatch.key.clone(), outcome: self.perform(&dispatch) };
+            let facts = vec![outcome, Self::question("runner-1", Some(self.boot_id()))];
+            let input = Input { facts, deliveries: Vec::new() };
+            let stepped = now_or_never(step::step(&self.store, &mut self.cell, input, self.now)).unwrap();
+            if let Some(Some(Reply::Leased(order))) = stepped.replies.into_iter().nth(1) {
+                return Some(*order);
+            }
+        }
+        panic!("the world does not come to rest");
     }
 
     /// A runner on another machine takes the oldest job that waits, and begins it.

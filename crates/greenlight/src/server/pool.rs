@@ -111,7 +111,26 @@ impl Work {
             if let Some(order) = self.claim(&asked).await? {
                 return Ok(Some(order));
             }
-            if tokio::time::timeout_at(deadline, board.changed()).await.is_err() {
+            // Who lives elsewhere may be gone when the answer comes.
+            let mut left = asked.boot.is_some().then(|| self.shared.board.leave(asked.clone()));
+            let answered = async {
+                match &mut left {
+                    Some(left) => left.answer().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let (answer, is_over) = tokio::select! {
+                answer = answered => (answer, false),
+                waited = tokio::time::timeout_at(deadline, board.changed()) => (None, waited.is_err()),
+            };
+            let answer = match (answer, left) {
+                (None, Some(left)) => left.take_back().await,
+                (answer, _) => answer,
+            };
+            if let Some(Answer::Leased(order)) = answer {
+                return Ok(Some(told(&asked, *order)));
+            }
+            if is_over {
                 return Ok(None);
             }
         }
@@ -127,10 +146,7 @@ impl Work {
             return Ok(None);
         };
         match handle.ask(Fact::LeaseAsked(asked.clone())).await {
-            Ok(Answer::Leased(order)) => {
-                tracing::info!(job.attempt = %order.attempt, "{} runs {} of {}", asked.runner, order.job_name, order.repository);
-                Ok(Some(*order))
-            }
+            Ok(Answer::Leased(order)) => Ok(Some(told(asked, *order))),
             Ok(_) => Ok(None),
             Err(error) => Err(error.to_string()),
         }
@@ -142,6 +158,11 @@ impl Work {
         let fact = Fact::Reported { attempt: attempt.clone(), token, report };
         handle.ask(fact).await.map_err(|error| error.to_string())
     }
+}
+
+fn told(asked: &LeaseAsked, order: JobOrder) -> JobOrder {
+    tracing::info!(job.attempt = %order.attempt, "{} runs {} of {}", asked.runner, order.job_name, order.repository);
+    order
 }
 
 impl Server for Work {

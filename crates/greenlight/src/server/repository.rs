@@ -8,6 +8,7 @@ mod mailbox;
 mod pending;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -86,6 +87,7 @@ impl Task {
             // What could not be stored was not heard, and the runners' leases do not count meanwhile.
             self.pending.fact(Fact::Booted { boot: self.shared.boot.clone() });
             self.handle.stands_still(true);
+            self.pending.drop_questions();
             self.await_performs().await;
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -117,6 +119,7 @@ impl Task {
 
     async fn step(&mut self, cell: &mut Cell) -> Result<(), StoreError> {
         self.shared.door.pressure.give_way().await;
+        self.take_question_along();
         let stepped = step::step(&*self.shared.store, cell, self.pending.input(), clock::now()).await?;
         // Whoever is answered finds the board as it is now.
         self.shared.board.put(self.reference.id, cell.queued());
@@ -132,6 +135,16 @@ impl Task {
             self.shared.rescan.notify_one();
         }
         Ok(())
+    }
+
+    /// Takes a free slot's question along where the step may make a job: the job is handed out with the same commit.
+    fn take_question_along(&mut self) {
+        if self.pending.may_make_jobs()
+            && !self.shared.jobs_stopped.load(Ordering::Relaxed)
+            && let Some((asked, answer)) = self.shared.board.take_question()
+        {
+            self.pending.ask(Fact::LeaseAsked(asked), answer);
+        }
     }
 
     /// Hands out what may be done now.

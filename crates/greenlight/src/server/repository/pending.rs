@@ -1,6 +1,6 @@
 //! The facts of the next step, kept until it is stored.
 
-use greenlight_core::effect::{Outcome, Reply};
+use greenlight_core::effect::{Answer, JobReport, Outcome, Reply};
 use greenlight_core::fact::Fact;
 use greenlight_core::id::EffectKey;
 use greenlight_core::port::Disposition;
@@ -26,6 +26,27 @@ impl Pending {
 
     pub(super) fn has_room(&self) -> bool {
         self.facts.len() < FACTS_MAX && self.deliveries.len() < FACTS_MAX
+    }
+
+    /// May jobs be waiting after this step that did not before: a commit was read, or one of a run's jobs ended?
+    pub(super) fn may_make_jobs(&self) -> bool {
+        let is_asked = self.facts.iter().any(|fact| matches!(fact, Fact::LeaseAsked(_)));
+        let makes = |fact: &Fact| {
+            matches!(
+                fact,
+                Fact::Outcome { outcome: Outcome::Done(Answer::Commit(_) | Answer::TestMerge(_)), .. }
+                    | Fact::Reported { report: JobReport::Ended(_), .. }
+            )
+        };
+        !is_asked && self.facts.iter().any(makes)
+    }
+
+    /// Sends those away who ask for a job: they may find one elsewhere while this repository stands still.
+    pub(super) fn drop_questions(&mut self) {
+        let mut is_kept =
+            self.facts.iter().map(|fact| !matches!(fact, Fact::LeaseAsked(_))).collect::<Vec<_>>().into_iter();
+        self.answers.retain(|_| is_kept.next().unwrap_or(true));
+        self.facts.retain(|fact| !matches!(fact, Fact::LeaseAsked(_)));
     }
 
     pub(super) fn fact(&mut self, fact: Fact) {
