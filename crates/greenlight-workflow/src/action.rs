@@ -118,7 +118,7 @@ const NODE_VERSIONS: [u32; 4] = [12, 16, 20, 24];
 pub fn parse_action(path: &str, text: &str) -> ParsedAction {
     let yaml::Reading { node, mut findings, .. } = yaml::read(text, &yaml::Limits::default());
     let manifest = node.and_then(|node| {
-        let tree = reader::read(schema::action(), "action", &node, &mut findings);
+        let tree = reader::read(schema::action(), "action", node, &mut findings);
         let manifest = manifest(path, &tree, &mut findings);
         manifest.filter(|_| !findings.iter().any(Finding::is_error))
     });

@@ -26,7 +26,7 @@ pub(crate) fn workflow(path: &str, text: &str, limits: &yaml::Limits) -> Parsed 
     let limits = yaml::Limits { bytes: limits.bytes.saturating_sub(path_bytes), ..*limits };
     let yaml::Reading { node, mut findings, bytes } = yaml::read(text, &limits);
     let workflow = node.map(|node| {
-        let tree = reader::read(schema::workflow(), "workflow", &node, &mut findings);
+        let tree = reader::read(schema::workflow(), "workflow", node, &mut findings);
         Workflow::new(Document { bytes: path_bytes + bytes, text: text.into(), ..document(path, tree, &mut findings) })
     });
     drop_what_follows_from_lost_aliases(&mut findings);

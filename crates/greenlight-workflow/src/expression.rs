@@ -24,6 +24,8 @@ pub use reference::Reference;
 pub const EXPRESSION_LENGTH_MAX: usize = 21_000;
 /// How deep an expression may nest.
 pub const EXPRESSION_DEPTH_MAX: usize = 50;
+/// How much deeper than an expression the parser goes for `success() && (…)` around it, at most.
+const SUCCESS_DEPTH: usize = 4;
 /// How many bytes the functions of one evaluation may produce in all.
 pub const EVALUATION_BYTES_MAX: usize = 10 << 20;
 
@@ -44,6 +46,8 @@ pub struct Expression {
 struct Inner {
     text: Box<str>,
     root: Node,
+    /// How deep the parser had to go for it.
+    depth: usize,
 }
 
 /// What can go wrong with an expression.
@@ -266,8 +270,8 @@ impl Scope {
 
 /// Parses an expression, without the `${{ }}` around it.
 pub fn parse_expression(text: &str, scope: &Scope) -> Result<Expression, ExpressionError> {
-    let root = parser::parse(text, scope)?;
-    Ok(Expression { inner: Arc::new(Inner { text: text.into(), root }) })
+    let (root, depth) = parser::parse(text, scope)?;
+    Ok(Expression { inner: Arc::new(Inner { text: text.into(), root, depth }) })
 }
 
 impl Expression {
@@ -279,6 +283,23 @@ impl Expression {
     /// Returns the expression's value in these contexts.
     pub fn evaluate(&self, context: &dyn Context) -> Result<Value, ExpressionError> {
         evaluator::evaluate(&self.inner.root, context)
+    }
+
+    /// Returns `success() && (…)` around this expression.
+    pub(crate) fn behind_success(self, scope: &Scope) -> Result<Expression, ExpressionError> {
+        let text = format!("success() && ({})", self.text());
+        let has_room = self.inner.depth + SUCCESS_DEPTH <= EXPRESSION_DEPTH_MAX && text.len() <= EXPRESSION_LENGTH_MAX;
+        if !has_room || scope.arity(Function::Success).is_none() {
+            return parse_expression(&text, scope);
+        }
+        let depth = self.inner.depth + SUCCESS_DEPTH;
+        let root = match Arc::try_unwrap(self.inner) {
+            Ok(inner) => inner.root,
+            Err(shared) => shared.root.clone(),
+        };
+        let success = Node::Call { function: Function::Success, arguments: Vec::new() };
+        let root = Node::And(vec![success, root]);
+        Ok(Expression { inner: Arc::new(Inner { text: text.into(), root, depth }) })
     }
 
     /// Says whether `success`, `failure`, `cancelled` or `always` is called anywhere in it.
@@ -312,7 +333,7 @@ impl PartialEq for Expression {
 }
 
 /// Chains of equal rank are one node, so that the tree is no deeper than the parser's own bound.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Node {
     Literal(Value),
     Named(Box<str>),

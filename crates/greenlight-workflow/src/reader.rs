@@ -12,8 +12,9 @@ use crate::value::Value;
 use crate::yaml::{Node, NodeKind};
 
 /// Returns the tree as the grammar's definition `root` understands it; what is wrong is added to `findings`.
-pub(crate) fn read(schema: &Schema, root: &str, node: &Node, findings: &mut Vec<Finding>) -> Tree {
-    Reader { schema, findings }.value(node, schema.named(root), &Arc::new(Scope::default()))
+pub(crate) fn read(schema: &Schema, root: &str, node: Node, findings: &mut Vec<Finding>) -> Tree {
+    let joined = vec![None; schema.len()];
+    Reader { schema, findings, joined }.value(node, schema.named(root), &Arc::new(Scope::default()))
 }
 
 /// Functions that every expression may use.
@@ -22,36 +23,61 @@ const FUNCTIONS: [&str; 8] = ["contains", "startsWith", "endsWith", "format", "j
 struct Reader<'a> {
     schema: &'a Schema,
     findings: &'a mut Vec<Finding>,
+    /// For each definition the scope in which it was met last, and what expressions may use inside it there.
+    joined: Vec<Option<(Arc<Scope>, Arc<Scope>)>>,
 }
 
 impl Reader<'_> {
-    fn value(&mut self, node: &Node, index: usize, outer: &Arc<Scope>) -> Tree {
+    fn value(&mut self, node: Node, index: usize, outer: &Arc<Scope>) -> Tree {
         let schema = self.schema;
         let definition = schema.get(index);
-        let scope = &joined(definition, outer);
-        let kind = match &node.kind {
-            NodeKind::Scalar { text, value, .. } => {
-                TreeKind::Scalar(self.scalar(text, value, node.span, definition, scope))
+        match &definition.scope {
+            None => self.value_within(node, definition, outer),
+            Some(own) => {
+                let scope = self.joined(index, own, outer);
+                self.value_within(node, definition, &scope)
             }
+        }
+    }
+
+    fn value_within(&mut self, node: Node, definition: &Definition, scope: &Arc<Scope>) -> Tree {
+        let span = node.span;
+        let kind = match node.kind {
+            NodeKind::Scalar { text, value, .. } => TreeKind::Scalar(self.scalar(text, value, span, definition, scope)),
             NodeKind::Sequence(items) => match definition.sequence {
-                Some(item) => TreeKind::Sequence(items.iter().map(|node| self.value(node, item, scope)).collect()),
+                Some(item) => TreeKind::Sequence(items.into_iter().map(|node| self.value(node, item, scope)).collect()),
                 None => {
-                    self.unexpected("unexpected-sequence", node.span, "A sequence was not expected", definition);
+                    self.unexpected("unexpected-sequence", span, "A sequence was not expected", definition);
                     TreeKind::Sequence(Vec::new())
                 }
             },
             NodeKind::Mapping(entries) => match definition.mappings.as_slice() {
                 [] => {
-                    self.unexpected("unexpected-mapping", node.span, "A mapping was not expected", definition);
+                    self.unexpected("unexpected-mapping", span, "A mapping was not expected", definition);
                     TreeKind::Mapping(Vec::new())
                 }
-                mappings => TreeKind::Mapping(self.mapping(node.span, entries, mappings, scope)),
+                mappings => TreeKind::Mapping(self.mapping(span, entries, mappings, scope)),
             },
         };
-        Tree { span: node.span, kind }
+        Tree { span, kind }
     }
 
-    fn scalar(&mut self, text: &str, value: &Value, span: Span, definition: &Definition, scope: &Scope) -> Template {
+    /// Returns what expressions may use inside a definition that stands in `outer`.
+    fn joined(&mut self, index: usize, own: &Arc<Scope>, outer: &Arc<Scope>) -> Arc<Scope> {
+        if outer.is_empty() {
+            return own.clone();
+        }
+        match &self.joined[index] {
+            Some((met, joined)) if Arc::ptr_eq(met, outer) => joined.clone(),
+            _ => {
+                let joined = Arc::new(outer.union(own));
+                self.joined[index] = Some((outer.clone(), joined.clone()));
+                joined
+            }
+        }
+    }
+
+    fn scalar(&mut self, text: Arc<str>, value: Value, span: Span, definition: &Definition, scope: &Scope) -> Template {
         let template = self.template(text, value, span, scope);
         if template.is_insert() {
             self.error("unexpected-value", span, format!("Unexpected value '{}'", template.source()));
@@ -63,7 +89,7 @@ impl Reader<'_> {
         };
         match fitting(value, definition) {
             Some(Cow::Borrowed(_)) => template,
-            Some(Cow::Owned(string)) => Template::verbatim(&string, text, span),
+            Some(Cow::Owned(string)) => template.with_literal(string),
             None => {
                 let value = value.coerce_string();
                 let help = help_for_value(&value, definition);
@@ -75,14 +101,15 @@ impl Reader<'_> {
     }
 
     /// Returns the scalar as a template; one whose expressions are wrong becomes a literal after the errors are noted.
-    fn template(&mut self, text: &str, value: &Value, span: Span, scope: &Scope) -> Template {
-        Template::read(value, text, scope, span).unwrap_or_else(|errors| {
+    fn template(&mut self, text: Arc<str>, value: Value, span: Span, scope: &Scope) -> Template {
+        let verbatim = Template::verbatim(value, text, span);
+        verbatim.read(scope).unwrap_or_else(|(verbatim, errors)| {
             for Wrong { error, place } in errors {
                 let help = help_for_expression(&error.message, scope);
                 let finding = Finding::error("expression", span, error.message);
                 self.findings.push(finding.with_help_of(help).about(place));
             }
-            Template::verbatim(value, text, span)
+            verbatim
         })
     }
 
@@ -96,46 +123,51 @@ impl Reader<'_> {
     fn mapping(
         &mut self,
         span: Span,
-        entries: &[(Node, Node)],
+        entries: Vec<(Node, Node)>,
         mappings: &[Mapping],
         scope: &Arc<Scope>,
     ) -> Vec<(Template, Tree)> {
-        let mut candidates: Vec<&Mapping> = mappings.iter().collect();
+        let mut candidates = Candidates::of(mappings);
         let loose = mappings[0].loose;
         let mut tree = Vec::with_capacity(entries.len());
         let mut has_expression_key = false;
         for (key_node, value_node) in entries {
+            let key_span = key_node.span;
             let key = self.key(key_node, scope);
             if key.is_expression() {
                 has_expression_key = true;
                 let before = self.findings.len();
-                self.check_expression_allowed(key_node.span, scope);
+                self.check_expression_allowed(key_span, scope);
                 if self.findings.len() == before {
                     let value = loose.map_or_else(|| self.schema.named("any"), |(_, value)| value);
                     tree.push((key, self.value(value_node, value, scope)));
                 }
                 continue;
             }
-            let name = key.as_literal().map(Value::coerce_string).unwrap_or_default();
-            if let Some(property) = narrow(&mut candidates, &name) {
+            let name = key.as_str().unwrap_or_default();
+            if let Some(property) = candidates.narrow(name) {
                 tree.push((key, self.value(value_node, property.value, scope)));
             } else if let Some((key_type, value_type)) = loose {
-                self.check_loose_key(&name, key_node.span, key_type);
+                self.check_loose_key(name, key_span, key_type);
                 tree.push((key, self.value(value_node, value_type, scope)));
             } else {
-                self.unknown_key(&name, key_node.span, &candidates);
+                self.unknown_key(name, key_span, &candidates);
             }
         }
         self.check_complete(span, &candidates, &tree, has_expression_key);
         tree
     }
 
-    fn key(&mut self, node: &Node, scope: &Scope) -> Template {
-        let NodeKind::Scalar { text, value, .. } = &node.kind else {
+    fn key(&mut self, node: Node, scope: &Scope) -> Template {
+        let NodeKind::Scalar { text, value, .. } = node.kind else {
             unreachable!("the YAML reader refuses keys that are no scalars")
         };
         // Names are texts, whatever they look like; a key that is Null has the empty name.
-        self.template(text, &Value::String(value.coerce_string()), node.span, scope)
+        let name = match value {
+            Value::String(_) => value,
+            value => Value::String(value.coerce_string()),
+        };
+        self.template(text, name, node.span, scope)
     }
 
     fn check_loose_key(&mut self, name: &str, span: Span, key_type: usize) {
@@ -144,12 +176,12 @@ impl Reader<'_> {
         }
     }
 
-    fn unknown_key(&mut self, name: &str, span: Span, candidates: &[&Mapping]) {
+    fn unknown_key(&mut self, name: &str, span: Span, candidates: &Candidates<'_>) {
         if self.findings.len() > FINDINGS_MAX {
             return self.error("unknown-key", span, format!("Unexpected value '{name}'"));
         }
         let known: Vec<&str> =
-            candidates.iter().flat_map(|mapping| &mapping.properties).map(|property| property.key.as_str()).collect();
+            candidates.left().flat_map(|mapping| &mapping.properties).map(|property| property.key.as_str()).collect();
         let mut finding = Finding::error("unknown-key", span, format!("Unexpected value '{name}'"));
         finding.help = Some(match nearest(name, &known) {
             Some(meant) => format!("did you mean '{meant}'?"),
@@ -161,35 +193,36 @@ impl Reader<'_> {
     fn check_complete(
         &mut self,
         span: Span,
-        candidates: &[&Mapping],
+        candidates: &Candidates<'_>,
         tree: &[(Template, Tree)],
         has_expression_key: bool,
     ) {
-        match candidates {
-            [only] if !has_expression_key => {
-                for property in only.properties.iter().filter(|property| property.required) {
-                    if !tree.iter().any(|(key, _)| key.source() == property.key) {
-                        self.error("missing-key", span, format!("Required property is missing: {}", property.key));
-                    }
-                }
-            }
-            [_] => {}
-            several => {
-                let all: Vec<&Property> = several.iter().flat_map(|mapping| &mapping.properties).collect();
-                let is_telling = |key: &str| all.iter().filter(|other| other.key == key).count() == 1;
-                let mut telling: Vec<&str> = all
-                    .iter()
-                    .filter(|property| property.suggested && is_telling(&property.key))
-                    .map(|property| property.key.as_str())
-                    .collect();
-                telling.sort_unstable();
-                let message = format!(
-                    "There's not enough info to determine what you meant. Add one of these properties: {}",
-                    telling.join(", ")
-                );
-                self.error("ambiguous-mapping", span, message);
+        let Some(only) = candidates.only() else { return self.check_meant(span, candidates) };
+        if has_expression_key {
+            return;
+        }
+        for property in only.properties.iter().filter(|property| property.required) {
+            if !tree.iter().any(|(key, _)| key.source() == property.key) {
+                self.error("missing-key", span, format!("Required property is missing: {}", property.key));
             }
         }
+    }
+
+    /// Names what would tell which of several mappings this is.
+    fn check_meant(&mut self, span: Span, candidates: &Candidates<'_>) {
+        let all: Vec<&Property> = candidates.left().flat_map(|mapping| &mapping.properties).collect();
+        let is_telling = |key: &str| all.iter().filter(|other| other.key == key).count() == 1;
+        let mut telling: Vec<&str> = all
+            .iter()
+            .filter(|property| property.suggested && is_telling(&property.key))
+            .map(|property| property.key.as_str())
+            .collect();
+        telling.sort_unstable();
+        let message = format!(
+            "There's not enough info to determine what you meant. Add one of these properties: {}",
+            telling.join(", ")
+        );
+        self.error("ambiguous-mapping", span, message);
     }
 
     fn unexpected(&mut self, code: &'static str, span: Span, message: &str, definition: &Definition) {
@@ -202,20 +235,42 @@ impl Reader<'_> {
     }
 }
 
-/// Returns what expressions may use inside a definition that stands in `outer`.
-fn joined(definition: &Definition, outer: &Arc<Scope>) -> Arc<Scope> {
-    match &definition.scope {
-        None => outer.clone(),
-        Some(own) if outer.is_empty() => own.clone(),
-        Some(own) => Arc::new(outer.union(own)),
-    }
+/// The mappings of a definition that a mapping may still be, by the keys that it has shown so far.
+struct Candidates<'a> {
+    mappings: &'a [Mapping],
+    /// A bit for each.
+    left: u32,
 }
 
-/// Returns the property that some candidates have; those that lack it are candidates no longer.
-fn narrow<'a>(candidates: &mut Vec<&'a Mapping>, name: &str) -> Option<&'a Property> {
-    let property = candidates.iter().rev().find_map(|mapping| mapping.property(name))?;
-    candidates.retain(|mapping| mapping.property(name).is_some());
-    Some(property)
+impl<'a> Candidates<'a> {
+    fn of(mappings: &'a [Mapping]) -> Candidates<'a> {
+        Candidates { mappings, left: u32::MAX >> (u32::BITS as usize - mappings.len()) }
+    }
+
+    fn left(&self) -> impl DoubleEndedIterator<Item = &'a Mapping> {
+        let left = self.left;
+        self.mappings.iter().enumerate().filter(move |(at, _)| left & (1 << at) != 0).map(|(_, mapping)| mapping)
+    }
+
+    fn only(&self) -> Option<&'a Mapping> {
+        if self.left.count_ones() == 1 { self.left().next() } else { None }
+    }
+
+    /// Returns the property that some of them have; those that lack it are candidates no longer.
+    fn narrow(&mut self, name: &str) -> Option<&'a Property> {
+        let mut found = None;
+        let mut left = 0;
+        for (at, mapping) in self.mappings.iter().enumerate().filter(|(at, _)| self.left & (1 << at) != 0) {
+            if let Some(property) = mapping.property(name) {
+                found = Some(property);
+                left |= 1 << at;
+            }
+        }
+        if found.is_some() {
+            self.left = left;
+        }
+        found
+    }
 }
 
 /// Returns the value as it may stand here: as it is, or as a text.

@@ -179,7 +179,7 @@ pub(crate) struct Strings {
     pub constants: Vec<String>,
 }
 
-/// One kind of mapping.
+/// One kind of mapping. A definition has few of them; whoever reads keeps a bit for each.
 #[derive(Clone, Default)]
 pub(crate) struct Mapping {
     pub properties: Vec<Property>,
@@ -215,6 +215,11 @@ impl Schema {
     /// Returns the index of a definition by its name.
     pub fn named(&self, name: &str) -> usize {
         *self.names.get(name).expect("the schema defines every name that is asked for")
+    }
+
+    /// Returns how many definitions there are.
+    pub fn len(&self) -> usize {
+        self.definitions.len()
     }
 
     /// Returns a definition.

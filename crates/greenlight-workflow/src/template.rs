@@ -52,52 +52,48 @@ impl Template {
     }
 
     /// Returns a scalar of a file as it stands there, whatever is in it.
-    pub(crate) fn verbatim(value: &Value, text: &str, span: Span) -> Template {
-        Template { source: text.into(), span, kind: Kind::Literal(value.clone()) }
+    pub(crate) fn verbatim(value: Value, text: Arc<str>, span: Span) -> Template {
+        Template { source: text, span, kind: Kind::Literal(value) }
     }
 
     /// Parses a text, or returns everything that is wrong with its expressions.
     pub fn parse(text: &str, scope: &Scope) -> Result<Template, Vec<ExpressionError>> {
-        Template::read(&Value::string(text), text, scope, Span::default())
-            .map_err(|errors| errors.into_iter().map(|wrong| wrong.error).collect())
+        let text: Arc<str> = text.into();
+        Template::verbatim(Value::String(text.clone()), text, Span::default())
+            .read(scope)
+            .map_err(|(_, errors)| errors.into_iter().map(|wrong| wrong.error).collect())
     }
 
-    /// Parses a scalar of a file. A text that is one expression and nothing else keeps that expression's type.
-    pub(crate) fn read(value: &Value, text: &str, scope: &Scope, span: Span) -> Result<Template, Vec<Wrong>> {
-        let literal = |value: Value| Template { source: text.into(), span, kind: Kind::Literal(value) };
-        let source = match value {
-            Value::String(source) if source.contains(OPEN) => source,
-            _ => return Ok(literal(value.clone())),
-        };
-        let mut errors = Vec::new();
-        let mut parts: Vec<Part> = Vec::new();
-        let mut count = 0;
-        for segment in segments(source)? {
-            match segment {
-                Segment::Text(text) => parts.push(Part::Text(text.into())),
-                Segment::Expression(text) => {
-                    match read_expression(text, scope, source) {
-                        Ok(Some(expression)) => parts.push(Part::Expression(expression)),
-                        Ok(None) => return Ok(Template { source: source.clone(), span, kind: Kind::Insert }),
-                        Err(error) => errors.push(Wrong { place: Some(place_inside(count, text, &error)), error }),
-                    }
-                    count += 1;
+    /// Parses a scalar of a file that was taken verbatim, and gives it back where something is wrong with its expressions. A
+    /// text that is one expression and nothing else keeps that expression's type.
+    pub(crate) fn read(self, scope: &Scope) -> Result<Template, (Template, Vec<Wrong>)> {
+        let Kind::Literal(Value::String(text)) = &self.kind else { return Ok(self) };
+        if !has_expression(text) {
+            return Ok(self);
+        }
+        match read_kind(text, scope) {
+            Ok(kind) => {
+                let template = Template { source: text.clone(), span: self.span, kind };
+                match template.check_length() {
+                    Ok(()) => Ok(template),
+                    Err(error) => Err((self, vec![Wrong { error, place: None }])),
                 }
             }
+            Err(errors) => Err((self, errors)),
         }
-        if !errors.is_empty() {
-            return Err(errors);
+    }
+
+    /// Returns the same text with another value.
+    pub(crate) fn with_literal(self, value: Value) -> Template {
+        Template { kind: Kind::Literal(value), ..self }
+    }
+
+    /// Returns the one expression that this is, where it is nothing else.
+    fn only_expression(&self) -> Option<&Expression> {
+        match &self.kind {
+            Kind::Expression(expression) => Some(expression),
+            _ => None,
         }
-        let kind = match parts.as_slice() {
-            [Part::Expression(only)] => match only.as_literal() {
-                Some(Value::String(text)) => Kind::Literal(Value::String(text.clone())),
-                _ => Kind::Expression(only.clone()),
-            },
-            _ => Kind::Text(parts.into()),
-        };
-        let template = Template { source: source.clone(), span, kind };
-        template.check_length().map_err(|error| vec![Wrong { error, place: None }])?;
-        Ok(template)
     }
 
     /// A text with expressions in it becomes a call of `format` on GitHub, to which the length limit applies as well.
@@ -267,6 +263,48 @@ fn join_parts(parts: &[Part], context: &dyn Context) -> Result<String, Expressio
     Ok(out)
 }
 
+/// Says whether a text has the start of an expression.
+fn has_expression(text: &str) -> bool {
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        rest = &rest[at..];
+        if rest.starts_with(OPEN) {
+            return true;
+        }
+        rest = &rest[1..];
+    }
+    false
+}
+
+fn read_kind(source: &str, scope: &Scope) -> Result<Kind, Vec<Wrong>> {
+    let mut errors = Vec::new();
+    let mut parts: Vec<Part> = Vec::new();
+    let mut count = 0;
+    for segment in segments(source)? {
+        match segment {
+            Segment::Text(text) => parts.push(Part::Text(text.into())),
+            Segment::Expression(text) => {
+                match read_expression(text, scope, source) {
+                    Ok(Some(expression)) => parts.push(Part::Expression(expression)),
+                    Ok(None) => return Ok(Kind::Insert),
+                    Err(error) => errors.push(Wrong { place: Some(place_inside(count, text, &error)), error }),
+                }
+                count += 1;
+            }
+        }
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    Ok(match parts.as_slice() {
+        [Part::Expression(only)] => match only.as_literal() {
+            Some(Value::String(text)) => Kind::Literal(Value::String(text.clone())),
+            _ => Kind::Expression(only.clone()),
+        },
+        _ => Kind::Text(parts.into()),
+    })
+}
+
 enum Segment<'a> {
     Text(&'a str),
     Expression(&'a str),
@@ -368,24 +406,26 @@ impl Condition {
 
     /// Returns the condition that a template means.
     pub(crate) fn of(template: &Template, scope: &Scope) -> Result<Condition, Vec<ExpressionError>> {
-        let text = template.expression_text();
-        let text = text.trim();
-        if text.is_empty() {
-            return Ok(Condition::default());
-        }
-        let parsed = parse_expression(text, scope).map_err(|error| vec![error])?;
-        let expression = if parsed.checks_status() {
-            parsed
-        } else {
-            parse_expression(&format!("success() && ({text})"), scope).map_err(|error| vec![error])?
+        let written = Some(template.source.clone());
+        let parsed = match template.only_expression() {
+            Some(only) => only.clone(),
+            None => {
+                let text = template.expression_text();
+                if text.trim().is_empty() {
+                    return Ok(Condition::default());
+                }
+                parse_expression(text.trim(), scope).map_err(|error| vec![error])?
+            }
         };
-        Ok(Condition { expression, written: Some(template.source().into()) })
+        let expression =
+            if parsed.checks_status() { parsed } else { parsed.behind_success(scope).map_err(|error| vec![error])? };
+        Ok(Condition { expression, written })
     }
 
     /// Returns the condition that a template means, taken as it is: no status check is added.
     pub(crate) fn exactly(template: &Template, scope: &Scope) -> Result<Condition, ExpressionError> {
         let expression = parse_expression(template.expression_text().trim(), scope)?;
-        Ok(Condition { expression, written: Some(template.source().into()) })
+        Ok(Condition { expression, written: Some(template.source.clone()) })
     }
 
     /// Returns the condition that always holds, `always()`.

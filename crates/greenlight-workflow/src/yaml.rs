@@ -1,11 +1,13 @@
 //! YAML as GitHub reads it: a tree with exact spans. Scalars keep their text and style and are resolved by the rules of the
 //! YAML 1.2 core schema; aliases are replaced by what they stand for; merge keys, several documents, duplicate keys and keys
-//! that are no scalars are refused. saphyr scans and parses; what a node means, and every bound, is decided here.
+//! that are no scalars are refused. saphyr scans and parses, and `direct` reads without it what is written plainly; what a
+//! node means, and every bound, is decided here.
 //!
 //! A file is hostile input: its size, depth, number of nodes and of alias expansions are bounded, and an alias inside the
 //! node that it names is an error. Nothing recurses deeper than [`DEPTH_MAX`].
 
 mod builder;
+mod direct;
 mod scalar;
 mod tab;
 
@@ -159,7 +161,8 @@ impl Reading {
 
 /// Returns what GitHub counts for a text.
 pub(crate) fn text_bytes(text: &str) -> usize {
-    TEXT_BYTES + 2 * text.encode_utf16().count()
+    let units = if text.is_ascii() { text.len() } else { text.encode_utf16().count() };
+    TEXT_BYTES + 2 * units
 }
 
 /// Returns the tree of a file's only document, or everything that is wrong with it.
@@ -177,7 +180,13 @@ pub(crate) fn read(text: &str, limits: &Limits) -> Reading {
         let message = format!("The maximum file size of {} characters has been exceeded", limits.size);
         return Reading::refused(Finding::error("file-too-large", start(), message));
     }
-    let mut text = Cow::Borrowed(text.trim_start_matches('\u{feff}'));
+    let text = text.trim_start_matches('\u{feff}');
+    direct::read(text, limits).unwrap_or_else(|| read_by_tokens(text, limits))
+}
+
+/// Reads a file's only document with the scanner, which knows all of YAML.
+fn read_by_tokens(text: &str, limits: &Limits) -> Reading {
+    let mut text = Cow::Borrowed(text);
     let mut lost = Vec::new();
     for _ in 0..RESTARTS_MAX {
         let reading = Builder::new(&text, limits).run();

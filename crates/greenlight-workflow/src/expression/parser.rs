@@ -4,15 +4,16 @@ use super::lexer::{Kind, Token, located, tokens};
 use super::{Comparison, EXPRESSION_DEPTH_MAX, ExpressionError, ExpressionErrorKind, Function, Node, Scope};
 use crate::value::Value;
 
-pub(super) fn parse(text: &str, scope: &Scope) -> Result<Node, ExpressionError> {
+/// Returns the tree, and how deep it was gone for it.
+pub(super) fn parse(text: &str, scope: &Scope) -> Result<(Node, usize), ExpressionError> {
     let tokens = tokens(text)?;
-    let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0, scope };
+    let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0, deepest: 0, scope };
     if parser.peek().kind == Kind::End {
-        return Ok(Node::Literal(Value::Null));
+        return Ok((Node::Literal(Value::Null), 0));
     }
     let root = parser.expression()?;
     match parser.peek().kind {
-        Kind::End => Ok(root),
+        Kind::End => Ok((root, parser.deepest)),
         _ => Err(parser.unexpected()),
     }
 }
@@ -22,6 +23,7 @@ struct Parser<'a> {
     tokens: &'a [Token],
     at: usize,
     depth: usize,
+    deepest: usize,
     scope: &'a Scope,
 }
 
@@ -207,6 +209,7 @@ impl<'a> Parser<'a> {
 
     fn deepen(&mut self) -> Result<(), ExpressionError> {
         self.depth += 1;
+        self.deepest = self.deepest.max(self.depth);
         if self.depth > EXPRESSION_DEPTH_MAX {
             return Err(parse_error(format!("Exceeded max expression depth {EXPRESSION_DEPTH_MAX}")));
         }

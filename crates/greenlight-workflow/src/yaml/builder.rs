@@ -7,8 +7,10 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 use super::tab::Tabs;
 use super::{DEPTH_MAX, Limits, Node, NodeKind, Reading, Style, VALUE_BYTES, scalar, start, text_bytes};
 use crate::finding::{Finding, Span, nearest};
-use crate::value::{Value, fold_case};
+use crate::value::{Value, fold_case, fold_equals};
 
+/// How many entries a mapping has before its names are indexed.
+const ENTRIES_SCANNED_MAX: usize = 24;
 /// How many anchors are looked at for the one that was meant.
 const ANCHORS_LOOKED_AT_MAX: usize = 200;
 
@@ -57,13 +59,17 @@ struct Open {
     is_flow: bool,
 }
 
-enum Items {
+pub(super) enum Items {
     Sequence(Vec<Node>),
-    Mapping { entries: Vec<(Node, Node)>, key: Key, seen: BTreeSet<Box<str>> },
+    Mapping { entries: Vec<(Node, Node)>, key: Key, seen: Seen },
 }
 
+/// The names that a mapping has, in the case in which they are compared; few ones are found without.
+#[derive(Default)]
+pub(super) struct Seen(BTreeSet<Box<str>>);
+
 /// The key whose value comes next.
-enum Key {
+pub(super) enum Key {
     /// The next node is a key.
     Awaited,
     /// The next node is this one's value.
@@ -96,6 +102,12 @@ impl<'a> Builder<'a> {
             None
         });
         Reading { node, findings: self.findings, bytes: self.so_far.bytes }
+    }
+
+    /// Returns what was read where nothing was wrong with it.
+    pub fn into_reading(self, node: Node) -> Option<Reading> {
+        let bytes = self.so_far.bytes;
+        self.findings.is_empty().then_some(Reading { node: Some(node), findings: self.findings, bytes })
     }
 
     fn root(&mut self) -> Result<Option<Node>, Finding> {
@@ -143,22 +155,10 @@ impl<'a> Builder<'a> {
                     _ => {}
                 }
                 let text = self.without_added_line_end(&text, style);
-                let kind = scalar::resolve(text, style, tag.as_deref(), span)?;
-                let node = Node { span, kind };
-                let size = Size { nodes: 1, bytes: bytes(&node) };
-                self.count(size, span)?;
-                if anchor > 0 {
-                    self.anchors.insert(anchor, Anchored::Done { node: node.clone(), size });
-                }
-                Ok(self.complete(node))
+                self.scalar(text, style, anchor, tag.as_deref(), span)
             }
-            Event::SequenceStart(anchor, tag) => {
-                self.open(span, anchor, tag.as_deref(), "seq", Items::Sequence(Vec::new()))
-            }
-            Event::MappingStart(anchor, tag) => {
-                let items = Items::Mapping { entries: Vec::new(), key: Key::Awaited, seen: BTreeSet::new() };
-                self.open(span, anchor, tag.as_deref(), "map", items)
-            }
+            Event::SequenceStart(anchor, tag) => self.open(span, anchor, tag.as_deref(), "seq", Items::sequence()),
+            Event::MappingStart(anchor, tag) => self.open(span, anchor, tag.as_deref(), "map", Items::mapping()),
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
                 Ok(None)
@@ -166,7 +166,27 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn open(
+    /// Takes in a scalar.
+    pub fn scalar(
+        &mut self,
+        text: &str,
+        style: ScalarStyle,
+        anchor: usize,
+        tag: Option<&Tag>,
+        span: Span,
+    ) -> Result<Option<Node>, Finding> {
+        let kind = scalar::resolve(text, style, tag, span)?;
+        let node = Node { span, kind };
+        let size = Size { nodes: 1, bytes: bytes(&node) };
+        self.count(size, span)?;
+        if anchor > 0 {
+            self.anchors.insert(anchor, Anchored::Done { node: node.clone(), size });
+        }
+        Ok(self.complete(node))
+    }
+
+    /// Takes in the start of a collection.
+    pub fn open(
         &mut self,
         span: Span,
         anchor: usize,
@@ -189,7 +209,8 @@ impl<'a> Builder<'a> {
         Ok(None)
     }
 
-    fn close(&mut self, end: Span) -> Result<Option<Node>, Finding> {
+    /// Takes in the end of the innermost collection; returns it where it is the root.
+    pub fn close(&mut self, end: Span) -> Result<Option<Node>, Finding> {
         let open = self.open.pop().expect("the parser ends only what it started");
         let span = Span { end_line: end.end_line, end_column: end.end_column, ..open.span };
         let kind = match open.items {
@@ -250,7 +271,7 @@ impl<'a> Builder<'a> {
             },
             Key::Named(name) => {
                 let text = name.as_str().expect("keys are checked when they come");
-                if text.contains("${{") || seen.insert(fold_case(text).into()) {
+                if seen.takes(text, entries) {
                     entries.push((name, node));
                 } else {
                     let help = "names that differ only in case or quotes are the same name; remove one of them";
@@ -354,6 +375,33 @@ impl<'a> Builder<'a> {
         let header = self.lines[line];
         let at = header.rmatch_indices(['|', '>']).map(|(at, _)| at).find(|at| is_header(&header[at + 1..]))?;
         Some(Span { line: line as u32 + 1, column: header[..at].chars().count() as u32 + 1, ..span })
+    }
+}
+
+impl Items {
+    pub fn sequence() -> Items {
+        Items::Sequence(Vec::new())
+    }
+
+    pub fn mapping() -> Items {
+        Items::Mapping { entries: Vec::new(), key: Key::Awaited, seen: Seen::default() }
+    }
+}
+
+impl Seen {
+    /// Says whether a name is none that the entries have. One with an expression in it may come to anything.
+    fn takes(&mut self, name: &str, entries: &[(Node, Node)]) -> bool {
+        if name.contains("${{") {
+            return true;
+        }
+        let names = || entries.iter().filter_map(|(name, _)| name.as_str());
+        if entries.len() < ENTRIES_SCANNED_MAX {
+            return !names().any(|known| fold_equals(known, name));
+        }
+        if self.0.is_empty() {
+            self.0 = names().map(|known| fold_case(known).into()).collect();
+        }
+        self.0.insert(fold_case(name).into())
     }
 }
 

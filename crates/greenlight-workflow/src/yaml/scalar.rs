@@ -43,6 +43,11 @@ fn full_name(tag: &Tag) -> String {
 }
 
 fn implicit(text: &str) -> Value {
+    // What means something else than itself begins like a number, a dot, or one of these words.
+    let may_mean = |first: &u8| first.is_ascii_digit() || b"~nNtTfF+-.".contains(first);
+    if text.as_bytes().first().is_some_and(|first| !may_mean(first)) {
+        return Value::string(text);
+    }
     null(text)
         .or_else(|| boolean(text))
         .or_else(|| integer(text).or_else(|| float(text)).map(Value::Number))
