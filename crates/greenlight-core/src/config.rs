@@ -7,6 +7,7 @@ use greenlight_workflow::{Finding, nearest};
 
 use crate::effect::MergeMethod;
 use crate::id::{Context, EnvironmentName, RoomName, Sha};
+use crate::shown::first_of;
 
 /// What `.greenlight.yml` says.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -108,6 +109,23 @@ pub const ENVIRONMENTS_MAX: usize = 50;
 
 /// Decodes the file. The error is one sentence with path, line and what to do; where more is wrong it says how much.
 pub fn decode(path: &str, text: &str) -> Result<Config, Arc<str>> {
+    check(text).map_err(|findings| match findings.split_first() {
+        Some((first, rest)) => {
+            let found = format!("{path}:{}: {}", first.span.line, first.message);
+            first_of(&found, first.help.as_deref(), rest.len()).into()
+        }
+        None => format!("{path} cannot be read").into(),
+    })
+}
+
+/// Returns everything that is wrong with the file, each with its line and a caret; nothing where it is right.
+pub fn explain(path: &str, text: &str) -> Option<Arc<str>> {
+    let findings = check(text).err()?;
+    Some(findings.iter().map(|finding| finding.render(path, text)).collect::<Vec<_>>().join("\n").into())
+}
+
+/// Decodes the file, or returns everything that is wrong with it, in the order of its lines.
+pub fn check(text: &str) -> Result<Config, Vec<Finding>> {
     if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
         return Ok(Config::default());
     }
@@ -119,16 +137,11 @@ pub fn decode(path: &str, text: &str) -> Result<Config, Arc<str>> {
             Config::default()
         }
     };
-    match findings.as_slice() {
-        [] => Ok(config),
-        [only] => Err(sentence(path, only).into()),
-        [first, rest @ ..] => Err(format!("{}, and {} more", sentence(path, first), rest.len()).into()),
+    findings.sort_by_key(|finding| (finding.span.line, finding.span.column));
+    match findings.is_empty() {
+        true => Ok(config),
+        false => Err(findings),
     }
-}
-
-fn sentence(path: &str, finding: &Finding) -> String {
-    let help = finding.help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
-    format!("{path}:{}: {}{help}", finding.span.line, finding.message)
 }
 
 /// A key of the file, and whether this release knows what to do with it.
@@ -259,7 +272,7 @@ fn read_environments(node: &Node, findings: &mut Vec<Finding>) -> Vec<Environmen
     let names: Vec<&str> = mapping.iter().filter_map(|(key, _)| key.as_str()).collect();
     let rules: Vec<EnvironmentRule> =
         mapping.iter().filter_map(|(key, value)| read_environment(key, value, &names, findings)).collect();
-    refuse_circle(&rules, node, findings);
+    refuse_circle(&rules, &names, node, findings);
     rules
 }
 
@@ -273,19 +286,23 @@ fn read_environment(key: &Node, node: &Node, names: &[&str], findings: &mut Vec<
         provider: Provider::Workflow("deploy".into()),
         url: None,
     };
-    let mut provider = None;
+    let (mut provider, mut has_run) = (None, false);
     for (field, value) in entries(node, &format!("environment {name}"), &ENVIRONMENT, findings) {
         match field {
             "on" => rule.on_merge = word(value, "on", &[("merge", true)], findings).unwrap_or(false),
             "after" => rule.after = read_after(value, names, findings),
             "branches" => rule.branches = texts(value, "branches", findings),
-            "run" => provider = read_provider(value, name, findings),
+            "run" => {
+                has_run = true;
+                provider = read_provider(value, name, findings);
+            }
             _ => rule.url = text(value, "url", findings),
         }
     }
     match provider {
         Some(provider) => rule.provider = provider,
-        None if findings.is_empty() => {
+        // What is wrong with it was told already, unless it is empty.
+        None if !has_run => {
             findings.push(
                 Finding::error(
                     "config-missing",
@@ -319,7 +336,7 @@ fn read_after(node: &Node, names: &[&str], findings: &mut Vec<Finding>) -> Vec<E
 }
 
 fn read_provider(node: &Node, name: &str, findings: &mut Vec<Finding>) -> Option<Provider> {
-    let mut providers = Vec::new();
+    let (mut providers, told) = (Vec::new(), findings.len());
     for (field, value) in entries(node, &format!("run of {name}"), &RUN, findings) {
         let Some(text) = text(value, field, findings) else { continue };
         match field {
@@ -335,6 +352,12 @@ fn read_provider(node: &Node, name: &str, findings: &mut Vec<Finding>) -> Option
                 "shell names a script by its path inside the repository".to_owned(),
             )),
         }
+    }
+    if providers.is_empty() && findings.len() == told {
+        findings.push(
+            Finding::error("config-missing", node.span, format!("run of {name} names no provider"))
+                .with_help("add run: { workflow: deploy } or run: { shell: PATH }"),
+        );
     }
     if providers.len() > 1 {
         findings.push(
@@ -354,20 +377,20 @@ fn is_inside(path: &str) -> bool {
 }
 
 /// Refuses environments that wait for each other.
-fn refuse_circle(rules: &[EnvironmentRule], node: &Node, findings: &mut Vec<Finding>) {
+fn refuse_circle(rules: &[EnvironmentRule], names: &[&str], node: &Node, findings: &mut Vec<Finding>) {
+    // One that is not there was told already.
+    let is_there = |name: &&EnvironmentName| names.contains(&name.as_str());
     let mut reached: Vec<&EnvironmentName> = Vec::new();
     loop {
-        let next = rules
-            .iter()
-            .find(|rule| !reached.contains(&&rule.name) && rule.after.iter().all(|name| reached.contains(&name)));
+        let next = rules.iter().find(|rule| {
+            !reached.contains(&&rule.name) && rule.after.iter().filter(is_there).all(|name| reached.contains(&name))
+        });
         match next {
             Some(rule) => reached.push(&rule.name),
             None => break,
         }
     }
-    if let Some(rule) = rules.iter().find(|rule| !reached.contains(&&rule.name))
-        && findings.is_empty()
-    {
+    if let Some(rule) = rules.iter().find(|rule| !reached.contains(&&rule.name)) {
         findings.push(Finding::error(
             "config-circle",
             node.span,
@@ -417,7 +440,11 @@ fn word<T: Copy>(node: &Node, what: &str, words: &[(&str, T)], findings: &mut Ve
         return Some(*value);
     }
     let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-    findings.push(Finding::error("config-value", node.span, format!("{what} is one of {}", names.join(", "))));
+    let finding = Finding::error("config-value", node.span, format!("{what} is one of {}", names.join(", ")));
+    findings.push(match nearest(given, &names) {
+        Some(near) => finding.with_help(format!("did you mean {near}?")),
+        None => finding,
+    });
     None
 }
 
@@ -480,6 +507,42 @@ notify:
         assert!(
             fails("merge:\n  wen: green\n").contains(".greenlight.yml:2: unknown key wen in merge; did you mean when?")
         );
+    }
+
+    #[test]
+    fn several_mistakes_are_told_all_of_them_in_the_order_of_the_file() {
+        const TEXT: &str = "notify:
+  - { on: failure }
+environments:
+  staging: { on: merge, run: { } }
+  production: { after: [stagin], run: { shel: x } }
+  other: { on: merge }
+merge:
+  wen: green
+  method: squish
+";
+        let findings = check(TEXT).unwrap_err();
+        let told: Vec<_> = findings.iter().map(|finding| (finding.span.line, &*finding.message)).collect();
+        assert_eq!(
+            told,
+            [
+                (2, "notify names no room"),
+                (4, "run of staging names no provider"),
+                (5, "after names stagin, and there is no such environment"),
+                (5, "unknown key shel in run of production"),
+                (6, "environment other does not say what carries it out"),
+                (8, "unknown key wen in merge"),
+                (9, "merge.method is one of merge, squash, rebase"),
+            ]
+        );
+        assert_eq!(
+            fails(TEXT),
+            ".greenlight.yml:2: notify names no room; name one of [rooms] in greenlight.toml, and 6 more"
+        );
+        let all = explain(".greenlight.yml", TEXT).unwrap();
+        assert_eq!(all.matches("--> .greenlight.yml:").count(), 7, "{all}");
+        assert!(all.contains("9 |   method: squish\n  |           ^^^^^^\n  = help: did you mean squash?"), "{all}");
+        assert_eq!(explain(".greenlight.yml", "merge: { when: green }"), None);
     }
 
     #[test]

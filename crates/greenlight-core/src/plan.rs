@@ -19,6 +19,7 @@ use crate::repository::{Reading, Repository, Topic};
 use crate::run::{
     Call, Conclusion, Concurrency, Job, JobState, Planned, Run, RunState, Subject, Suite, SuiteKey, SuitePhase,
 };
+use crate::shown::first_of;
 use crate::time::{Duration, Timestamp};
 use crate::turn;
 
@@ -144,14 +145,19 @@ fn planned(state: &mut Repository, key: &SuiteKey, files: &CommitFiles, base_sha
     for one in chosen {
         runs.push(make_run(state, &suite, one, files, now));
     }
-    let config_problem = match (&files.config, &key.subject) {
-        (Some(file), Subject::Pull(..)) => config_problem(state, file),
-        (Some(file), Subject::Ref(name)) if *name == state.default_branch() => config_problem(state, file),
-        _ => None,
-    };
+    let config = files.config.as_ref().filter(|_| match &key.subject {
+        Subject::Pull(..) => true,
+        Subject::Ref(name) => *name == state.default_branch(),
+        _ => false,
+    });
+    let config_problem = config.and_then(|file| config_problem(state, file));
+    let wrong = config.filter(|_| config_problem.is_some());
+    let config_findings = wrong.and_then(|(path, text)| config::explain(path, text));
     let Some(suite) = state.suites.get_mut(key) else { return };
     suite.runs.clone_from(&runs);
-    suite.phase = SuitePhase::Planned(Planned { sha: files.sha, tree: files.tree, base_sha, nothing, config_problem });
+    let (sha, tree) = (files.sha, files.tree);
+    let planned = Planned { sha, tree, base_sha, nothing, config_problem, config_findings };
+    suite.phase = SuitePhase::Planned(planned);
     for number in runs {
         state.touch(Topic::Run(number));
     }
@@ -235,7 +241,10 @@ fn parse(path: &str, source: &str) -> Reading {
         return Ok(Arc::new(workflow));
     }
     let errors: Vec<_> = parsed.findings.iter().filter(|finding| finding.is_error()).collect();
-    let reason = errors.first().map_or_else(|| format!("{path} cannot be read"), |finding| finding.summary(path));
+    let reason = match errors.split_first() {
+        Some((first, rest)) => first_of(&first.summary(path), first.help.as_deref(), rest.len()),
+        None => format!("{path} cannot be read"),
+    };
     let rendered = errors.iter().map(|finding| finding.render(path, source)).collect::<Vec<_>>().join("\n");
     Err((reason.into(), rendered.into()))
 }
@@ -512,7 +521,8 @@ fn find_called(workflow: &Workflow, files: &CommitFiles) -> Result<Called, (Arc<
     let calls = resolve_calls(workflow, &CallRules::default(), &source);
     let mut errors = calls.findings.iter().filter(|found| found.finding.is_error()).peekable();
     let Some(first) = errors.peek() else { return Ok(found.into_inner().into_iter().collect()) };
-    let reason = first.finding.summary(&first.path).into();
+    let others = calls.findings.iter().filter(|found| found.finding.is_error()).count() - 1;
+    let reason = first_of(&first.finding.summary(&first.path), first.finding.help.as_deref(), others).into();
     let text_of = |path: &str| {
         let called = found.borrow().iter().find(|(known, _)| path_of(known) == path).map(|(_, text)| text.clone());
         called.or_else(|| files.workflows.iter().find(|(known, _)| **known == *path).map(|(_, text)| text.clone()))

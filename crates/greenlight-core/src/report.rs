@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use crate::config::ConfigStanding;
 use crate::effect::{Answer, Effect, Outcome, Refusal};
 use crate::entity::Report;
 use crate::event::PullStanding;
@@ -15,7 +16,7 @@ use crate::outbox::{Wanted, want, withdraw};
 pub use crate::repository::AGGREGATE;
 use crate::repository::{Repository, Topic};
 use crate::run::{Conclusion, Job, JobState, Run, Subject, Suite, SuitePhase, Trust};
-use crate::shown::{Link, ReportForm, ReportState, ShownReport, description};
+use crate::shown::{Link, ReportForm, ReportState, ShownReport, counted, description};
 use crate::time::{Duration, Timestamp};
 
 /// When an end is compared once more with what GitHub shows (R10).
@@ -416,11 +417,18 @@ fn part_of(state: &Repository, suite: &Suite) -> Part {
         SuitePhase::Reading { .. } if awaiting => return part(ReportState::Pending, &approval_text(suite)),
         // Why reading takes long stands on the page: a text alone is not worth one of the few writes.
         SuitePhase::Reading { .. } => return part(ReportState::Pending, UNDER_WAY),
-        SuitePhase::Stopped { conclusion, reason } => return part(state_of(*conclusion), reason),
+        SuitePhase::Stopped { conclusion, reason } => {
+            let is_config =
+                matches!(&state.meta().config, ConfigStanding::Read { config: Err(why), .. } if why == reason);
+            let link = is_config.then_some(Link::Environments);
+            return Part { link, ..part(state_of(*conclusion), reason) };
+        }
         SuitePhase::Planned(planned) => planned,
     };
     if let Some(problem) = &planned.config_problem {
-        return part(ReportState::Failure, problem);
+        // There the other mistakes are told as well.
+        let link = suite.pull().map_or(Link::Environments, Link::Pull);
+        return Part { link: Some(link), ..part(ReportState::Failure, problem) };
     }
     if let Some(nothing) = &planned.nothing {
         return part(ReportState::Success, nothing);
@@ -438,7 +446,10 @@ fn part_of(state: &Repository, suite: &Suite) -> Part {
         Some((run, conclusion)) if !conclusion.is_green() => Part {
             state: state_of(conclusion),
             // What is wrong with a file names the file.
-            text: if run.problem.is_some() { run.reason.to_string() } else { format!("{}: {}", run.name, run.reason) },
+            text: match run.problem {
+                Some(_) => and_other_files(&run.reason, &runs),
+                None => format!("{}: {}", run.name, run.reason),
+            },
             link: Some(Link::Run(run.number)),
             jobs: 0,
         },
@@ -463,6 +474,15 @@ fn part_of(state: &Repository, suite: &Suite) -> Part {
                 jobs,
             }
         }
+    }
+}
+
+/// Returns what is wrong with a workflow file, and of how many others something is.
+fn and_other_files(reason: &str, runs: &[&Run]) -> String {
+    match runs.iter().filter(|run| run.problem.is_some()).count() {
+        0 | 1 => reason.to_owned(),
+        2 => counted(reason, "; 1 more file is wrong"),
+        files => counted(reason, &format!("; {} more files are wrong", files - 1)),
     }
 }
 

@@ -175,8 +175,10 @@ pub struct Planned {
     pub base_sha: Option<Sha>,
     /// Why nothing is to run, where nothing is.
     pub nothing: Option<Arc<str>>,
-    /// What is wrong with the `.greenlight.yml` that this commit brings.
+    /// What is wrong with the `.greenlight.yml` that this commit brings, in one sentence.
     pub config_problem: Option<Arc<str>>,
+    /// All of it, each with its line and a caret.
+    pub config_findings: Option<Arc<str>>,
 }
 
 /// One workflow on one suite.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::event::DeploymentState;
-use crate::id::{JobKey, RunNumber};
+use crate::id::{JobKey, PullNumber, RunNumber};
 
 /// Longest description that GitHub takes with a status or a deployment status, in characters.
 pub const DESCRIPTION_MAX: usize = 140;
@@ -15,6 +15,8 @@ pub enum Link {
     Run(RunNumber),
     /// A job's log.
     Job(RunNumber, JobKey),
+    /// A pull request's page.
+    Pull(PullNumber),
     /// The page of an environment.
     Environments,
 }
@@ -174,6 +176,34 @@ pub fn description(text: &str) -> Arc<str> {
     }
 }
 
+/// Longest sentence that others are put in front of or behind, in characters: a report still says how much more is wrong.
+const COUNTED_MAX: usize = DESCRIPTION_MAX - 28;
+
+/// Returns a sentence with what there is besides behind it (", and 2 more"), which stays where the sentence is cut.
+pub fn counted(text: &str, more: &str) -> String {
+    let room = COUNTED_MAX.saturating_sub(more.chars().count());
+    match text.char_indices().nth(room) {
+        None => format!("{text}{more}"),
+        Some(_) => {
+            let end = text.char_indices().nth(room.saturating_sub(1)).map_or(text.len(), |(at, _)| at);
+            format!("{}…{more}", text[..end].trim_end())
+        }
+    }
+}
+
+/// Returns what is wrong with a file in one sentence: the first of its errors, with what to do where that has room, and how many
+/// there are besides.
+pub fn first_of(finding: &str, help: Option<&str>, others: usize) -> String {
+    let more = if others == 0 { String::new() } else { format!(", and {others} more") };
+    let helped = help.map(|help| format!("{finding}; {help}"));
+    let has_room = |text: &String| text.chars().count() + more.chars().count() <= COUNTED_MAX;
+    match (helped.filter(has_room), others) {
+        (Some(helped), _) => format!("{helped}{more}"),
+        (None, 0) => finding.to_owned(),
+        (None, _) => counted(finding, &more),
+    }
+}
+
 /// Ends a text as a sentence ends; one that asks or ends already is left as it is.
 pub fn sentence(text: &str) -> String {
     let end = if text.ends_with(['.', '?', '!', '…']) { "" } else { "." };
@@ -191,6 +221,18 @@ mod tests {
         assert_eq!(cut.chars().count(), DESCRIPTION_MAX);
         assert!(cut.ends_with('…'));
         assert_eq!(description(&"x".repeat(140)).chars().count(), 140);
+    }
+
+    #[test]
+    fn how_much_more_is_wrong_is_said_however_long_the_first_is() {
+        assert_eq!(first_of("a:1: no", Some("do b"), 0), "a:1: no; do b");
+        assert_eq!(first_of("a:1: no", Some("do b"), 2), "a:1: no; do b, and 2 more");
+        assert_eq!(first_of("a:1: no", Some(&"b".repeat(200)), 2), "a:1: no, and 2 more");
+        assert_eq!(first_of(&"ü".repeat(200), None, 0).chars().count(), 200);
+        let long = first_of(&"ü".repeat(200), None, 12);
+        assert!(long.ends_with("ü…, and 12 more") && long.chars().count() == COUNTED_MAX, "{long}");
+        let longer = counted(&long, "; 20 more files are wrong");
+        assert!(longer.ends_with("; 20 more files are wrong") && longer.chars().count() <= DESCRIPTION_MAX, "{longer}");
     }
 
     #[test]

@@ -112,6 +112,7 @@ impl Try<'_> {
         Some(match link? {
             Link::Run(run) => format!("{below}/runs/{run}"),
             Link::Job(run, job) => format!("{below}/runs/{run}/jobs/{}", segment(job.as_str())),
+            Link::Pull(pull) => format!("{below}/pulls/{pull}"),
             Link::Environments => format!("{below}/environments"),
         })
     }

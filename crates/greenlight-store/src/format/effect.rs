@@ -31,7 +31,7 @@ choice! { Effect {
     "tell" => Tell { room, message },
 } }
 
-choice! { Link { "run" => Run(number), "job" => Job(number, job), "environments" => Environments } }
+choice! { Link { "run" => Run(number), "job" => Job(number, job), "pull" => Pull(number), "environments" => Environments } }
 word! { ReportState {
     Pending = "pending",
     Running = "running",

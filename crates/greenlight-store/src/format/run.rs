@@ -37,7 +37,7 @@ choice! { SuitePhase {
     "planned" => Planned(planned),
     "stopped" => Stopped { conclusion, reason },
 } }
-record! { Planned { sha, tree, base_sha, nothing, config_problem } }
+record! { Planned { sha, tree, base_sha, nothing, config_problem, config_findings } }
 
 record! { Run {
     number, suite, attempt, workflow, name, run_number, source, called, sha, jobs, state, reason, cancelled, concurrency, created_at,
@@ -73,5 +73,13 @@ pub(super) fn from_format_1(run: &mut Json) {
         for name in ["caller", "call", "turn"] {
             job.insert(name.into(), Json::Null);
         }
+    }
+}
+
+/// Adds what a suite of formats 1 and 2 lacks: everything that is wrong with its `.greenlight.yml`.
+pub(super) fn from_format_2(suite: &mut Json) {
+    let planned = suite.pointer_mut("/suite/phase/planned").and_then(Json::as_object_mut);
+    if let Some(planned) = planned {
+        planned.insert("config_findings".into(), Json::Null);
     }
 }

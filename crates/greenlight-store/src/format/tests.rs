@@ -95,3 +95,27 @@ fn a_run_of_the_first_format_is_read() {
     assert_eq!(decode(kind, &key, 1, old.as_bytes(), &texts).unwrap(), entity);
     assert!(decode(kind, &key, FORMAT, old.as_bytes(), &texts).is_err());
 }
+
+/// A suite as the second format had it: it did not tell all that is wrong with a `.greenlight.yml`.
+#[test]
+fn a_suite_of_the_second_format_is_read() {
+    let mut read = 0;
+    for entity in made::entities().into_iter().filter(|entity| matches!(entity, Entity::Suite(_))) {
+        let Entity::Suite(mut suite) = entity else { continue };
+        let made = std::sync::Arc::make_mut(&mut suite);
+        let greenlight_core::run::SuitePhase::Planned(planned) = &mut made.phase else { continue };
+        planned.config_findings = None;
+        let entity = Entity::Suite(suite);
+        let encoded = encode(&entity);
+        let unpacked = if is_packed(&encoded.body) { unpack_whole(&encoded.body).unwrap() } else { encoded.body };
+        let text = String::from_utf8(unpacked).unwrap();
+        let old = text.replace(",\"config_findings\":null", "");
+        assert_ne!(old, text);
+        let (kind, key) = kind_and_key(&entity.key());
+        let texts: Texts = encoded.texts.into_iter().collect();
+        assert_eq!(decode(kind, &key, 2, old.as_bytes(), &texts).unwrap(), entity);
+        assert!(decode(kind, &key, FORMAT, old.as_bytes(), &texts).is_err());
+        read += 1;
+    }
+    assert!(read > 0, "there is a planned suite");
+}

@@ -201,12 +201,19 @@ pub fn suites() -> Vec<Suite> {
         base_sha: Some(sha(5)),
         nothing: Some("no workflow is for this".into()),
         config_problem: Some(".greenlight.yml:3: unknown key".into()),
+        config_findings: Some("3 | x\n  | ^\n".into()),
     };
     let phases = [
         SuitePhase::Reading { trouble: None },
         SuitePhase::Reading { trouble: Some("the mirror is being made".into()) },
         SuitePhase::Planned(planned.clone()),
-        SuitePhase::Planned(Planned { base_sha: None, nothing: None, config_problem: None, ..planned }),
+        SuitePhase::Planned(Planned {
+            base_sha: None,
+            nothing: None,
+            config_problem: None,
+            config_findings: None,
+            ..planned
+        }),
         SuitePhase::Stopped { conclusion: Conclusion::Failure, reason: "conflicts with main".into() },
         SuitePhase::Stopped { conclusion: Conclusion::Lost, reason: "".into() },
     ];

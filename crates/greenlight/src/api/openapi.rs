@@ -175,7 +175,9 @@ fn schemas() -> Value {
         "Deliveries": schema(&["deliveries:[]Delivery", "next:string?"]),
         "Delivery": schema(delivery),
         "DeliveryWhole": schema(&[delivery, &["body:string"]].concat()),
-        "Environments": schema(&["repository:string", "config_problem:string?", "environments:[]Environment", "wishes:[]Wish"]),
+        "Environments": schema(&[
+            "repository:string", "config_problem:string?", "config_findings:string?", "environments:[]Environment", "wishes:[]Wish",
+        ]),
         "Environment": schema(&[
             "name:string", "sentence:string", "live_sha:string?", "locked_by:integer?", "lock_kept:string?", "deployments:[]Deployment",
         ]),
@@ -192,7 +194,7 @@ fn schemas() -> Value {
         "Runners": schema(&["runners:[]Runner"]),
         "Runner": schema(&["name:string", "labels:[]string", "registered_at:string", "seen_at:string"]),
         "RunnerToken": schema(&["token:string", "labels:[]string", "expires_at:string"]),
-        "Why": schema(&["about:string", "sentences:[]string"]),
+        "Why": schema(&["about:string", "sentences:[]string", "config_findings:string?"]),
     })
 }
 

@@ -228,6 +228,8 @@ pub struct Environments {
     pub repository: String,
     /// What is wrong with the `.greenlight.yml` of the default branch, where something is.
     pub config_problem: Option<String>,
+    /// All of it, each with its line and a caret.
+    pub config_findings: Option<String>,
     /// The environments, by name.
     pub environments: Vec<Environment>,
     /// Commits that are to be deployed and for which there is no deployment yet.
@@ -296,6 +298,8 @@ pub struct Why {
     pub about: String,
     /// The answer.
     pub sentences: Vec<String>,
+    /// Everything that is wrong with the `.greenlight.yml` that a pull request brings, each with its line and a caret.
+    pub config_findings: Option<String>,
 }
 
 /// What a wish was answered with, or why a question cannot be.

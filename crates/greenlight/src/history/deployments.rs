@@ -1,6 +1,6 @@
 //! Environments as they stand: what is live, who holds them, what waits and why.
 
-use greenlight_core::config::ConfigStanding;
+use greenlight_core::config::{self, ConfigStanding};
 use greenlight_core::deployment::{Carrying, DeployWish, Deployment, Environment, WishState};
 use greenlight_core::event::DeploymentState;
 use greenlight_core::fact::Wish;
@@ -49,13 +49,17 @@ fn all(state: &Repository) -> shape::Environments {
     let untouched = untouched.map(|name| Environment { name, lock: None, live: None });
     let mut environments: Vec<Environment> = state.environments.values().cloned().chain(untouched).collect();
     environments.sort_by(|one, other| one.name.cmp(&other.name));
-    let config_problem = match &state.meta().config {
-        ConfigStanding::Read { config: Err(problem), .. } => Some(problem.to_string()),
-        ConfigStanding::Read { config: Ok(_), .. } | ConfigStanding::Unknown => None,
+    let (config_problem, config_findings) = match &state.meta().config {
+        ConfigStanding::Read { config: Err(problem), file, .. } => {
+            let all = file.as_ref().and_then(|(path, text)| config::explain(path, text));
+            (Some(problem.to_string()), all.map(|all| all.to_string()))
+        }
+        ConfigStanding::Read { config: Ok(_), .. } | ConfigStanding::Unknown => (None, None),
     };
     shape::Environments {
         repository: state.meta().repository.full_name.to_string(),
         config_problem,
+        config_findings,
         environments: environments.iter().map(|environment| shown(state, environment)).collect(),
         wishes: state.wishes.values().filter(|wish| !matches!(wish.state, WishState::Created(_))).map(wish).collect(),
     }

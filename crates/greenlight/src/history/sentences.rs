@@ -61,7 +61,9 @@ fn of_pull(state: &Repository, number: PullNumber) -> Option<shape::Why> {
     sentences.extend(pull.note.wanted.iter().map(ToString::to_string));
     sentences.extend(merging(state, pull));
     let about = format!("#{number} {} into {}", snapshot.title, snapshot.base_ref.short());
-    Some(shape::Why { about, sentences })
+    let suites = state.suites_at(snapshot.head_sha).filter(|suite| suite.pull() == Some(number));
+    let findings = suites.filter_map(|suite| suite.planned()?.config_findings.as_ref()).last();
+    Some(shape::Why { about, sentences, config_findings: findings.map(ToString::to_string) })
 }
 
 fn merging(state: &Repository, pull: &Pull) -> Vec<String> {
@@ -94,14 +96,14 @@ fn of_run(state: &Repository, number: RunNumber) -> Option<shape::Why> {
     let mut sentences = vec![reason];
     sentences.extend(run.cancelled.iter().map(|why| format!("It is to stop: {why}.")));
     sentences.extend(run.jobs.iter().map(|job| format!("{}: {}", job.name, job_sentence(state, run, job))));
-    Some(shape::Why { about: format!("run {number} of {}", run.name), sentences })
+    Some(shape::Why { about: format!("run {number} of {}", run.name), sentences, config_findings: None })
 }
 
 fn of_deployment(state: &Repository, id: DeploymentId) -> Option<shape::Why> {
     let deployment = state.deployments.get(&id)?;
     let about =
         format!("deployment {id} of {} to {}", deployment.snapshot.sha.short(), deployment.snapshot.environment);
-    Some(shape::Why { about, sentences: vec![sentence_of(state, deployment)] })
+    Some(shape::Why { about, sentences: vec![sentence_of(state, deployment)], config_findings: None })
 }
 
 /// Returns the word for a run that is not over, and why it stands so.

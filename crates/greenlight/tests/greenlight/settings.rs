@@ -23,6 +23,24 @@ fn check_says_everything_that_is_wrong() {
 }
 
 #[test]
+fn check_says_everything_that_is_wrong_with_a_repository_s_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(".greenlight.yml");
+    std::fs::write(&file, "merge:\n  wen: green\nenvironments:\n  a: { on: merge }\n").unwrap();
+    let (code, told, _) = greenlight(dir.path(), &["config", "check", ".greenlight.yml"], &[]);
+    assert_eq!(code, Some(1), "{told}");
+    assert!(told.contains("--> .greenlight.yml:2:3") && told.contains("2 |   wen: green\n  |   ^^^"), "{told}");
+    assert!(told.contains("did you mean when?") && told.contains("--> .greenlight.yml:4:3"), "{told}");
+    let (code, told, _) = greenlight(dir.path(), &["config", "check", ".greenlight.yml", "--json"], &[]);
+    let lines: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((code, lines.len(), &lines[1]["line"]), (Some(1), 2, &serde_json::json!(4)), "{told}");
+    std::fs::write(&file, "merge: { when: green }\n").unwrap();
+    let (code, told, _) = greenlight(dir.path(), &["config", "check", ".greenlight.yml"], &[]);
+    assert_eq!((code, told.trim()), (Some(0), "nothing is wrong with .greenlight.yml"));
+    assert_eq!(greenlight(dir.path(), &["config", "check", "nowhere.yml"], &[]).0, Some(4));
+}
+
+#[test]
 fn without_a_webhook_secret_serve_refuses_to_start() {
     let dir = tempfile::tempdir().unwrap();
     let variables = [("GREENLIGHT_GITHUB__TOKEN", "sesame"), ("GREENLIGHT_GITHUB__REPOSITORIES", "a/b")];

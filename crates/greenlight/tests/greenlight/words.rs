@@ -36,13 +36,14 @@ async fn a_command_of_which_nothing_comes_is_answered_once() {
 
 #[tokio::test]
 async fn a_wrong_configuration_on_the_default_branch_is_shown_everywhere() {
+    const WRONG: &str = "merge:\n  whn: green\n  method: squish\n";
     const RIGHT: &str = "environments:\n  staging: { run: { workflow: deploy } }\n";
     let dir = tempfile::tempdir().unwrap();
-    let files = json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL, ".greenlight.yml": "merge:\n  whn: green\n" });
+    let files = json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL, ".greenlight.yml": WRONG });
     let github = GitHub::start(dir.path(), files).await;
     let server = Server::start(dir.path(), &github.settings()).await;
     github.hook(&server).await;
-    let told = ".greenlight.yml:2: unknown key whn in merge; did you mean when?";
+    let told = ".greenlight.yml:2: unknown key whn in merge; did you mean when?, and 1 more";
     let main = github.get("/git/ref/heads/main").await["object"]["sha"].as_str().unwrap().to_owned();
     assert_eq!(github.status(&main, "greenlight", "failure").await, told);
     let repositories = server.json("/api/v1/repos").await;
@@ -51,6 +52,8 @@ async fn a_wrong_configuration_on_the_default_branch_is_shown_everywhere() {
     assert_eq!(environments["config_problem"], told, "{environments}");
     let (_, page) = server.read(&format!("/{NAME}/environments")).await;
     assert!(page.contains("merges and deploys nothing") && page.contains("unknown key whn"), "{page}");
+    assert!(page.contains("--&gt; .greenlight.yml:3:11") || page.contains("--&#62; .greenlight.yml:3:11"), "{page}");
+    assert!(environments["config_findings"].as_str().unwrap().contains("merge.method is one of"), "{environments}");
     assert!(server.read("/").await.1.contains("unknown key whn"));
     assert_eq!(server.read("/readyz").await.0, 200, "the server itself is well");
 
@@ -65,6 +68,47 @@ async fn a_wrong_configuration_on_the_default_branch_is_shown_everywhere() {
     })
     .await;
     assert!(!server.read("/").await.1.contains("unknown key"));
+    server.stop().await;
+    github.stop().await;
+}
+
+#[tokio::test]
+async fn a_pull_request_that_brings_a_wrong_configuration_tells_all_that_is_wrong_with_it() {
+    const WRONG: &str = "environments:\n  staging: { on: merge }\nmerge:\n  whn: green\n";
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL })).await;
+    let pages = "[pages]\nlisten = \"127.0.0.1:0\"\nurl = \"https://ci.example.org\"\n";
+    let server = Server::start(dir.path(), &(github.settings() + pages)).await;
+    github.hook(&server).await;
+    let (number, head) = github.open_pull("change", ".greenlight.yml", WRONG).await;
+    let told = github.status(&head, "greenlight", "failure").await;
+    assert!(told.starts_with(".greenlight.yml:2: environment staging") && told.ends_with(", and 1 more"), "{told}");
+    let statuses = github.get(&format!("/commits/{head}/status")).await;
+    let statuses = statuses["statuses"].as_array().unwrap();
+    let aggregate = statuses.iter().find(|status| status["context"] == "greenlight").unwrap();
+    assert_eq!(aggregate["target_url"], format!("https://ci.example.org/{NAME}/pulls/{number}"));
+    let (_, page) = server.read(&format!("/{NAME}/pulls/{number}")).await;
+    assert!(page.contains("What is wrong with .greenlight.yml") && page.contains("4 |   whn: green"), "{page}");
+    let why = server.json(&format!("/api/v1/repos/{NAME}/why?pull={number}")).await;
+    assert_eq!(why["config_findings"].as_str().unwrap().matches("^\n").count(), 2, "{why}");
+    server.stop().await;
+    github.stop().await;
+}
+
+#[tokio::test]
+async fn the_status_says_how_much_is_wrong_with_workflows() {
+    const WRONG: &str = "on: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    stesp:\n      - run: echo\n    timeot-minutes: 3\n";
+    let dir = tempfile::tempdir().unwrap();
+    let files = json!({ "README.md": "hello", ".github/workflows/a.yml": WRONG, ".github/workflows/b.yml": WRONG });
+    let github = GitHub::start(dir.path(), files).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.hook(&server).await;
+    let (_, head) = github.open_pull("change", "change.txt", "changed").await;
+    let told = github.status(&head, "greenlight", "failure").await;
+    assert!(
+        told.contains("stesp") && told.contains("steps") && told.ends_with(" more; 1 more file is wrong"),
+        "{told}"
+    );
     server.stop().await;
     github.stop().await;
 }
