@@ -167,25 +167,22 @@ impl RefName {
 pub struct Sha([u8; 20]);
 
 impl Sha {
-    /// Returns the first eight bytes, as a number that is ordered as they are: they nearly always tell two apart.
-    #[inline]
-    fn beginning(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
-    }
-
-    /// Returns the other twelve, likewise.
-    #[inline]
-    fn rest(&self) -> u128 {
-        let [_, _, _, _, _, _, _, _, rest @ ..] = self.0;
-        rest.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+    /// Returns its bytes as numbers that are ordered as they are; the first nearly always tells two apart.
+    #[inline(always)]
+    fn parts(&self) -> (u64, u64, u32) {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t] = self.0;
+        (
+            u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+            u64::from_be_bytes([i, j, k, l, m, n, o, p]),
+            u32::from_be_bytes([q, r, s, t]),
+        )
     }
 }
 
 impl Ord for Sha {
-    #[inline]
+    #[inline(always)]
     fn cmp(&self, other: &Self) -> Ordering {
-        self.beginning().cmp(&other.beginning()).then_with(|| self.rest().cmp(&other.rest()))
+        self.parts().cmp(&other.parts())
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use greenlight_workflow::{
-    CallRef, CallRules, CallSource, CalledFile, Contexts, EventFacts, Job as JobSpec, JobKind, JobPlan, Trigger, Value,
-    Workflow, ancestors, dispatch_inputs, expand_job, parse_workflow, resolve_calls, skip_words,
+    CallRef, CallRules, CallSource, CalledFile, Context as _, Contexts, EventFacts, Job as JobSpec, JobKind, JobPlan,
+    Trigger, Value, Workflow, ancestors, dispatch_inputs, expand_job, parse_workflow, resolve_calls, skip_words,
 };
 
 use crate::config::{self, ConfigStanding};
@@ -15,7 +15,7 @@ use crate::event::CommitFiles;
 use crate::id::{Context, EffectKey, JobKey, RefName, RunNumber, Sha};
 use crate::item::Class;
 use crate::outbox::{Wanted, want};
-use crate::repository::{Reading, Repository, Topic};
+use crate::repository::{MadeOf, Reading, Remembered, Repository, Topic};
 use crate::run::{
     Call, Conclusion, Concurrency, Job, JobState, Planned, Run, RunState, Subject, Suite, SuiteKey, SuitePhase,
 };
@@ -51,13 +51,9 @@ pub(crate) fn read_key(suite: &Suite) -> EffectKey {
 }
 
 /// Has a suite's files read.
-pub(crate) fn settle_reading(state: &mut Repository, key: &SuiteKey) {
-    let Some(suite) = state.suites.get(key) else { return };
-    if !matches!(suite.phase, SuitePhase::Reading { .. }) {
-        return;
-    }
-    let sha = key.head_sha;
-    let effect = match &key.subject {
+pub(crate) fn settle_reading(state: &mut Repository, suite: &Suite) {
+    let sha = suite.key.head_sha;
+    let effect = match &suite.key.subject {
         Subject::Pull(number, _) | Subject::PullAction(number, _, _) if is_on_merge(suite) => {
             let base_ref = base_ref_of(state, suite).unwrap_or_else(|| state.default_branch());
             Effect::PrepareMerge { pull: *number, head_sha: sha, base_ref }
@@ -345,11 +341,12 @@ fn decides(suite: &Suite, path: &str) -> bool {
 }
 
 /// Plans a run's jobs and its concurrency group.
-fn fill(state: &Repository, suite: &Suite, run: &mut Run, workflow: &Workflow, now: Timestamp) {
+fn fill(state: &mut Repository, suite: &Suite, run: &mut Run, workflow: &Workflow, now: Timestamp) {
     if let Err(reason) = own_inputs(suite, workflow) {
         return fail(run, format!("the inputs: {reason}"), now);
     }
     let contexts = contexts(state, suite, run, workflow, None);
+    remember(state, suite, run, &contexts);
     run.jobs = jobs_of(state, run, workflow, None, &contexts, now);
     if let Some(concurrency) = &workflow.concurrency {
         match concurrency.evaluate(&contexts) {
@@ -550,14 +547,12 @@ pub(crate) fn contexts(
     workflow: &Workflow,
     needs: Option<Value>,
 ) -> Contexts {
-    let mut event = Value::from_json(&suite.event.payload).unwrap_or(Value::Null);
     let inputs = own_inputs(suite, workflow).unwrap_or_default();
-    if &*suite.key.event == "workflow_dispatch" {
-        event = with_inputs(&event, &inputs);
-    }
+    let remembered = state.github.get(&run.number).filter(|known| known.made_of == made_of(state, suite, run));
+    let github = remembered.map_or_else(|| github(state, suite, run, &inputs), |known| known.github.clone());
     let vars = state.settings.vars.iter().map(|(name, value)| (name.clone(), Value::String(value.clone())));
     Contexts::new()
-        .with("github", github(state, suite, run, event))
+        .with("github", github)
         .with("needs", needs.unwrap_or_else(|| Value::Object(Arc::default())))
         .with("inputs", inputs)
         .with("vars", Value::object(vars))
@@ -586,8 +581,26 @@ fn with_inputs(event: &Value, inputs: &Value) -> Value {
     Value::object(entries.chain([inputs]).collect::<Vec<_>>())
 }
 
+/// Keeps the `github` context of a run at hand, as long as its jobs ask for it.
+fn remember(state: &mut Repository, suite: &Suite, run: &Run, contexts: &Contexts) {
+    let remembered = Remembered { made_of: made_of(state, suite, run), github: contexts.named("github") };
+    state.github.insert(run.number, remembered);
+}
+
+fn made_of(state: &Repository, suite: &Suite, run: &Run) -> MadeOf {
+    let pull = suite.pull().and_then(|number| state.pulls.get(&number));
+    MadeOf {
+        attempt: run.attempt,
+        sha: run.sha,
+        full_name: state.meta().repository.full_name.clone(),
+        refs: pull.map(|pull| (pull.snapshot.head_ref.clone(), pull.snapshot.base_ref.clone())),
+    }
+}
+
 /// Returns the `github` context, as far as it does not depend on the runner.
-fn github(state: &Repository, suite: &Suite, run: &Run, event: Value) -> Value {
+fn github(state: &Repository, suite: &Suite, run: &Run, inputs: &Value) -> Value {
+    let event = Value::from_json(&suite.event.payload).unwrap_or(Value::Null);
+    let event = if &*suite.key.event == "workflow_dispatch" { with_inputs(&event, inputs) } else { event };
     let repository = &state.meta().repository;
     let owner = repository.full_name.split('/').next().unwrap_or_default();
     let pull = suite.pull().and_then(|number| state.pulls.get(&number));

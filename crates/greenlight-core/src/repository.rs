@@ -7,7 +7,7 @@ use std::borrow::Borrow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use greenlight_workflow::Workflow;
+use greenlight_workflow::{Value, Workflow};
 
 use crate::config::{Config, ConfigStanding};
 use crate::deployment::{DeployWish, Deployment, Environment};
@@ -289,6 +289,8 @@ pub struct Repository {
     audit: Vec<Audit>,
     /// Parsed workflows by run; made again when they are needed after a restart.
     pub(crate) parsed: BTreeMap<RunNumber, Arc<Workflow>>,
+    /// The `github` contexts of runs that are not over; made again when what they were made of is another.
+    pub(crate) github: BTreeMap<RunNumber, Remembered>,
     /// What was read last, by path and text: most pushes bring the same files.
     pub(crate) read: BTreeMap<(Arc<str>, Arc<str>), Reading>,
     /// The suites of each pull request: an index.
@@ -326,6 +328,22 @@ impl Words {
 
 /// The aggregate's context.
 pub const AGGREGATE: &str = "greenlight";
+
+/// A run's `github` context, and what it was made of as far as that can change.
+#[derive(Clone, Debug)]
+pub(crate) struct Remembered {
+    pub made_of: MadeOf,
+    pub github: Value,
+}
+
+/// The attempt, the commit, the repository's name, and the refs of its pull request.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct MadeOf {
+    pub attempt: u32,
+    pub sha: Sha,
+    pub full_name: Arc<str>,
+    pub refs: Option<(Arc<str>, RefName)>,
+}
 
 /// What a workflow file was read as: the workflow, or what is wrong with it, in one sentence and rendered.
 pub(crate) type Reading = Result<Arc<Workflow>, (Arc<str>, Arc<str>)>;
@@ -372,6 +390,7 @@ impl Repository {
             due: BTreeSet::new(),
             audit: Vec::new(),
             parsed: BTreeMap::new(),
+            github: BTreeMap::new(),
             read: BTreeMap::new(),
             by_pull: BTreeMap::new(),
             open_by_pull: BTreeMap::new(),

@@ -46,28 +46,29 @@ pub(crate) fn begin_attempt(state: &mut Repository, key: &SuiteKey, now: Timesta
 /// Settles a suite: its trust, its files, its runs.
 pub(crate) fn settle_suite(state: &mut Repository, key: &SuiteKey, now: Timestamp) {
     trust::settle_suite(state, key, now);
-    plan::settle_reading(state, key);
-    let Some(suite) = state.suites.get(key) else { return };
-    let active = |number: &RunNumber| state.runs.get(number).is_some_and(|run| !run.is_over());
-    let runs: Vec<_> = suite.runs.iter().copied().filter(active).collect();
-    for number in runs {
-        state.touch(Topic::Run(number));
+    let Some(suite) = state.suites.get_shared(key) else { return };
+    if matches!(suite.phase, SuitePhase::Reading { .. }) {
+        plan::settle_reading(state, &suite);
     }
-    prove(state, key);
+    for number in &suite.runs {
+        if state.runs.get(number).is_some_and(|run| !run.is_over()) {
+            state.touch(Topic::Run(*number));
+        }
+    }
+    prove(state, &suite);
     state.touch(Topic::Commit(key.head_sha));
     touch_subject(state, key);
 }
 
 /// A suite that ended green proves its tree.
-fn prove(state: &mut Repository, key: &SuiteKey) {
-    let Some(suite) = state.suites.get(key) else { return };
-    let counts = match &key.subject {
+fn prove(state: &mut Repository, suite: &Suite) {
+    let counts = match &suite.key.subject {
         Subject::Pull(..) => true,
-        Subject::Ref(name) => &*key.event == "push" && name.as_branch().is_some(),
+        Subject::Ref(name) => &*suite.key.event == "push" && name.as_branch().is_some(),
         _ => false,
     };
     let Some(planned) = suite.planned().filter(|_| counts) else { return };
-    if !report::is_tested_green(state, suite) || state.proofs.contains(&planned.tree) {
+    if state.proofs.contains(&planned.tree) || !report::is_tested_green(state, suite) {
         return;
     }
     let proof = Proof { tree: planned.tree, tested_at: planned.sha };
@@ -240,6 +241,7 @@ fn index(state: &mut Repository, number: RunNumber) {
     let oldest = run.jobs.iter().filter_map(queued_since).min();
     if run.is_over() {
         state.active.remove(&number);
+        state.github.remove(&number);
     } else {
         state.active.insert(number);
     }
