@@ -161,7 +161,7 @@ fn qualified(name: &str, kind: &str) -> String {
 }
 
 /// Returns the kind of a ref and its short name, as `github.ref_type` and `github.ref_name` have them.
-fn short_ref(git_ref: &str) -> (&'static str, &str) {
+pub fn short_ref(git_ref: &str) -> (&'static str, &str) {
     if let Some(tag) = git_ref.strip_prefix("refs/tags/") {
         return ("tag", tag);
     }

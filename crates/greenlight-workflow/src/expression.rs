@@ -12,7 +12,7 @@ mod lexer;
 mod parser;
 mod reference;
 
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::sync::Arc;
 
 use crate::value::{Value, fold_equals};
@@ -44,7 +44,7 @@ pub struct Expression {
 
 #[derive(Debug)]
 struct Inner {
-    text: Box<str>,
+    text: Arc<str>,
     root: Node,
     /// How deep the parser had to go for it.
     depth: usize,
@@ -270,8 +270,9 @@ impl Scope {
 
 /// Parses an expression, without the `${{ }}` around it.
 pub fn parse_expression(text: &str, scope: &Scope) -> Result<Expression, ExpressionError> {
-    let (root, depth) = parser::parse(text, scope)?;
-    Ok(Expression { inner: Arc::new(Inner { text: text.into(), root, depth }) })
+    let text: Arc<str> = text.into();
+    let (root, depth) = parser::parse(&text, scope)?;
+    Ok(Expression { inner: Arc::new(Inner { text, root, depth }) })
 }
 
 impl Expression {
@@ -336,14 +337,37 @@ impl PartialEq for Expression {
 #[derive(Clone, Debug)]
 enum Node {
     Literal(Value),
-    Named(Box<str>),
-    Index { base: Box<Node>, index: Box<Node> },
-    Star { base: Box<Node> },
+    Named(Name),
+    Path { base: Box<Node>, steps: Vec<Step> },
     Not(Box<Node>),
     And(Vec<Node>),
     Or(Vec<Node>),
     Compare { first: Box<Node>, rest: Vec<(Comparison, Node)> },
     Call { function: Function, arguments: Vec<Node> },
+}
+
+/// One dereference of a path.
+#[derive(Clone, Debug)]
+enum Step {
+    Property(Name),
+    Index(Node),
+    Star,
+}
+
+/// A name as it stands in the text of its expression.
+#[derive(Clone, Debug)]
+struct Name {
+    text: Arc<str>,
+    start: u32,
+    end: u32,
+}
+
+impl Deref for Name {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text[self.start as usize..self.end as usize]
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -356,16 +380,26 @@ enum Comparison {
     GreaterOrEqual,
 }
 
+impl Step {
+    /// Returns what has to be evaluated for it.
+    fn index(&self) -> Option<&Node> {
+        match self {
+            Step::Index(index) => Some(index),
+            Step::Property(_) | Step::Star => None,
+        }
+    }
+}
+
 impl Node {
     fn walk(&self, visit: &mut dyn FnMut(&Node)) {
         visit(self);
         match self {
             Node::Literal(_) | Node::Named(_) => {}
-            Node::Index { base, index } => {
+            Node::Path { base, steps } => {
                 base.walk(visit);
-                index.walk(visit);
+                steps.iter().filter_map(Step::index).for_each(|index| index.walk(visit));
             }
-            Node::Star { base } | Node::Not(base) => base.walk(visit),
+            Node::Not(base) => base.walk(visit),
             Node::And(items) | Node::Or(items) | Node::Call { arguments: items, .. } => {
                 items.iter().for_each(|item| item.walk(visit));
             }

@@ -29,7 +29,7 @@ pub use call::{
     CallRules, CallSource, CalledContext, CalledFile, CalledWorkflow, Calls, FileFinding, HandoverError, JobEnd,
     JobResult, call_inputs, call_outputs, call_secrets, dispatch_inputs, resolve_calls,
 };
-pub use event::EventPayload;
+pub use event::{EventPayload, short_ref};
 pub use expression::{
     Context, Contexts, Expression, ExpressionError, ExpressionErrorKind, Reference, Scope, StatusCheck,
     parse_expression,
@@ -37,7 +37,10 @@ pub use expression::{
 pub use finding::{Finding, Severity, Span, nearest};
 pub use lint::{Script, ScriptChecker, ScriptProblem, check_scripts, lint_action, lint_draft, lint_workflow};
 pub use permission::{PermissionLevel, Permissions};
-pub use plan::{JobPlan, MatrixContext, PlanError, PlannedJob, RunPlan, ancestors, expand_job, plan_run, skip_words};
+pub use plan::{
+    JobPlan, MatrixContext, PlanError, PlannedJob, RunPlan, ancestors, below_caller, expand_job, plan_run, skip_words,
+    strategy_context,
+};
 pub use reader::expression_help;
 pub use template::{Condition, Template, Tree, TreeKind, evaluate_entries};
 pub use trigger::{EventFacts, EventTrigger, Filter, Trigger, Triggers};

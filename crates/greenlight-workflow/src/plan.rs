@@ -151,12 +151,7 @@ fn variant_plan(
     index: usize,
     total: usize,
 ) -> JobPlan {
-    let strategy = Value::object([
-        ("fail-fast", Value::Bool(evaluated.fail_fast)),
-        ("job-index", Value::Number(index as f64)),
-        ("job-total", Value::Number(total as f64)),
-        ("max-parallel", Value::Number(evaluated.max_parallel.unwrap_or(total) as f64)),
-    ]);
+    let strategy = strategy_context(evaluated.fail_fast, index, total, evaluated.max_parallel);
     JobPlan {
         key: with_leaves(&job.id, variant),
         job_id: job.id.clone(),
@@ -169,6 +164,21 @@ fn variant_plan(
         max_parallel: evaluated.max_parallel,
         needs: job.needs.clone(),
     }
+}
+
+/// Returns the `strategy` context of one variant.
+pub fn strategy_context(fail_fast: bool, index: usize, total: usize, max_parallel: Option<usize>) -> Value {
+    Value::object([
+        ("fail-fast", Value::Bool(fail_fast)),
+        ("job-index", Value::Number(index as f64)),
+        ("job-total", Value::Number(total as f64)),
+        ("max-parallel", Value::Number(max_parallel.unwrap_or(total) as f64)),
+    ])
+}
+
+/// Returns how the key or the name of a called workflow's job is written: behind its caller's.
+pub fn below_caller(caller: Option<&str>, own: &str) -> String {
+    caller.map_or_else(|| own.to_owned(), |caller| format!("{caller} / {own}"))
 }
 
 /// A name with an expression in it stands for itself; any other is told apart by the matrix values.

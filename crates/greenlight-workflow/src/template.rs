@@ -277,6 +277,11 @@ fn has_expression(text: &str) -> bool {
 }
 
 fn read_kind(source: &str, scope: &Scope) -> Result<Kind, Vec<Wrong>> {
+    if let Some(inside) = only_expression(source)
+        && let Ok(Some(expression)) = read_expression(inside, scope, source)
+    {
+        return Ok(Kind::of(expression));
+    }
     let mut errors = Vec::new();
     let mut parts: Vec<Part> = Vec::new();
     let mut count = 0;
@@ -297,12 +302,26 @@ fn read_kind(source: &str, scope: &Scope) -> Result<Kind, Vec<Wrong>> {
         return Err(errors);
     }
     Ok(match parts.as_slice() {
-        [Part::Expression(only)] => match only.as_literal() {
-            Some(Value::String(text)) => Kind::Literal(Value::String(text.clone())),
-            _ => Kind::Expression(only.clone()),
-        },
+        [Part::Expression(only)] => Kind::of(only.clone()),
         _ => Kind::Text(parts.into()),
     })
+}
+
+/// Returns what stands between the braces of a text that is one expression and nothing else.
+fn only_expression(text: &str) -> Option<&str> {
+    let inside = text.strip_prefix(OPEN)?;
+    let length = expression_length(inside)?;
+    (length + CLOSE.len() == inside.len()).then(|| &inside[..length])
+}
+
+impl Kind {
+    /// Returns what a text is that is this expression and nothing else.
+    fn of(expression: Expression) -> Kind {
+        match expression.as_literal() {
+            Some(Value::String(text)) => Kind::Literal(Value::String(text.clone())),
+            _ => Kind::Expression(expression),
+        }
+    }
 }
 
 enum Segment<'a> {

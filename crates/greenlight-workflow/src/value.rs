@@ -5,7 +5,7 @@ mod json;
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// How deep JSON may nest before it is refused.
 pub const JSON_DEPTH_MAX: usize = 64;
@@ -51,6 +51,11 @@ pub struct JsonError {
 }
 
 static NULL: Value = Value::Null;
+static EMPTY: LazyLock<Arc<str>> = LazyLock::new(|| "".into());
+static TRUE: LazyLock<Arc<str>> = LazyLock::new(|| "true".into());
+static FALSE: LazyLock<Arc<str>> = LazyLock::new(|| "false".into());
+static ARRAY: LazyLock<Arc<str>> = LazyLock::new(|| "Array".into());
+static OBJECT: LazyLock<Arc<str>> = LazyLock::new(|| "Object".into());
 
 impl Value {
     /// Returns the value that a JSON text means; nesting deeper than [`JSON_DEPTH_MAX`] is refused.
@@ -148,13 +153,13 @@ impl Value {
     /// Returns the value as a text: Null is empty, an array is `Array`, an object is `Object`.
     pub fn coerce_string(&self) -> Arc<str> {
         match self {
-            Value::Null => "".into(),
-            Value::Bool(true) => "true".into(),
-            Value::Bool(false) => "false".into(),
+            Value::Null => EMPTY.clone(),
+            Value::Bool(true) => TRUE.clone(),
+            Value::Bool(false) => FALSE.clone(),
             Value::Number(number) => number_to_string(*number).into(),
             Value::String(text) => text.clone(),
-            Value::Array(_) => "Array".into(),
-            Value::Object(_) => "Object".into(),
+            Value::Array(_) => ARRAY.clone(),
+            Value::Object(_) => OBJECT.clone(),
         }
     }
 

@@ -46,6 +46,29 @@ impl JobResult {
             JobResult::Failure => "failure",
         }
     }
+
+    /// Returns the result of this name.
+    pub fn of_text(text: &str) -> Option<JobResult> {
+        [JobResult::Skipped, JobResult::Success, JobResult::Cancelled, JobResult::Failure]
+            .into_iter()
+            .find(|result| result.as_str() == text)
+    }
+
+    /// Returns what several come to: the worst; nothing at all was skipped.
+    pub fn worst(results: impl IntoIterator<Item = JobResult>) -> JobResult {
+        results.into_iter().max().unwrap_or(JobResult::Skipped)
+    }
+}
+
+impl StatusCheck {
+    /// Returns how things stand after jobs that ended so.
+    pub fn of_results(results: impl IntoIterator<Item = JobResult>) -> StatusCheck {
+        results.into_iter().fold(StatusCheck::SUCCESS, |so_far, result| StatusCheck {
+            success: so_far.success && result == JobResult::Success,
+            failure: so_far.failure || result == JobResult::Failure,
+            cancelled: so_far.cancelled || result == JobResult::Cancelled,
+        })
+    }
 }
 
 /// How a job, or one variant of it, ended, and what it hands on.
@@ -61,7 +84,7 @@ impl JobEnd {
     /// Returns what the variants of one job come to: the worst result, and of each output the last text that is not empty of
     /// a variant that succeeded, or else of any.
     pub fn of_variants(variants: &[JobEnd]) -> JobEnd {
-        let result = variants.iter().map(|variant| variant.result).max().unwrap_or(JobResult::Skipped);
+        let result = JobResult::worst(variants.iter().map(|variant| variant.result));
         let mut outputs: Vec<(Arc<str>, Arc<str>)> = Vec::new();
         let (succeeded, others): (Vec<_>, Vec<_>) =
             variants.iter().partition(|variant| variant.result == JobResult::Success);

@@ -7,6 +7,9 @@ use crate::value::fold_case;
 /// How long an id may be.
 pub(crate) const ID_LENGTH_MAX: usize = 100;
 
+/// What ids begin with that nobody may write.
+const RESERVED: &str = "__";
+
 /// The ids of one scope.
 #[derive(Default)]
 pub(crate) struct Ids {
@@ -32,16 +35,22 @@ impl Ids {
 
     /// Makes an id of a text that is not taken yet.
     pub fn make(&mut self, base: &str) -> String {
-        let base: String = legal(&format!("__{base}")).chars().take(ID_LENGTH_MAX).collect();
-        let number = self.numbers.entry(base.clone()).or_default();
-        loop {
-            *number += 1;
-            let suffix = if *number > 1 { format!("_{number}") } else { String::new() };
-            let id: String = base.chars().take(ID_LENGTH_MAX - suffix.len()).chain(suffix.chars()).collect();
-            if self.taken.insert(fold_case(&id).into_owned()) {
-                return id;
+        let base: String = RESERVED.chars().chain(base.chars().map(legal)).take(ID_LENGTH_MAX).collect();
+        let mut number = self.numbers.get(&base).copied().unwrap_or_default();
+        let id = loop {
+            number += 1;
+            let mut id = base.clone();
+            if number > 1 {
+                let suffix = format!("_{number}");
+                id.truncate(ID_LENGTH_MAX - suffix.len());
+                id.push_str(&suffix);
             }
-        }
+            if self.taken.insert(fold_case(&id).into_owned()) {
+                break id;
+            }
+        };
+        self.numbers.insert(base, number);
+        id
     }
 }
 
@@ -55,14 +64,14 @@ pub(crate) fn check(id: &str) -> Result<(), String> {
              with a letter or '_' and and must be less than {ID_LENGTH_MAX} characters."
         ));
     }
-    if id.starts_with("__") {
+    if id.starts_with(RESERVED) {
         return Err(format!("The identifier '{id}' is invalid. IDs starting with '__' are reserved."));
     }
     Ok(())
 }
 
-fn legal(text: &str) -> String {
-    text.chars().map(|letter| if is_id_letter(letter) { letter } else { '_' }).collect()
+fn legal(letter: char) -> char {
+    if is_id_letter(letter) { letter } else { '_' }
 }
 
 fn is_id_letter(letter: char) -> bool {

@@ -1,9 +1,9 @@
 //! A tree and contexts to a value.
 
 use super::{
-    Comparison, Context, EVALUATION_BYTES_MAX, ExpressionError, ExpressionErrorKind, Function, Node, functions,
+    Comparison, Context, EVALUATION_BYTES_MAX, ExpressionError, ExpressionErrorKind, Function, Node, Step, functions,
 };
-use crate::value::Value;
+use crate::value::{Value, number_from_str};
 
 pub(super) fn evaluate(root: &Node, context: &dyn Context) -> Result<Value, ExpressionError> {
     Evaluation { context, produced: 0 }.value(root)
@@ -31,6 +31,14 @@ impl Found {
         match self {
             Found::Value(value) => value.coerce_bool(),
             Found::Filtered(_) => true,
+        }
+    }
+
+    /// Dereferences the value, or each item and drops those that have nothing there.
+    fn each(self, member: impl Fn(&Value) -> Option<Value>) -> Found {
+        match self {
+            Found::Filtered(items) => Found::Filtered(items.iter().filter_map(member).collect()),
+            Found::Value(value) => Found::Value(member(&value).unwrap_or_default()),
         }
     }
 
@@ -66,8 +74,7 @@ impl Evaluation<'_> {
             Node::Compare { first, rest } => self.compare(first, rest)?,
             Node::Call { function: Function::Case, arguments } => return functions::case(self, arguments),
             Node::Call { function, arguments } => functions::call(self, *function, arguments)?,
-            Node::Star { base } => return self.star(base),
-            Node::Index { base, index } => return self.index(base, index),
+            Node::Path { base, steps } => return self.path(base, steps),
         };
         Ok(Found::Value(value))
     }
@@ -101,21 +108,33 @@ impl Evaluation<'_> {
         Ok(left)
     }
 
-    fn star(&mut self, base: &Node) -> Result<Found, ExpressionError> {
-        let items = match self.find(base)? {
+    /// Evaluates the indexes before the base, the last one first, as GitHub does.
+    fn path(&mut self, base: &Node, steps: &[Step]) -> Result<Found, ExpressionError> {
+        let mut indexes = Vec::new();
+        for index in steps.iter().rev().filter_map(Step::index) {
+            indexes.push(self.value(index)?);
+        }
+        let mut found = self.find(base)?;
+        for step in steps {
+            found = match step {
+                Step::Star => self.star(found)?,
+                Step::Property(name) => found.each(|value| property(value, name)),
+                Step::Index(_) => {
+                    let index = indexes.pop().expect("there is one for each index");
+                    found.each(|value| member(value, &index))
+                }
+            };
+        }
+        Ok(found)
+    }
+
+    fn star(&mut self, base: Found) -> Result<Found, ExpressionError> {
+        let items = match base {
             Found::Filtered(items) => items.iter().flat_map(children).collect(),
             Found::Value(value) => children(&value),
         };
         self.charge(items.len() * size_of::<Value>())?;
         Ok(Found::Filtered(items))
-    }
-
-    fn index(&mut self, base: &Node, index: &Node) -> Result<Found, ExpressionError> {
-        let index = self.value(index)?;
-        Ok(match self.find(base)? {
-            Found::Filtered(items) => Found::Filtered(items.iter().filter_map(|item| member(item, &index)).collect()),
-            Found::Value(value) => Found::Value(member(&value, &index).unwrap_or_default()),
-        })
     }
 }
 
@@ -127,16 +146,25 @@ fn children(value: &Value) -> Vec<Value> {
     }
 }
 
+fn property(value: &Value, name: &str) -> Option<Value> {
+    match value {
+        Value::Object(object) => object.get(name).cloned(),
+        Value::Array(items) => item(items, number_from_str(name)),
+        _ => None,
+    }
+}
+
 fn member(value: &Value, index: &Value) -> Option<Value> {
     match value {
         Value::Object(object) if index.is_scalar() => object.get(&index.coerce_string()).cloned(),
-        Value::Array(items) => {
-            let number = index.coerce_number();
-            let at = (number.is_finite() && number >= 0.0).then_some(number as usize)?;
-            items.get(at).cloned()
-        }
+        Value::Array(items) => item(items, index.coerce_number()),
         _ => None,
     }
+}
+
+fn item(items: &[Value], number: f64) -> Option<Value> {
+    let at = (number.is_finite() && number >= 0.0).then_some(number as usize)?;
+    items.get(at).cloned()
 }
 
 #[cfg(test)]

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use super::{EXPRESSION_LENGTH_MAX, ExpressionError, ExpressionErrorKind};
 use crate::value::number_from_str;
 
+/// About how many letters a token has.
+const LETTERS_PER_TOKEN: usize = 3;
+
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Kind {
     LeftParen,
@@ -44,7 +47,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<Token>, ExpressionError> {
         let message = format!("Exceeded max expression length {EXPRESSION_LENGTH_MAX}");
         return Err(ExpressionError::new(ExpressionErrorKind::Parsing, message));
     }
-    let mut lexer = Lexer { text, at: 0, tokens: Vec::new() };
+    let mut lexer = Lexer { text, at: 0, tokens: Vec::with_capacity(text.len() / LETTERS_PER_TOKEN + 2) };
     while let Some(letter) = lexer.peek() {
         lexer.token(letter)?;
     }
@@ -156,8 +159,13 @@ impl Lexer<'_> {
 
     /// Returns where the word that goes on at `from` ends.
     fn boundary(&self, from: usize, goes_on: impl Fn(char) -> bool) -> usize {
-        let is_boundary =
-            |letter: char| !goes_on(letter) && (letter.is_whitespace() || "([)],.!><=&|".contains(letter));
+        let is_boundary = |letter: char| {
+            let ends = match letter {
+                '(' | '[' | ')' | ']' | ',' | '.' | '!' | '>' | '<' | '=' | '&' | '|' => true,
+                letter => letter.is_whitespace(),
+            };
+            ends && !goes_on(letter)
+        };
         self.text[from..].find(is_boundary).map_or(self.text.len(), |length| from + length)
     }
 

@@ -1,11 +1,15 @@
 //! Tokens to a tree, by recursive descent: `||`, `&&`, `== !=`, `< <= > >=`, `!`, then values with their dereferences.
 
+use std::sync::Arc;
+
 use super::lexer::{Kind, Token, located, tokens};
-use super::{Comparison, EXPRESSION_DEPTH_MAX, ExpressionError, ExpressionErrorKind, Function, Node, Scope};
+use super::{
+    Comparison, EXPRESSION_DEPTH_MAX, ExpressionError, ExpressionErrorKind, Function, Name, Node, Scope, Step,
+};
 use crate::value::Value;
 
 /// Returns the tree, and how deep it was gone for it.
-pub(super) fn parse(text: &str, scope: &Scope) -> Result<(Node, usize), ExpressionError> {
+pub(super) fn parse(text: &Arc<str>, scope: &Scope) -> Result<(Node, usize), ExpressionError> {
     let tokens = tokens(text)?;
     let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0, deepest: 0, scope };
     if parser.peek().kind == Kind::End {
@@ -19,7 +23,7 @@ pub(super) fn parse(text: &str, scope: &Scope) -> Result<(Node, usize), Expressi
 }
 
 struct Parser<'a> {
-    text: &'a str,
+    text: &'a Arc<str>,
     tokens: &'a [Token],
     at: usize,
     depth: usize,
@@ -101,43 +105,45 @@ impl<'a> Parser<'a> {
 
     fn dereferences(&mut self) -> Result<Node, ExpressionError> {
         let is_literal = !matches!(self.peek().kind, Kind::Identifier | Kind::LeftParen);
-        let mut node = self.operand()?;
-        let depth_before = self.depth;
-        if is_literal {
-            return Ok(node);
+        let base = self.operand()?;
+        if is_literal || !matches!(self.peek().kind, Kind::LeftBracket | Kind::Dot) {
+            return Ok(base);
         }
+        let depth_before = self.depth;
+        // What stands in parentheses may be a path itself, which goes on then.
+        let (base, mut steps) = match base {
+            Node::Path { base, steps } => (base, steps),
+            base => (Box::new(base), Vec::new()),
+        };
         loop {
             if self.take(&Kind::LeftBracket) {
-                node = if self.take(&Kind::Star) {
-                    Node::Star { base: Box::new(node) }
-                } else {
-                    let index = self.expression()?;
-                    Node::Index { base: Box::new(node), index: Box::new(index) }
-                };
+                let step = if self.take(&Kind::Star) { Step::Star } else { Step::Index(self.expression()?) };
                 self.expect(&Kind::RightBracket)?;
+                steps.push(step);
             } else if self.take(&Kind::Dot) {
-                node = self.property(node)?;
+                steps.push(self.property()?);
             } else {
                 break;
             }
             self.deepen()?;
         }
         self.depth = depth_before;
-        Ok(node)
+        Ok(Node::Path { base, steps })
     }
 
-    fn property(&mut self, base: Node) -> Result<Node, ExpressionError> {
+    fn property(&mut self) -> Result<Step, ExpressionError> {
         let token = self.peek();
-        let node = match token.kind {
-            Kind::Star => Node::Star { base: Box::new(base) },
-            Kind::Identifier => {
-                let name = Value::string(&self.text[token.start..token.end]);
-                Node::Index { base: Box::new(base), index: Box::new(Node::Literal(name)) }
-            }
+        let step = match token.kind {
+            Kind::Star => Step::Star,
+            Kind::Identifier => Step::Property(self.name_of(token)),
             _ => return Err(self.unexpected()),
         };
         self.at += 1;
-        Ok(node)
+        Ok(step)
+    }
+
+    fn name_of(&self, token: &Token) -> Name {
+        Name { text: self.text.clone(), start: token.start as u32, end: token.end as u32 }
     }
 
     fn operand(&mut self) -> Result<Node, ExpressionError> {
@@ -168,7 +174,7 @@ impl<'a> Parser<'a> {
             if !self.scope.knows(name) {
                 return Err(self.error("Unrecognized named-value", token));
             }
-            return Ok(Node::Named(name.into()));
+            return Ok(Node::Named(self.name_of(token)));
         }
         let arguments = self.arguments()?;
         let Some((function, min, max)) = Function::find(name, self.scope) else {

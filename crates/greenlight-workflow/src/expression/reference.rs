@@ -1,7 +1,7 @@
 //! What an expression refers to, as far as its text tells: the paths that it takes into contexts, and those of them whose
 //! text may come out again. Nothing is evaluated.
 
-use super::{Expression, Function, Node};
+use super::{Expression, Function, Node, Step};
 use crate::value::{Value, fold_equals};
 
 /// A path into a context: `needs.build.outputs.x`. A part that is known only when it is evaluated, or that stands for all
@@ -79,21 +79,20 @@ impl Expression {
 
 /// Returns the path that leads to this node, if it starts at a named value.
 fn path(node: &Node) -> Option<Vec<Option<Box<str>>>> {
-    match node {
-        Node::Named(name) => Some(vec![Some(name.clone())]),
-        Node::Star { base } => path(base).map(|mut parts| {
-            parts.push(None);
-            parts
-        }),
-        Node::Index { base, index } => path(base).map(|mut parts| {
-            parts.push(match &**index {
-                Node::Literal(Value::String(key)) => Some((**key).into()),
-                _ => None,
-            });
-            parts
-        }),
-        _ => None,
-    }
+    let (name, steps) = match node {
+        Node::Named(name) => (name, [].as_slice()),
+        Node::Path { base, steps } => match &**base {
+            Node::Named(name) => (name, steps.as_slice()),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let part = |step: &Step| match step {
+        Step::Property(name) => Some((**name).into()),
+        Step::Index(Node::Literal(Value::String(key))) => Some((**key).into()),
+        Step::Index(_) | Step::Star => None,
+    };
+    Some(std::iter::once(Some((**name).into())).chain(steps.iter().map(part)).collect())
 }
 
 fn collect(node: &Node, found: &mut Vec<Reference>) {
@@ -102,16 +101,13 @@ fn collect(node: &Node, found: &mut Vec<Reference>) {
     found.extend(parts.map(|parts| Reference { parts, whole: false }));
     match node {
         Node::Literal(_) | Node::Named(_) => {}
-        Node::Index { base, index } => {
-            if is_path {
-                collect_indexes(base, found);
-            } else {
+        Node::Path { base, steps } => {
+            if !is_path {
                 collect(base, found);
             }
-            collect(index, found);
+            steps.iter().filter_map(Step::index).for_each(|index| collect(index, found));
         }
-        Node::Star { base } if is_path => collect_indexes(base, found),
-        Node::Star { base } | Node::Not(base) => collect(base, found),
+        Node::Not(base) => collect(base, found),
         Node::And(items) | Node::Or(items) | Node::Call { arguments: items, .. } => {
             items.iter().for_each(|item| collect(item, found));
         }
@@ -122,18 +118,6 @@ fn collect(node: &Node, found: &mut Vec<Reference>) {
     }
 }
 
-/// Collects what is inside the brackets of a path that is known already.
-fn collect_indexes(node: &Node, found: &mut Vec<Reference>) {
-    match node {
-        Node::Index { base, index } => {
-            collect_indexes(base, found);
-            collect(index, found);
-        }
-        Node::Star { base } => collect_indexes(base, found),
-        _ => {}
-    }
-}
-
 fn collect_yielded(node: &Node, whole: bool, found: &mut Vec<Reference>) {
     if let Some(parts) = path(node) {
         found.push(Reference { parts, whole });
@@ -141,7 +125,7 @@ fn collect_yielded(node: &Node, whole: bool, found: &mut Vec<Reference>) {
     }
     match node {
         Node::Literal(_) | Node::Named(_) | Node::Not(_) | Node::Compare { .. } => {}
-        Node::Index { base, .. } | Node::Star { base } => collect_yielded(base, true, found),
+        Node::Path { base, .. } => collect_yielded(base, true, found),
         // Of `a && b` the first comes out only where it counts as false, and then it has no text.
         Node::And(items) => items.last().into_iter().for_each(|item| collect_yielded(item, whole, found)),
         Node::Or(items) => items.iter().for_each(|item| collect_yielded(item, whole, found)),

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::{JobPlan, MatrixContext, PlanError, ancestors, expand_job};
-use crate::call::{CalledContext, CalledWorkflow, call_inputs};
+use super::{JobPlan, MatrixContext, PlanError, ancestors, below_caller, expand_job};
+use crate::call::{CalledContext, CalledWorkflow, JobResult, call_inputs};
 use crate::expression::{Context, Expression, ExpressionError, Reference, StatusCheck};
 use crate::permission::Permissions;
 use crate::template::{Condition, Template, Tree};
@@ -152,13 +152,6 @@ struct Level<'a> {
     open: Option<&'a str>,
 }
 
-impl Level<'_> {
-    /// Returns how a key or name of this level is written: behind its caller's.
-    fn below_caller(&self, own: &str, caller: fn(&JobPlan) -> &str) -> String {
-        self.caller.map_or_else(|| own.to_owned(), |plan| format!("{} / {own}", caller(plan)))
-    }
-}
-
 impl Planner {
     fn level(&mut self, level: &Level<'_>, context: &dyn Context) {
         for job in &level.workflow.jobs {
@@ -220,8 +213,8 @@ impl Planner {
             _ => variant.name.clone(),
         };
         let plan = JobPlan {
-            key: level.below_caller(&variant.key, |plan| &plan.key),
-            name: level.below_caller(&name, |plan| &plan.name),
+            key: below_caller(level.caller.map(|plan| &*plan.key), &variant.key),
+            name: below_caller(level.caller.map(|plan| &*plan.name), &name),
             ..variant
         };
         let is_open = level.open.is_some();
@@ -393,14 +386,6 @@ impl Context for Standing<'_> {
 /// Returns how the jobs before one ended, as far as they have run.
 fn status_of(ancestors: &[Arc<str>], context: &dyn Context) -> StatusCheck {
     let known = context.named("needs");
-    let results: Vec<Arc<str>> = ancestors
-        .iter()
-        .map(|id| known.get(id).get("result").coerce_string())
-        .filter(|result| !result.is_empty())
-        .collect();
-    StatusCheck {
-        success: results.iter().all(|result| &**result == "success"),
-        failure: results.iter().any(|result| &**result == "failure"),
-        cancelled: results.iter().any(|result| &**result == "cancelled"),
-    }
+    let result = |id: &Arc<str>| JobResult::of_text(&known.get(id).get("result").coerce_string());
+    StatusCheck::of_results(ancestors.iter().filter_map(result))
 }
