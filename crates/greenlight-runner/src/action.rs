@@ -5,7 +5,7 @@ use std::sync::Arc;
 use greenlight_workflow::{ActionRuns, StepKind, Template, UsesRef, evaluate_entries};
 
 use crate::contexts::{ActionPlace, Frame};
-use crate::hook::{Hook, Part};
+use crate::hook::{ActionCall, Hook, Part};
 use crate::host::AnnotationLevel;
 use crate::job::JobRun;
 use crate::manifest::{self, Inputs};
@@ -70,19 +70,20 @@ impl JobRun {
         for warning in &inputs.warnings {
             self.complain(scope.at.index, AnnotationLevel::Warning, warning).await;
         }
+        let call = ActionCall { frame, scope, action: &action, part: Part::Main, inputs: &inputs };
         match &action.manifest.runs {
             ActionRuns::Node { post, .. } => {
                 if post.is_some() {
                     self.keep_for_the_end(Hook::new(frame, scope.step, &action, &scope.at));
                 }
-                self.run_node(frame, scope, &action, Part::Main, &inputs).await
+                self.run_node(call).await
             }
             ActionRuns::Composite { steps } => self.run_composite(frame, scope, &action, steps, &inputs).await,
             ActionRuns::Docker { post_entrypoint, .. } => {
                 if post_entrypoint.is_some() {
                     self.keep_for_the_end(Hook::new(frame, scope.step, &action, &scope.at));
                 }
-                self.run_docker(frame, scope, &action, Part::Main, &inputs).await
+                self.run_docker(call).await
             }
             _ => StepEnd::failure(format!(
                 "uses {}, which is of a kind that no runner but GitHub's own knows",

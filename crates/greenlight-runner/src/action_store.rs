@@ -417,6 +417,14 @@ mod tests {
         assert_eq!(open.find(&name("v2")).await.unwrap().folder, other);
         let wanted = ActionName::new("octo", "pinned", "v1").unwrap();
         assert_eq!(open.find(&wanted).await.unwrap().commit, Some(pinned));
+        // A pin that comes with a job counts before the store's own, and for no other ref.
+        let at_job = ActionPin::parse(&format!("Octo/pinned@v1={}", Sha::from_bytes([2; 20]))).unwrap();
+        assert_eq!(ActionPin::parse(&at_job.to_string()), Some(at_job.clone()));
+        let source = Arc::new(open);
+        let of_job = Pinned { source: source.clone(), pins: [at_job.clone()].into() };
+        assert_eq!(ActionSource::find(&of_job, &wanted).await.unwrap().commit, Some(at_job.commit));
+        let other = ActionName::new("octo", "pinned", &pinned.to_string()).unwrap();
+        assert_eq!(ActionSource::find(&of_job, &other).await.unwrap().commit, Some(pinned));
         assert_eq!(remote.resolved.load(Ordering::Relaxed), 0);
         for text in ["octo/tool", "octo=x", "octo/tool=", "../x=y", "a/b@../c=d"] {
             assert!(ActionOverride::parse(text).is_err(), "{text}");

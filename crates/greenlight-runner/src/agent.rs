@@ -142,6 +142,7 @@ impl Pool {
             slots.spawn(slot.serve());
         }
         while slots.join_next().await.is_some() {}
+        self.options.runner.isolation.close().await;
     }
 
     /// Waits for one job, does it, and tells the end. Returns nothing where the pool was closed before there was one.

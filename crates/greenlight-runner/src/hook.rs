@@ -3,7 +3,7 @@
 //! The pre parts run in the order of the steps, the post parts in the reverse order of their main parts. Both see how the whole job
 //! stands, and a failure of theirs fails it.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use greenlight_core::run::Conclusion;
 use greenlight_workflow::{ActionRuns, Condition, Step, StepKind, evaluate_entries};
@@ -23,6 +23,30 @@ pub(crate) enum Part {
     Pre,
     Main,
     Post,
+}
+
+/// A part of an action as it runs.
+#[derive(Clone, Copy)]
+pub(crate) struct ActionCall<'a> {
+    /// Where its step stands.
+    pub(crate) frame: &'a Frame,
+    /// Its step.
+    pub(crate) scope: &'a StepScope<'a>,
+    pub(crate) action: &'a Action,
+    pub(crate) part: Part,
+    pub(crate) inputs: &'a Inputs,
+}
+
+impl Action {
+    /// Returns what its parts have kept for those that follow.
+    pub(crate) fn kept(&self) -> Vec<(String, String)> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Keeps something for the parts that follow.
+    pub(crate) fn keep(&self, kept: Vec<(String, String)>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    }
 }
 
 /// A part of an action that runs before or after all steps.
@@ -166,12 +190,14 @@ impl JobRun {
     }
 
     async fn run_part(&self, hook: &Hook, scope: &StepScope<'_>, part: Part) -> StepEnd {
-        match Self::inputs(&hook.action, written_inputs(&hook.step.kind), scope) {
-            Ok(inputs) if matches!(hook.action.manifest.runs, ActionRuns::Docker { .. }) => {
-                self.run_docker(&hook.frame, scope, &hook.action, part, &inputs).await
-            }
-            Ok(inputs) => self.run_node(&hook.frame, scope, &hook.action, part, &inputs).await,
-            Err(why) => StepEnd::failure(why),
+        let inputs = match Self::inputs(&hook.action, written_inputs(&hook.step.kind), scope) {
+            Ok(inputs) => inputs,
+            Err(why) => return StepEnd::failure(why),
+        };
+        let call = ActionCall { frame: &hook.frame, scope, action: &hook.action, part, inputs: &inputs };
+        match hook.action.manifest.runs {
+            ActionRuns::Docker { .. } => self.run_docker(call).await,
+            _ => self.run_node(call).await,
         }
     }
 

@@ -99,7 +99,7 @@ pub struct Isolation {
     /// What there is not, in words, with the reason.
     lacks: Vec<String>,
     /// The sandbox that waits for its job, where one is kept.
-    spares: Option<Arc<Spares>>,
+    spares: Option<Arc<Spares<Arc<Sandbox>>>>,
 }
 
 impl Isolation {
@@ -231,7 +231,7 @@ impl Isolation {
     }
 
     /// Keeps a sandbox at hand for the next job of the repository that had the last one: making one takes longer than all else
-    /// that a job waits for. For who runs until it is ended; what is left in the folder then is swept at the next start.
+    /// that a job waits for. [`Isolation::close`] ends the last one; what a runner leaves that was killed is swept at the next start.
     #[must_use]
     pub fn keeping_a_spare(mut self) -> Self {
         self.spares = (self.walls != Walls::Nothing).then(Arc::default);
@@ -249,8 +249,15 @@ impl Isolation {
             let (isolation, work_dir, repository) = (self.clone(), work_dir.to_owned(), repository.to_owned());
             tokio::spawn(async move {
                 tokio::time::sleep(HEAD_START).await;
-                spares.make(&isolation, &work_dir, &repository).await;
+                spares.make(&work_dir, &repository, async |workspace| isolation.enter(workspace).await).await;
             });
+        }
+    }
+
+    /// Ends the sandbox that was made ahead: no job comes any more.
+    pub async fn close(&self) {
+        if let Some(spares) = &self.spares {
+            spares.close().await;
         }
     }
 

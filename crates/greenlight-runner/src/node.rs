@@ -4,8 +4,7 @@ use std::path::{Path, PathBuf};
 
 use greenlight_workflow::ActionRuns;
 
-use crate::contexts::Frame;
-use crate::hook::Part;
+use crate::hook::{ActionCall, Part};
 use crate::job::{JobRun, RunnerOptions};
 use crate::manifest::Inputs;
 use crate::process::Program;
@@ -19,14 +18,8 @@ const OLD_MAX: u32 = 16;
 
 impl JobRun {
     /// Runs one part of a JavaScript action.
-    pub(crate) async fn run_node(
-        &self,
-        frame: &Frame,
-        scope: &StepScope<'_>,
-        action: &Action,
-        part: Part,
-        inputs: &Inputs,
-    ) -> StepEnd {
+    pub(crate) async fn run_node(&self, call: ActionCall<'_>) -> StepEnd {
+        let ActionCall { frame, scope, action, part, inputs } = call;
         let ActionRuns::Node { version, main, pre, post, .. } = &action.manifest.runs else {
             return StepEnd::failure(format!("uses {}, which is no JavaScript", action.name));
         };
@@ -44,17 +37,15 @@ impl JobRun {
             Ok(files) => files,
             Err(error) => return StepEnd::failure(format!("cannot be given its files: {error}")),
         };
-        let mut kept = action.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let mut kept = action.kept();
         let mut env = self.variables(frame, scope, &files, Some(&action.place));
         env.extend(inputs.variables());
-        env.extend(kept.iter().map(|(name, value)| (format!("STATE_{name}"), value.clone())));
-        env.extend(self.given.action_env.iter().map(|(name, value)| (name.to_string(), value.to_string())));
-        env.retain(|name, value| !name.contains(['\0', '=']) && !value.contains('\0'));
+        self.add_for_actions(&mut env, &kept);
         self.log.write(scope.at.index, shown(action, part, inputs, scope).as_bytes()).await;
         let folder = self.workspace.workspace.clone();
         let program = Program { path: node, arguments: vec![script.into()], env, folder };
-        let end = self.run_program(frame, scope, program, files, &mut kept).await;
-        *action.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = kept;
+        let end = self.run_program(&self.place, frame, scope, program, files, &mut kept).await;
+        action.keep(kept);
         end
     }
 

@@ -34,7 +34,7 @@ impl JobRun {
             Err(why) => return StepEnd::failure(why),
         };
         self.log.write(scope.at.index, shown.as_bytes()).await;
-        self.run_program(frame, scope, program, files, &mut Vec::new()).await
+        self.run_program(&self.place, frame, scope, program, files, &mut Vec::new()).await
     }
 
     /// Makes the files that a step speaks through.
@@ -45,18 +45,6 @@ impl JobRun {
 
     /// Runs a step's process to its end, and takes in what it wrote and said. What it keeps for itself goes into `kept`.
     pub(crate) async fn run_program(
-        &self,
-        frame: &Frame,
-        scope: &StepScope<'_>,
-        program: Program,
-        files: StepFiles,
-        kept: &mut Vec<(String, String)>,
-    ) -> StepEnd {
-        self.run_program_at(&self.place, frame, scope, program, files, kept).await
-    }
-
-    /// The same in another place than the job's own.
-    pub(crate) async fn run_program_at(
         &self,
         place: &Place,
         frame: &Frame,
@@ -91,6 +79,14 @@ impl JobRun {
         let end = self.take_in(scope.at.index, &files, said, kept).await;
         files.remove();
         judged(ran.exit, scope, end)
+    }
+
+    /// Adds what the parts of an action get above all others: what was kept for them, and where our services are.
+    pub(crate) fn add_for_actions(&self, env: &mut BTreeMap<String, String>, kept: &[(String, String)]) {
+        env.extend(kept.iter().map(|(name, value)| (format!("STATE_{name}"), value.clone())));
+        env.extend(self.given.action_env.iter().map(|(name, value)| (name.to_string(), value.to_string())));
+        // A name or value with a zero byte cannot be handed to a process.
+        env.retain(|name, value| !name.contains(['\0', '=']) && !value.contains('\0'));
     }
 
     /// May the step set variables with commands? Only where the workflow itself says so in so many words.

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use crate::contexts::{JobContexts, is_debugged};
 use crate::handover;
-use crate::host::StepUpdate;
+use crate::host::{Given, StepUpdate};
 use crate::job::{JobRun, JobState, Made, RunnerOptions};
 use crate::output::JobLog;
 use crate::process::Place;
@@ -38,41 +38,17 @@ pub(crate) async fn prepare(
     if !matches!(job.kind, JobKind::Steps(_)) {
         return Err(format!("job '{}' calls another workflow, which the server carries out and no runner", job.id));
     }
-    let no_room = |error| format!("a folder for the job in {} cannot be made: {error}", options.work_dir.display());
     let mut given = log.host.given();
     let is_contained = job.container.is_some() || given.image.is_some();
-    let spare =
-        if is_contained { None } else { options.isolation.take_spare(&options.work_dir, &order.repository).await };
-    let workspace = match spare {
-        Some((workspace, sandbox)) => {
-            made.sandbox = Some(sandbox);
-            workspace
-        }
-        None => Workspace::create(&options.work_dir, &order.repository).map_err(no_room)?,
-    };
-    made.root = Some(workspace.root.clone());
-    write_new(&workspace.event, order.github.get("event").to_json().as_bytes()).map_err(no_room)?;
-    for (_, secret) in &given.secrets {
-        log.masks().add(secret);
-    }
-    given.secrets = handover::secrets(&order, &given)?;
-    for (_, secret) in &given.secrets {
-        log.masks().add(secret);
-    }
-    let services = given.action_env.iter().chain(&given.step_env);
-    for (_, token) in services.filter(|(name, _)| name.ends_with("_TOKEN")) {
-        log.masks().add(token);
-    }
+    let workspace = make_room(&order, options, is_contained, made).await?;
+    keep_secret(&order, &mut given, &log)?;
     let contexts = JobContexts::new(&order, &given, &workspace, &options.name);
     let mut env: BTreeMap<String, String> =
         given.env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
     let written_env = environment(&order, &workflow, &job, &contexts)?;
     env.extend(written_env.clone());
     demand(&env, &order, options)?;
-    let seen = contexts.outside(&order.inputs, &BTreeMap::new());
-    let home = job.container.as_ref().map(|container| container.evaluate(&seen)).transpose();
-    let home = home.map_err(|error| format!("the job's container: {}", error.message))?.flatten();
-    let home = home.or_else(|| given.image.as_deref().map(ContainerSpec::of_image));
+    let home = home_of(&job, &order, &given, &contexts)?;
     log.write(0, header(&order, options, home.is_some()).as_bytes()).await;
     if home.is_none() && made.sandbox.is_none() {
         let no_sandbox = |error| format!("the job cannot be isolated: {error}");
@@ -107,6 +83,61 @@ pub(crate) async fn prepare(
     write_new(&run.artifacts_file(), b"[]")
         .map_err(|error| format!("a file for the job cannot be written: {error}"))?;
     run.log.set_up(&run.workspace.workspace, run.is_debugged);
+    fetch(&mut run, home).await?;
+    Ok(run)
+}
+
+/// Makes the job's folders, or takes those that were made ahead with their sandbox, and puts the event there.
+async fn make_room(
+    order: &JobOrder,
+    options: &RunnerOptions,
+    is_contained: bool,
+    made: &mut Made,
+) -> Result<Workspace, String> {
+    let no_room = |error| format!("a folder for the job in {} cannot be made: {error}", options.work_dir.display());
+    let spare =
+        if is_contained { None } else { options.isolation.take_spare(&options.work_dir, &order.repository).await };
+    let workspace = match spare {
+        Some((workspace, sandbox)) => {
+            made.sandbox = Some(sandbox);
+            workspace
+        }
+        None => Workspace::create(&options.work_dir, &order.repository).map_err(no_room)?,
+    };
+    made.root = Some(workspace.root.clone());
+    write_new(&workspace.event, order.github.get("event").to_json().as_bytes()).map_err(no_room)?;
+    Ok(workspace)
+}
+
+/// Cuts what the job is given down to the secrets that it may have, and masks them all.
+fn keep_secret(order: &JobOrder, given: &mut Given, log: &JobLog) -> Result<(), String> {
+    for (_, secret) in &given.secrets {
+        log.masks().add(secret);
+    }
+    given.secrets = handover::secrets(order, given)?;
+    let services = given.action_env.iter().chain(&given.step_env);
+    let tokens = services.filter(|(name, _)| name.ends_with("_TOKEN"));
+    for (_, secret) in given.secrets.iter().chain(tokens) {
+        log.masks().add(secret);
+    }
+    Ok(())
+}
+
+/// Returns the container that the job runs in; nothing where it runs on this machine.
+fn home_of(
+    job: &Job,
+    order: &JobOrder,
+    given: &Given,
+    contexts: &JobContexts,
+) -> Result<Option<ContainerSpec>, String> {
+    let seen = contexts.outside(&order.inputs, &BTreeMap::new());
+    let home = job.container.as_ref().map(|container| container.evaluate(&seen)).transpose();
+    let home = home.map_err(|error| format!("the job's container: {}", error.message))?.flatten();
+    Ok(home.or_else(|| given.image.as_deref().map(ContainerSpec::of_image)))
+}
+
+/// Fetches the job's actions, and starts its containers, until it is told to stop.
+async fn fetch(run: &mut JobRun, home: Option<ContainerSpec>) -> Result<(), String> {
     let mut told = run.stop.clone();
     tokio::select! {
         found = run.find_actions(run.job.steps(), "", 0, None, 0) => found?,
@@ -116,7 +147,7 @@ pub(crate) async fn prepare(
         started = run.start_containers(home) => started?,
         _ = worse_than(&mut told, &Stop::No) => {}
     }
-    Ok(run)
+    Ok(())
 }
 
 fn read(order: &JobOrder) -> Result<Workflow, String> {

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::options::words;
 use crate::contexts::Frame;
-use crate::hook::Part;
+use crate::hook::{ActionCall, Part};
 use crate::job::JobRun;
 use crate::manifest::Inputs;
 use crate::process::{Place, Program};
@@ -34,22 +34,16 @@ struct Asked {
 
 impl JobRun {
     /// Runs one part of a Docker action.
-    pub(crate) async fn run_docker(
-        &self,
-        frame: &Frame,
-        scope: &StepScope<'_>,
-        action: &Action,
-        part: Part,
-        inputs: &Inputs,
-    ) -> StepEnd {
-        let asked = match self.asked_of_docker(frame, scope, action, part, inputs).await {
+    pub(crate) async fn run_docker(&self, call: ActionCall<'_>) -> StepEnd {
+        let asked = match self.asked_of_docker(call).await {
             Ok(Some(asked)) => asked,
             Ok(None) => return StepEnd::success(Vec::new()),
             Err(why) => return StepEnd::failure(why),
         };
-        let mut kept = action.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone();
+        let ActionCall { frame, scope, action, inputs, .. } = call;
+        let mut kept = action.kept();
         let end = self.run_fresh(frame, scope, asked, Some((action, inputs)), &mut kept).await;
-        *action.kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = kept;
+        action.keep(kept);
         end
     }
 
@@ -79,14 +73,8 @@ impl JobRun {
     }
 
     /// Finds out what a part of an action is to run, and makes its image. Nothing where the action has no such part.
-    async fn asked_of_docker(
-        &self,
-        frame: &Frame,
-        scope: &StepScope<'_>,
-        action: &Action,
-        part: Part,
-        inputs: &Inputs,
-    ) -> Result<Option<Asked>, String> {
+    async fn asked_of_docker(&self, call: ActionCall<'_>) -> Result<Option<Asked>, String> {
+        let ActionCall { frame, scope, action, part, inputs } = call;
         let ActionRuns::Docker { image, entrypoint, args, env, pre_entrypoint, post_entrypoint, .. } =
             &action.manifest.runs
         else {
@@ -180,16 +168,14 @@ impl JobRun {
         if let Some((_, inputs)) = action {
             env.extend(inputs.variables());
         }
-        env.extend(kept.iter().map(|(name, value)| (format!("STATE_{name}"), value.clone())));
-        env.extend(self.given.action_env.iter().map(|(name, value)| (name.to_string(), value.to_string())));
-        env.retain(|name, value| !name.contains(['\0', '=']) && !value.contains('\0'));
+        self.add_for_actions(&mut env, kept);
         let name = action.map_or_else(|| format!("{IMAGE_PREFIX}{}", asked.image), |(action, _)| action.name.clone());
         self.log.line(scope.at.index, &format!("##[group]Run {name}\nimage: {}\n##[endgroup]", asked.image)).await;
         let fresh = containers.fresh(&asked.image, &self.workspace, asked.entrypoint);
         let arguments = asked.arguments.into_iter().map(Into::into).collect();
         let program = Program { path: "".into(), arguments, env, folder: self.workspace.workspace.clone() };
         let place = Place::Fresh(Arc::new(fresh));
-        let end = self.run_program_at(&place, frame, scope, program, files, kept).await;
+        let end = self.run_program(&place, frame, scope, program, files, kept).await;
         containers.hand_back(&asked.image, &self.workspace).await;
         self.place.freeze().await;
         if let Err(error) = self.place.thaw(&self.workspace.workspace).await {

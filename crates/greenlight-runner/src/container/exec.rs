@@ -143,6 +143,12 @@ pub(crate) async fn run_in(
     let id = create_exec(engine, container, body).await?;
     let mut output = start_exec(engine, &id).await?;
     while let Some(Ok(_)) = output.frame().await {}
+    exit_code(engine, &id).await
+}
+
+/// Waits for the end of a program in a container. The engines' API has no call that waits for one, and not every engine tells of it among its
+/// events: so it is looked at. Where its output has ended, it has ended too, and the first look is the last.
+async fn exit_code(engine: &Engine, id: &str) -> Result<i64, EngineError> {
     loop {
         let told = engine.get(&format!("/exec/{id}/json")).await?;
         if told["Running"] == false {
@@ -162,15 +168,8 @@ async fn start_exec(engine: &Engine, id: &str) -> Result<Incoming, EngineError> 
     engine.stream(&format!("/exec/{id}/start"), Some((body.into(), "application/json")), &[]).await
 }
 
-/// Waits for the end of a program in a container.
 async fn end_of_exec(engine: &Engine, id: &str) -> std::io::Result<Exit> {
-    loop {
-        let told = engine.get(&format!("/exec/{id}/json")).await.map_err(other)?;
-        if told["Running"] == false {
-            return Ok(exit_of(told["ExitCode"].as_i64().unwrap_or(-1)));
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
+    exit_code(engine, id).await.map(exit_of).map_err(other)
 }
 
 impl Fresh {

@@ -24,7 +24,8 @@ use crate::workspace::Workspace;
 /// How long a service may take to become healthy where it does not say.
 const HEALTHY_WAIT: Duration = Duration::from_secs(120);
 
-/// How often a service is looked at.
+/// How often a service is looked at: the engines' checks take place at intervals of their own, and where an engine leaves them to a
+/// service manager that is not there, no event comes and the look is the check.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// How large the context of a Dockerfile may be.

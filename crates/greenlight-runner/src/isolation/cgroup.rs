@@ -14,7 +14,8 @@ const WEIGHT: (&str, &str) = ("20", "204");
 /// What the names of jobs' groups begin with.
 const PREFIX: &str = "greenlight-job-";
 
-/// How long a group may take to become empty, and how often it is looked at.
+/// How long a group may take to become empty, and how often it is looked at. The kernel tells of it in version 2 only (`cgroup.events`); nobody
+/// waits for this, and mostly the first look is the last.
 const EMPTY_WAIT: (Duration, u32) = (Duration::from_millis(100), 100);
 
 /// Where groups can be made.

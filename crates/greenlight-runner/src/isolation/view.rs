@@ -193,11 +193,11 @@ mod tests {
 
     #[test]
     fn the_way_into_an_empty_folder_is_made_from_outside_in() {
-        let empty = [PathBuf::from("/data")];
+        let empty = [PathBuf::from("/srv/ci")];
         let shown =
-            [PathBuf::from("/data/work/1/demo"), PathBuf::from("/data/work/1/_home"), PathBuf::from("/other/x")];
+            [PathBuf::from("/srv/ci/jobs/1/demo"), PathBuf::from("/srv/ci/jobs/1/_home"), PathBuf::from("/opt/tool")];
         let way: Vec<_> = way_to(&empty, shown.iter()).into_iter().collect();
-        assert_eq!(way, [PathBuf::from("/data/work"), PathBuf::from("/data/work/1")]);
+        assert_eq!(way, [PathBuf::from("/srv/ci/jobs"), PathBuf::from("/srv/ci/jobs/1")]);
     }
 
     #[test]

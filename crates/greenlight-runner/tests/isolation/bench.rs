@@ -191,6 +191,19 @@ impl Bench {
         }
     }
 
+    /// Waits until a job's folders were made ahead, and returns the workspace.
+    pub async fn made_ahead(&self) -> PathBuf {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        loop {
+            let found = std::fs::read_dir(self.work()).unwrap().flatten().map(|entry| entry.path().join("demo"));
+            if let Some(workspace) = found.into_iter().find(|workspace| workspace.is_dir()) {
+                return workspace;
+            }
+            assert!(Instant::now() < deadline, "none was made");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+
     /// Waits until a step said this.
     pub async fn heard(&self, line: &str) {
         let deadline = Instant::now() + Duration::from_secs(20);

@@ -26,6 +26,7 @@ const TESTS: &[(&str, Test)] = &[
     ("a_link_in_the_place_of_a_file_of_ours_leads_nowhere", |bench| Box::pin(a_link_leads_nowhere(bench))),
     ("a_demand_that_cannot_be_met_is_refused_by_name", |bench| Box::pin(a_demand_is_refused(bench))),
     ("a_large_environment_reaches_a_step", |bench| Box::pin(a_large_environment(bench))),
+    ("a_sandbox_made_ahead_serves_the_next_job_and_goes_with_the_runner", |bench| Box::pin(one_made_ahead(bench))),
     ("a_killed_runner_takes_its_jobs_with_it", |bench| Box::pin(a_killed_runner(bench))),
 ];
 
@@ -195,6 +196,27 @@ async fn a_demand_is_refused(bench: Bench) {
     assert_eq!(done.conclusion, Conclusion::Failure);
     assert!(done.reason.contains("job 'test' demands isolation"), "{}", done.reason);
     assert!(!bench.log().contains("ran\n"));
+}
+
+async fn one_made_ahead(bench: Bench) {
+    let isolation = Arc::new(Isolation::clone(&bench.isolation()).keeping_a_spare());
+    let bench = bench.with(isolation.clone());
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let mut ahead = None;
+    loop {
+        let done = bench.run("- run: |\n    pwd; ls -A\n    sleep 6669 &").await;
+        bench.succeeded(&done);
+        assert!(!alive("6669"), "nothing of it is left");
+        let served = |ahead: &std::path::PathBuf| bench.log().contains(&format!("\n{}\n", ahead.display()));
+        if ahead.as_ref().is_some_and(served) {
+            break;
+        }
+        // It may still be in the making when the next job comes, which makes its own then.
+        assert!(Instant::now() < deadline, "none was served: {}", bench.log());
+        ahead = Some(bench.made_ahead().await);
+    }
+    isolation.close().await;
+    assert_eq!(std::fs::read_dir(bench.work()).unwrap().count(), 0, "it is thrown away with the runner");
 }
 
 async fn a_large_environment(bench: Bench) {

@@ -241,7 +241,9 @@ async fn pool(args: &Start, data: &Path, key: &key::Key) -> anyhow::Result<Pool>
     };
     let isolation =
         IsolationOptions { wanted, program: None, work_dir, hidden: vec![data.to_owned()], visible: Vec::new() };
-    runner.isolation = Arc::new(Isolation::find(isolation).await?);
+    let isolation = Isolation::find(isolation).await?;
+    // One job alone has no next one.
+    runner.isolation = Arc::new(if args.once { isolation } else { isolation.keeping_a_spare() });
     tracing::info!("{}", runner.isolation.told());
     let of_machine = || std::thread::available_parallelism().map_or(1, usize::from);
     let slots = if args.once { 1 } else { args.slots.map_or_else(of_machine, usize::from) };

@@ -6,8 +6,9 @@
 use std::sync::Arc;
 
 use greenlight_core::effect::JobOrder;
-use greenlight_core::id::{AttemptId, JobKey, RepoId, RunNumber};
+use greenlight_core::id::AttemptId;
 use greenlight_core::time::{Duration, Timestamp};
+use greenlight_runner::wire::message::Attempt;
 use greenlight_workflow::{Contexts, PermissionLevel, Value, Workflow, parse_workflow};
 use serde::{Deserialize, Serialize};
 
@@ -202,11 +203,8 @@ fn ids(repository: &Value) -> Option<(String, String)> {
 /// A grant as it stands in a token.
 #[derive(Serialize, Deserialize)]
 pub(super) struct GrantShape {
-    repo: u64,
-    run: u64,
-    run_attempt: u32,
-    job: String,
-    tried: u32,
+    #[serde(flatten)]
+    attempt: Attempt,
     scopes: Vec<Arc<str>>,
     url: Arc<str>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -215,13 +213,8 @@ pub(super) struct GrantShape {
 
 impl GrantShape {
     pub(super) fn of(grant: &Grant, identity: bool) -> Self {
-        let attempt = &grant.attempt;
         Self {
-            repo: attempt.repo.0,
-            run: attempt.run.0,
-            run_attempt: attempt.run_attempt,
-            job: attempt.job.as_str().to_owned(),
-            tried: attempt.tried,
+            attempt: (&grant.attempt).into(),
             scopes: grant.scopes.clone(),
             url: grant.url.clone(),
             identity: grant.identity.clone().filter(|_| identity),
@@ -229,13 +222,6 @@ impl GrantShape {
     }
 
     pub(super) fn into_grant(self, until: Timestamp) -> Grant {
-        let attempt = AttemptId {
-            repo: RepoId(self.repo),
-            run: RunNumber(self.run),
-            run_attempt: self.run_attempt,
-            job: JobKey::from(self.job),
-            tried: self.tried,
-        };
-        Grant { attempt, scopes: self.scopes, url: self.url, identity: self.identity, until }
+        Grant { attempt: self.attempt.into(), scopes: self.scopes, url: self.url, identity: self.identity, until }
     }
 }
