@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use greenlight_workflow::{Contexts, Job as JobSpec, JobKind, Value, Workflow, call_inputs, call_outputs};
+use greenlight_workflow::{Contexts, Job as JobSpec, JobKind, JobResult, Value, Workflow, call_inputs, call_outputs};
 
 use crate::effect::Caller;
 use crate::id::{JobKey, RunNumber};
@@ -72,22 +72,14 @@ pub(crate) fn close(state: &mut Repository, suite: &Suite, number: RunNumber, no
 
 /// Returns how a call ended: as the worst of the jobs that it made.
 fn end_of(run: &Run, caller: &Job) -> (Conclusion, String) {
-    let ends = || {
-        run.level(Some(&caller.key)).filter_map(|job| {
-            let conclusion = job.conclusion()?;
-            let is_allowed = job.continue_on_error && conclusion.as_result() == "failure";
-            Some((job, if is_allowed { Conclusion::Success } else { conclusion }))
-        })
-    };
-    let worst = ["failure", "cancelled"]
-        .into_iter()
-        .find_map(|wanted| ends().find(|(_, conclusion)| conclusion.as_result() == wanted));
-    match worst {
-        Some((job, conclusion)) => (conclusion, format!("{}: {}", job.name, conclusion.as_result())),
-        None if ends().any(|(_, conclusion)| conclusion == Conclusion::Success) => {
-            (Conclusion::Success, "the jobs of the called workflow succeeded".into())
+    let made = || run.level(Some(&caller.key));
+    let worst = JobResult::worst(made().filter_map(Job::result));
+    match (worst, made().find(|job| job.result() == Some(worst))) {
+        (JobResult::Success, _) => (Conclusion::Success, "the jobs of the called workflow succeeded".into()),
+        (JobResult::Cancelled | JobResult::Failure, Some(job)) => {
+            (job.conclusion().unwrap_or(Conclusion::Failure), format!("{}: {}", job.name, worst.as_str()))
         }
-        None => (Conclusion::Skipped, "every job of the called workflow was skipped".into()),
+        _ => (Conclusion::Skipped, "every job of the called workflow was skipped".into()),
     }
 }
 

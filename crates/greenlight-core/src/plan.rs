@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use greenlight_workflow::{
-    CallRef, CallRules, CallSource, CalledFile, Context as _, Contexts, EventFacts, Job as JobSpec, JobKind, JobPlan,
-    Trigger, Value, Workflow, ancestors, dispatch_inputs, expand_job, parse_workflow, resolve_calls, skip_words,
+    CallRef, CallRules, CallSource, CalledFile, Context as _, Contexts, EventFacts, EventPayload, Job as JobSpec,
+    JobKind, JobPlan, Trigger, Value, Workflow, ancestors, below_caller, dispatch_inputs, expand_job, parse_workflow,
+    resolve_calls, short_ref, skip_words, strategy_context,
 };
 
 use crate::config::{self, ConfigStanding};
@@ -72,18 +73,14 @@ fn is_on_merge(suite: &Suite) -> bool {
 fn base_ref_of(state: &Repository, suite: &Suite) -> Option<RefName> {
     match &suite.key.subject {
         Subject::Pull(_, base) => Some(base.clone()),
-        Subject::Other(_) => base_in(&suite.event),
+        Subject::Other(_) => payload_of(&suite.event).facts(None).base_branch.map(RefName::branch),
         _ => suite.pull().and_then(|number| state.pulls.get(&number)).map(|pull| pull.snapshot.base_ref.clone()),
     }
 }
 
-/// Returns the base branch of an event about a pull request.
-fn base_in(event: &crate::event::Event) -> Option<RefName> {
-    if !event.name.starts_with("pull_request") {
-        return None;
-    }
-    let payload = Value::from_json(&event.payload).ok()?;
-    payload.get("pull_request").get("base").get("ref").as_str().map(RefName::branch)
+/// Returns what an event's payload tells of it.
+fn payload_of(event: &crate::event::Event) -> EventPayload {
+    EventPayload::new(&*event.name, Value::from_json(&event.payload).unwrap_or(Value::Null))
 }
 
 /// A suite's files were read, or could not be.
@@ -194,6 +191,8 @@ fn choose(
     if files.workflows.is_empty() && files.cibuild && is_change {
         return (vec![read(state, &CIBUILD.into(), &CIBUILD_WORKFLOW.into())], None);
     }
+    // Of the others more is known than what their payload tells.
+    let told = matches!(suite.key.subject, Subject::Other(_)).then(|| payload_of(&suite.event));
     let mut chosen = Vec::new();
     let mut reasons = Vec::new();
     for (path, source) in &files.workflows {
@@ -201,7 +200,7 @@ fn choose(
         match &one.workflow {
             Err(_) if matches!(suite.key.subject, Subject::Pull(..) | Subject::Ref(_)) => chosen.push(one),
             Err(_) => {}
-            Ok(workflow) => match workflow.triggered_by(&facts(suite, base, files)) {
+            Ok(workflow) => match workflow.triggered_by(&facts(suite, told.as_ref(), base, files)) {
                 Trigger::Yes => chosen.push(one),
                 Trigger::No { reason } => reasons.push(format!("{}: {reason}", workflow.title())),
             },
@@ -245,7 +244,13 @@ fn parse(path: &str, source: &str) -> Reading {
     Err((reason.into(), rendered.into()))
 }
 
-fn facts<'a>(suite: &'a Suite, base: Option<&'a RefName>, files: &'a CommitFiles) -> EventFacts<'a> {
+fn facts<'a>(
+    suite: &'a Suite,
+    told: Option<&'a EventPayload>,
+    base: Option<&'a RefName>,
+    files: &'a CommitFiles,
+) -> EventFacts<'a> {
+    let told = told.map(|told| told.facts(None));
     EventFacts {
         name: &suite.key.event,
         action: match &suite.key.subject {
@@ -261,8 +266,8 @@ fn facts<'a>(suite: &'a Suite, base: Option<&'a RefName>, files: &'a CommitFiles
         git_ref: suite.git_ref.as_str(),
         base_branch: base.and_then(|base| base.as_branch()),
         changed_paths: files.changed_paths.as_deref(),
-        workflow: None,
-        schedule: None,
+        workflow: told.as_ref().and_then(|told| told.workflow),
+        schedule: told.as_ref().and_then(|told| told.schedule),
     }
 }
 
@@ -427,7 +432,7 @@ pub(crate) fn legs_of(
     };
     let leg = |leg: JobPlan| {
         let mut made = new_job(run, caller, workflow, spec, &leg.name);
-        made.key = JobKey::from(below(caller.map(|caller| caller.key.as_str()), &leg.key));
+        made.key = JobKey::from(below_caller(caller.map(|caller| caller.key.as_str()), &leg.key));
         made.matrix = leg.matrix;
         made.fail_fast = leg.fail_fast;
         made.max_parallel = leg.max_parallel.and_then(|most| u32::try_from(most).ok());
@@ -437,13 +442,8 @@ pub(crate) fn legs_of(
     legs.into_iter().filter(is_wanted).map(leg).collect()
 }
 
-/// Returns a key or a name behind that of the caller.
-fn below(caller: Option<&str>, own: &str) -> String {
-    caller.map_or_else(|| own.to_owned(), |caller| format!("{caller} / {own}"))
-}
-
 fn new_job(run: &Run, caller: Option<&Job>, workflow: &Workflow, spec: &JobSpec, name: &str) -> Job {
-    let name: Arc<str> = below(caller.map(|caller| &*caller.name), name).into();
+    let name: Arc<str> = below_caller(caller.map(|caller| &*caller.name), name).into();
     let context = match &*run.workflow {
         CIBUILD => Context::from("greenlight / cibuild"),
         _ => Context::from(format!("greenlight / {} / {name} ({})", run.name, run.suite.event)),
@@ -453,7 +453,7 @@ fn new_job(run: &Run, caller: Option<&Job>, workflow: &Workflow, spec: &JobSpec,
         JobKind::Steps(_) => None,
     };
     Job {
-        key: JobKey::from(below(caller.map(|caller| caller.key.as_str()), &spec.id)),
+        key: JobKey::from(below_caller(caller.map(|caller| caller.key.as_str()), &spec.id)),
         caller: caller.map(|caller| caller.key.clone()),
         job_id: spec.id.clone(),
         call,
@@ -531,12 +531,8 @@ fn find_called(workflow: &Workflow, files: &CommitFiles) -> Result<Called, (Arc<
 
 /// Returns the `strategy` context.
 pub(crate) fn strategy_value(job: &Job) -> Value {
-    Value::object([
-        ("fail-fast", Value::Bool(job.fail_fast)),
-        ("job-index", Value::Number(f64::from(job.leg.0))),
-        ("job-total", Value::Number(f64::from(job.leg.1))),
-        ("max-parallel", Value::Number(f64::from(job.max_parallel.unwrap_or(job.leg.1)))),
-    ])
+    let count = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    strategy_context(job.fail_fast, count(job.leg.0), count(job.leg.1), job.max_parallel.map(count))
 }
 
 /// Returns the contexts that a run's expressions see outside a step; `needs` for one job, where it is asked for.
@@ -613,14 +609,15 @@ fn github(state: &Repository, suite: &Suite, run: &Run, inputs: &Value) -> Value
         }
     };
     let ref_name = suite.git_ref.as_str();
-    let short = ref_name.strip_prefix("refs/pull/").unwrap_or(suite.git_ref.short());
+    let owner_id = text(&event.get("repository").get("owner").get("id").coerce_string());
+    let (kind, short) = short_ref(ref_name);
     Value::object([
         ("event_name", text(&suite.key.event)),
         ("event", event),
         ("action", Value::string("")),
         ("ref", text(ref_name)),
         ("ref_name", text(short)),
-        ("ref_type", text(if ref_name.starts_with("refs/tags/") { "tag" } else { "branch" })),
+        ("ref_type", text(kind)),
         ("sha", text(&run.sha.to_string())),
         ("head_ref", text(&head_ref)),
         ("base_ref", text(&base_ref)),
@@ -628,6 +625,7 @@ fn github(state: &Repository, suite: &Suite, run: &Run, inputs: &Value) -> Value
         ("repository_id", text(&repository.id.to_string())),
         ("repository_owner", text(owner)),
         ("actor", text(&suite.event.sender.login)),
+        ("repository_owner_id", owner_id),
         ("actor_id", text(&suite.event.sender.id.to_string())),
         ("triggering_actor", text(&suite.event.sender.login)),
         ("run_id", text(&run.number.to_string())),

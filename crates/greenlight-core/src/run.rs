@@ -8,7 +8,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 pub use greenlight_workflow::ConcurrencyQueue;
-use greenlight_workflow::Value;
+use greenlight_workflow::{JobEnd, JobResult, Value};
 
 use crate::event::Event;
 use crate::id::{Context, DeploymentId, JobKey, PullNumber, RefName, RunNumber, RunnerId, Sha, Token, UserId, compare};
@@ -32,14 +32,19 @@ pub enum Conclusion {
 }
 
 impl Conclusion {
+    /// Returns what it is to the jobs that need this one.
+    pub fn result(self) -> JobResult {
+        match self {
+            Self::Success => JobResult::Success,
+            Self::Skipped => JobResult::Skipped,
+            Self::Cancelled => JobResult::Cancelled,
+            Self::Failure | Self::TimedOut | Self::Lost => JobResult::Failure,
+        }
+    }
+
     /// Returns the word that `needs.X.result` and the pages use.
     pub fn as_result(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Skipped => "skipped",
-            Self::Cancelled => "cancelled",
-            Self::Failure | Self::TimedOut | Self::Lost => "failure",
-        }
+        self.result().as_str()
     }
 
     /// Is it green?
@@ -448,36 +453,20 @@ impl Run {
         self.level(beside.caller.as_ref()).filter(move |job| *job.job_id == *id)
     }
 
-    /// Returns `needs.X.result` of a job of one level: the worst of its legs; a failure that may be is a success.
-    pub fn result_of(&self, caller: Option<&JobKey>, id: &str) -> &'static str {
-        let legs = self.level(caller).filter(|job| &*job.job_id == id);
-        let results: Vec<&'static str> = legs
-            .map(|job| match job.conclusion() {
-                Some(conclusion) if job.continue_on_error && conclusion.as_result() == "failure" => "success",
-                Some(conclusion) => conclusion.as_result(),
-                None => "",
-            })
-            .collect();
-        ["failure", "cancelled", "success", "skipped"]
-            .into_iter()
-            .find(|result| results.contains(result))
-            .unwrap_or("skipped")
+    /// Returns `needs.X.result` of a job of one level: the worst of its legs.
+    pub fn result_of(&self, caller: Option<&JobKey>, id: &str) -> JobResult {
+        JobResult::worst(self.level(caller).filter(|job| &*job.job_id == id).filter_map(Job::result))
     }
 
     /// Returns the results and the outputs of jobs of one level: the `needs` context of a job, the `jobs` context of a call.
     pub fn results<'a>(&self, caller: Option<&JobKey>, ids: impl Iterator<Item = &'a Arc<str>>) -> Value {
-        let entry = |id: &Arc<str>| {
-            let mut outputs: Vec<(Arc<str>, Value)> = Vec::new();
-            for job in self.level(caller).filter(|job| job.job_id == *id) {
-                for (name, value) in &job.outputs {
-                    outputs.retain(|(known, _)| known != name);
-                    outputs.push((name.clone(), Value::String(value.clone())));
-                }
-            }
-            let result = Value::string(self.result_of(caller, id));
-            (id.clone(), Value::object([("result", result), ("outputs", Value::object(outputs))]))
+        let end = |id: &'a Arc<str>| {
+            let legs = self.level(caller).filter(|job| job.job_id == *id);
+            let ends = legs.filter_map(|job| Some(JobEnd { result: job.result()?, outputs: job.outputs.clone() }));
+            (&**id, JobEnd::of_variants(&ends.collect::<Vec<_>>()))
         };
-        Value::object(ids.map(entry).collect::<Vec<_>>())
+        let ends: Vec<(&str, JobEnd)> = ids.map(end).collect();
+        JobEnd::context(ends.iter().map(|(id, end)| (*id, end)))
     }
 
     /// Returns the text of a file that one of its jobs calls.
@@ -502,6 +491,12 @@ impl Job {
 
     /// Is it over?
     pub fn is_over(&self) -> bool {
+    /// Returns what it is to those that need it, once it is over: a failure that may be is a success.
+    pub fn result(&self) -> Option<JobResult> {
+        let result = self.conclusion()?.result();
+        Some(if self.continue_on_error && result == JobResult::Failure { JobResult::Success } else { result })
+    }
+
         matches!(self.state, JobState::Completed { .. })
     }
 

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use greenlight_workflow::workflow::JOBS_MAX;
 use greenlight_workflow::{
-    Context as _, Contexts, Job as JobSpec, JobPlan, StatusCheck, Value, Workflow, ancestors, expand_job,
+    Context as _, Contexts, Job as JobSpec, JobPlan, JobResult, StatusCheck, Value, Workflow, ancestors, expand_job,
 };
 
 use crate::call;
@@ -21,8 +22,6 @@ use crate::time::{Duration, Timestamp, spoken};
 use crate::trust;
 use crate::turn::{self, Place};
 
-/// How many jobs a run may have, those of called workflows included.
-pub const JOBS_MAX: usize = 256;
 /// How often a job is tried when its runner is lost; a deployment's only once.
 pub const TRIES_MAX: u32 = 2;
 /// How much longer than its timeout a job may hold its lease, for the runner to end it itself.
@@ -571,7 +570,7 @@ fn contexts_at(state: &Repository, suite: &Suite, run: &Run, workflow: &Workflow
 }
 
 fn skip_reason(standing: &Standing<'_>, spec: &JobSpec) -> String {
-    let blamed = spec.needs.iter().find(|id| standing.run.result_of(standing.caller, id) != "success");
+    let blamed = spec.needs.iter().find(|id| standing.run.result_of(standing.caller, id) != JobResult::Success);
     match (spec.condition.written(), blamed) {
         (Some(written), _) => format!("skipped: its condition ({written}) is false"),
         (None, Some(id)) => format!("skipped: {id} was no success"),
@@ -618,11 +617,10 @@ struct Standing<'a> {
 
 impl Standing<'_> {
     fn of(&self, ids: impl Iterator<Item = String>) -> StatusCheck {
-        let results: Vec<_> = ids.map(|id| self.run.result_of(self.caller, &id)).collect();
-        StatusCheck {
-            success: self.run.cancelled.is_none() && results.iter().all(|result| *result == "success"),
-            failure: results.contains(&"failure"),
-            cancelled: self.run.cancelled.is_some() || results.contains(&"cancelled"),
+        let stands = StatusCheck::of_results(ids.map(|id| self.run.result_of(self.caller, &id)));
+        match self.run.cancelled {
+            Some(_) => StatusCheck { success: false, cancelled: true, ..stands },
+            None => stands,
         }
     }
 }
@@ -644,12 +642,7 @@ impl greenlight_workflow::Context for Standing<'_> {
 /// Stops the legs beside a failed one. Returns whether one was over by that: what needs it may go on.
 fn stop_legs(state: &mut Repository, number: RunNumber, now: Timestamp) -> bool {
     let Some(run) = state.runs.get(&number) else { return false };
-    let fails = |job: &&Job| {
-        job.fail_fast
-            && job.leg.1 > 1
-            && !job.continue_on_error
-            && job.conclusion().is_some_and(|conclusion| conclusion.as_result() == "failure")
-    };
+    let fails = |job: &&Job| job.fail_fast && job.leg.1 > 1 && job.result() == Some(JobResult::Failure);
     let beside = |failed: &Job, job: &Job| {
         job.caller == failed.caller && job.job_id == failed.job_id && !job.is_over() && job.cancelled.is_none()
     };

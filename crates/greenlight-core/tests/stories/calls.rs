@@ -187,3 +187,19 @@ fn what_waits_for_legs_goes_on_when_a_failed_one_stops_them() {
     let standing = world.standing(world.last_run_of("push"));
     assert_eq!(standing[0], "build: failure: build / compile (a): failure", "{standing:?}");
 }
+
+#[test]
+fn of_the_legs_outputs_the_last_that_says_something_and_succeeded_counts() {
+    for (conclusion, outputs) in [(Conclusion::Success, [("image", "")]), (Conclusion::Failure, [("Image", "two")])] {
+        let test = "  test:\n    strategy: { fail-fast: false, matrix: { os: [a, b] } }\n    runs-on: ubuntu-latest\n    steps: [{ run: x }]\n";
+        let after =
+            "  after:\n    needs: test\n    if: always()\n    runs-on: ubuntu-latest\n    steps: [{ run: x }]\n";
+        let mut world = calling(&format!("name: CI\non: push\njobs:\n{test}{after}"));
+        end(&mut world, "test (a)", Conclusion::Success, &[("image", "one")]);
+        end(&mut world, "test (b)", conclusion, &outputs);
+        let after = world.take().expect("the last job waits");
+        let result = conclusion.as_result();
+        let expected = format!(r#"{{"test":{{"result":"{result}","outputs":{{"image":"one"}}}}}}"#);
+        assert_eq!(after.needs.to_json().to_lowercase(), expected);
+    }
+}

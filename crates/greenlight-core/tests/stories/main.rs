@@ -2,6 +2,7 @@
 
 mod words;
 mod calls;
+mod events;
 mod groups;
 mod runners;
 mod world;

@@ -393,6 +393,14 @@ impl World {
         self.step(Fact::Push(push));
     }
 
+    /// GitHub tells of something else, on a commit.
+    pub fn tell(&mut self, name: &str, action: Option<&str>, payload: &str, git_ref: &str, at: char) {
+        self.trees.insert(sha(at), tree(sha(at), self.main));
+        let event = Event { payload: payload.into(), ..(*event(name, action)).clone() };
+        let git_ref = Some(RefName::new(git_ref));
+        self.step(Fact::Event { subject: "it".into(), git_ref, sha: Some(sha(at)), event: Arc::new(event) });
+    }
+
     /// Somebody makes a deployment by hand.
     pub fn deploy(&mut self, environment: &str, at: char) {
         let snapshot = DeploymentSnapshot {
