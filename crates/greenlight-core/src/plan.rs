@@ -608,8 +608,8 @@ fn github(state: &Repository, suite: &Suite, run: &Run, inputs: &Value) -> Value
             (of("head"), of("base"))
         }
     };
-    let ref_name = suite.git_ref.as_str();
     let owner_id = text(&event.get("repository").get("owner").get("id").coerce_string());
+    let ref_name = suite.git_ref.as_str();
     let (kind, short) = short_ref(ref_name);
     Value::object([
         ("event_name", text(&suite.key.event)),
@@ -624,8 +624,8 @@ fn github(state: &Repository, suite: &Suite, run: &Run, inputs: &Value) -> Value
         ("repository", text(&repository.full_name)),
         ("repository_id", text(&repository.id.to_string())),
         ("repository_owner", text(owner)),
-        ("actor", text(&suite.event.sender.login)),
         ("repository_owner_id", owner_id),
+        ("actor", text(&suite.event.sender.login)),
         ("actor_id", text(&suite.event.sender.id.to_string())),
         ("triggering_actor", text(&suite.event.sender.login)),
         ("run_id", text(&run.number.to_string())),

@@ -489,14 +489,14 @@ impl Job {
         }
     }
 
-    /// Is it over?
-    pub fn is_over(&self) -> bool {
     /// Returns what it is to those that need it, once it is over: a failure that may be is a success.
     pub fn result(&self) -> Option<JobResult> {
         let result = self.conclusion()?.result();
         Some(if self.continue_on_error && result == JobResult::Failure { JobResult::Success } else { result })
     }
 
+    /// Is it over?
+    pub fn is_over(&self) -> bool {
         matches!(self.state, JobState::Completed { .. })
     }
 
