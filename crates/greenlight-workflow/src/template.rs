@@ -264,16 +264,8 @@ fn join_parts(parts: &[Part], context: &dyn Context) -> Result<String, Expressio
 }
 
 /// Says whether a text has the start of an expression.
-fn has_expression(text: &str) -> bool {
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        rest = &rest[at..];
-        if rest.starts_with(OPEN) {
-            return true;
-        }
-        rest = &rest[1..];
-    }
-    false
+pub(crate) fn has_expression(text: &str) -> bool {
+    text.bytes().any(|byte| byte == b'$') && text.contains(OPEN)
 }
 
 fn read_kind(source: &str, scope: &Scope) -> Result<Kind, Vec<Wrong>> {

@@ -315,8 +315,11 @@ pub(crate) fn fold_equals(left: &str, right: &str) -> bool {
     {
         return false;
     }
+    if left.eq_ignore_ascii_case(right) {
+        return true;
+    }
     if left.is_ascii() && right.is_ascii() {
-        return left.eq_ignore_ascii_case(right);
+        return false;
     }
     left.chars().map(fold_char).eq(right.chars().map(fold_char))
 }

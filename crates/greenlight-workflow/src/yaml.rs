@@ -10,6 +10,7 @@ mod builder;
 mod direct;
 mod scalar;
 mod tab;
+mod text;
 
 use std::borrow::Cow;
 use std::ops::Range;

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
 use super::tab::Tabs;
+use super::text::Texts;
 use super::{DEPTH_MAX, Limits, Node, NodeKind, Reading, Style, VALUE_BYTES, scalar, start, text_bytes};
 use crate::finding::{Finding, Span, nearest};
+use crate::template::has_expression;
 use crate::value::{Value, fold_case, fold_equals};
 
 /// How many entries a mapping has before its names are indexed.
@@ -33,6 +35,7 @@ pub(super) struct Builder<'a> {
     so_far: Size,
     anchored: usize,
     aliases: usize,
+    texts: Texts,
     findings: Vec<Finding>,
 }
 
@@ -91,6 +94,7 @@ impl<'a> Builder<'a> {
             so_far: Size::default(),
             anchored: 0,
             aliases: 0,
+            texts: Texts::default(),
             findings: Vec::new(),
         }
     }
@@ -175,7 +179,7 @@ impl<'a> Builder<'a> {
         tag: Option<&Tag>,
         span: Span,
     ) -> Result<Option<Node>, Finding> {
-        let kind = scalar::resolve(text, style, tag, span)?;
+        let kind = scalar::resolve(text, style, tag, span, &mut self.texts)?;
         let node = Node { span, kind };
         let size = Size { nodes: 1, bytes: bytes(&node) };
         self.count(size, span)?;
@@ -391,7 +395,7 @@ impl Items {
 impl Seen {
     /// Says whether a name is none that the entries have. One with an expression in it may come to anything.
     fn takes(&mut self, name: &str, entries: &[(Node, Node)]) -> bool {
-        if name.contains("${{") {
+        if has_expression(name) {
             return true;
         }
         let names = || entries.iter().filter_map(|(name, _)| name.as_str());

@@ -4,13 +4,20 @@ use std::sync::Arc;
 
 use saphyr_parser::{ScalarStyle, Tag};
 
+use super::text::Texts;
 use super::{NodeKind, Style};
 use crate::finding::{Finding, Span};
 use crate::value::{Value, number_from_str};
 
 const CORE: &str = "tag:yaml.org,2002:";
 
-pub(super) fn resolve(text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Result<NodeKind, Finding> {
+pub(super) fn resolve(
+    text: &str,
+    style: ScalarStyle,
+    tag: Option<&Tag>,
+    span: Span,
+    texts: &mut Texts,
+) -> Result<NodeKind, Finding> {
     let style = match style {
         ScalarStyle::Plain => Style::Plain,
         ScalarStyle::SingleQuoted => Style::SingleQuoted,
@@ -19,13 +26,13 @@ pub(super) fn resolve(text: &str, style: ScalarStyle, tag: Option<&Tag>, span: S
         ScalarStyle::Folded => Style::Folded,
     };
     let value = match tag {
-        None if style == Style::Plain => implicit(text),
-        None => Value::string(text),
+        None if style == Style::Plain => implicit(text).unwrap_or_else(|| Value::String(texts.shared(text))),
+        None => Value::String(texts.shared(text)),
         Some(tag) => tagged(text, style, &full_name(tag), span)?,
     };
     let text: Arc<str> = match &value {
         Value::String(text) => text.clone(),
-        _ => text.into(),
+        _ => texts.shared(text),
     };
     Ok(NodeKind::Scalar { text, style, value })
 }
@@ -42,16 +49,14 @@ fn full_name(tag: &Tag) -> String {
     format!("{}{}", tag.handle, tag.suffix)
 }
 
-fn implicit(text: &str) -> Value {
+/// Returns what a plain text means where it is no string.
+fn implicit(text: &str) -> Option<Value> {
     // What means something else than itself begins like a number, a dot, or one of these words.
     let may_mean = |first: &u8| first.is_ascii_digit() || b"~nNtTfF+-.".contains(first);
     if text.as_bytes().first().is_some_and(|first| !may_mean(first)) {
-        return Value::string(text);
+        return None;
     }
-    null(text)
-        .or_else(|| boolean(text))
-        .or_else(|| integer(text).or_else(|| float(text)).map(Value::Number))
-        .unwrap_or_else(|| Value::string(text))
+    null(text).or_else(|| boolean(text)).or_else(|| integer(text).or_else(|| float(text)).map(Value::Number))
 }
 
 fn tagged(text: &str, style: Style, tag: &str, span: Span) -> Result<Value, Finding> {
