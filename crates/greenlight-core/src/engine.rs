@@ -18,7 +18,7 @@ use crate::pull::{Branch, MergeStanding, Note, Pull};
 use crate::repository::{Repository, Topic};
 use crate::run::{Conclusion, Run, Subject, Suite, SuiteKey, SuitePhase, Trust};
 use crate::time::{Duration, Timestamp};
-use crate::{command, configured, deploy, forget, merge, outbox, plan, report, schedule, trust};
+use crate::{command, configured, deploy, forget, merge, outbox, plan, report, rerun, schedule, trust};
 
 /// How often GitHub is compared with (R5).
 pub const RECONCILE_EVERY: Duration = Duration::from_secs(600);
@@ -773,7 +773,7 @@ fn set_rules(state: &mut Repository, name: &RefName, rules: Option<&BranchRules>
 fn clicked(state: &mut Repository, click: &Click, now: Timestamp) -> Reply {
     let by = &*click.by;
     let answer = match &click.wish {
-        Wish::Rerun(number) => schedule::rerun(state, *number, now),
+        Wish::Rerun(number, again) => rerun::rerun(state, *number, again, now),
         Wish::Cancel(number) => match state.runs.get(number) {
             None => Err(format!("there is no run {number}").into()),
             Some(run) if run.is_over() => Err(format!("run {number} is over").into()),

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::effect::{JobReport, Outcome};
 use crate::event::{Comment, DeploymentSnapshot, Event, PullSnapshot, Review, User, Verdicts};
 use crate::id::{
-    AttemptId, Context, EffectKey, EnvironmentName, PullNumber, RefName, RepoId, RunNumber, RunnerId, Sha, Token,
+    AttemptId, Context, EffectKey, EnvironmentName, JobKey, PullNumber, RefName, RepoId, RunNumber, RunnerId, Sha,
+    Token,
 };
 use crate::time::{Duration, Timestamp};
 
@@ -157,8 +158,8 @@ pub struct Click {
 /// What somebody asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// Run this again, all its jobs.
-    Rerun(RunNumber),
+    /// Run this again, or a part of it.
+    Rerun(RunNumber, Again),
     /// Stop this run.
     Cancel(RunNumber),
     /// Let an untrusted run start: exactly this run at its present attempt and head.
@@ -169,6 +170,17 @@ pub enum Wish {
     ResumeMerging(RefName),
     /// Compare with GitHub now (R23).
     Sync,
+}
+
+/// What of a run is to run again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Again {
+    /// All its jobs.
+    All,
+    /// The jobs that did not succeed, and what needs them.
+    Failed,
+    /// This job, and what needs it.
+    Job(JobKey),
 }
 
 /// A comment's command, and the person behind it, as the command language reads it.

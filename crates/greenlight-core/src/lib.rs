@@ -31,6 +31,7 @@ pub mod turn;
 pub mod plan;
 pub mod call;
 pub mod schedule;
+pub mod rerun;
 pub mod merge;
 pub mod deploy;
 

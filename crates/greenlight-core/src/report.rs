@@ -223,7 +223,7 @@ pub(crate) fn of_cibuild(state: &Repository, sha: Sha, workflow: &str) -> Option
     let attempts: u64 = runs
         .iter()
         .flat_map(|(_, run)| {
-            run.jobs.iter().map(move |job| (u64::from(run.attempt) << 8) | u64::from(job.tried.min(255)))
+            run.jobs.iter().map(move |job| (u64::from(job.attempt) << 8) | u64::from(job.tried.min(255)))
         })
         .sum();
     let any_current = runs.iter().any(|(suite, _)| is_current(state, suite));

@@ -305,6 +305,8 @@ pub struct Job {
     pub max_parallel: Option<u32>,
     /// Where it stands.
     pub state: JobState,
+    /// The attempt of its run in which it ran last: an older one where it was kept.
+    pub attempt: u32,
     /// Which try this is, from 1.
     pub tried: u32,
     /// Is it to be stopped, and why?

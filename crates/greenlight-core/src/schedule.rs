@@ -13,7 +13,7 @@ use crate::effect::{Checkout, DEPLOYMENT_ID, JobEnd, JobOrder, JobReport, Reply}
 use crate::entity::Proof;
 use crate::fact::LeaseAsked;
 use crate::id::{AttemptId, JobKey, RunNumber, Token};
-use crate::plan::{self, CIBUILD, contexts, strategy_value, workflow_of};
+use crate::plan::{self, CIBUILD, contexts, strategy_value};
 use crate::report;
 use crate::repository::{Repository, Topic};
 use crate::room::tell;
@@ -132,67 +132,6 @@ fn cancel_with_called(run: &mut Run, key: &JobKey, reason: &str, now: Timestamp)
     if let Some(job) = run.job_mut(key) {
         cancel_job(job, reason, now);
     }
-}
-
-/// Runs one run again with the same files and inputs, all its jobs.
-pub(crate) fn rerun(state: &mut Repository, number: RunNumber, now: Timestamp) -> Result<Arc<str>, Arc<str>> {
-    let Some(run) = state.runs.get(&number) else { return Err(format!("there is no run {number}").into()) };
-    if !run.is_over() {
-        return Err(format!("run {number} is not over; cancel it first").into());
-    }
-    if let Subject::Deployment(id) = run.suite.subject {
-        return Err(
-            format!("run {number} is of deployment {id}, and a deployment is never repeated: make a new one").into()
-        );
-    }
-    if run.problem.is_some() {
-        return Err(format!("run {number} has a workflow file that cannot be read: mend it and push").into());
-    }
-    let key = run.suite.clone();
-    let event = key.event.clone();
-    let Some(workflow) = workflow_of(state, number) else {
-        return Err("its workflow file cannot be read any more".into());
-    };
-    let Some(suite) = state.suites.get_mut(&key) else {
-        return Err(format!("run {number} is history; push again").into());
-    };
-    if !suite.runs.contains(&number) {
-        return Err(format!("run {number} belongs to an older attempt").into());
-    }
-    suite.turns += 1;
-    let Some(run) = state.runs.get_mut(&number) else { return Err(format!("there is no run {number}").into()) };
-    run.attempt += 1;
-    run.state = RunState::Active;
-    run.reason = "it runs again".into();
-    run.cancelled = None;
-    run.created_at = now;
-    // What a call made, it makes again.
-    run.jobs.retain(|job| job.caller.is_none());
-    for job in &mut run.jobs {
-        reset(job, &workflow);
-    }
-    // The legs of a matrix that depends on `needs` are made anew.
-    run.jobs.retain(|job| job.expanded || job.leg.0 == 0);
-    let attempt = run.attempt;
-    state.note(format!("run {number}"), format!("attempt {attempt} of {event} at {}", key.head_sha.short()));
-    state.reopen_suite(&key);
-    state.touch(Topic::Run(number));
-    state.touch(Topic::Suite(key));
-    Ok(format!("run {number} runs again, as attempt {attempt}").into())
-}
-
-fn reset(job: &mut Job, workflow: &Workflow) {
-    if workflow.job(&job.job_id).is_some() {
-        job.state = JobState::Waiting;
-    }
-    if let Some(call) = &mut job.call {
-        call.inputs = None;
-    }
-    job.turn = None;
-    job.tried = 1;
-    job.cancelled = None;
-    job.outputs.clear();
-    job.environment_url = None;
 }
 
 /// Settles a run: what may start is queued, what was lost is tried again or ended, and a run whose jobs are over is over.

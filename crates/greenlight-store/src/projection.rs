@@ -72,6 +72,7 @@ pub struct RunProjection {
 
 struct JobProjection {
     key: Arc<str>,
+    attempt: u32,
     tried: u32,
     place: i64,
     name: Arc<str>,
@@ -157,6 +158,7 @@ impl JobProjection {
         let millis = Timestamp::as_millis;
         let blank = Self {
             key: job.key.as_str().into(),
+            attempt: job.attempt,
             tried: job.tried,
             place,
             name: job.name.clone(),
@@ -245,8 +247,8 @@ impl Projector {
         Self {
             jobs: RowsStatement::new(
                 "INSERT INTO job (repo, run, attempt, key, tried, place, name, state, conclusion, reason, runner, queued_at,
-                                  started_at, completed_at)",
-                "(?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                                  started_at, completed_at, ran_in)",
+                "(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
                 // What was known stays known: a job that is over does not say any more who ran it. A row that would not
                 // change is not written.
                 "ON CONFLICT DO UPDATE SET place = excluded.place, name = excluded.name, state = excluded.state,
@@ -304,11 +306,12 @@ impl Projector {
                     .bind(job.runner.clone())
                     .bind(job.queued_at)
                     .bind(job.started_at)
-                    .bind(job.completed_at);
+                    .bind(job.completed_at)
+                    .bind((job.attempt != run.attempt).then_some(job.attempt));
             }
             query.execute(&mut *connection).await?;
         }
-        for job in run.jobs.iter().filter(|job| job.tried > 1) {
+        for job in run.jobs.iter().filter(|job| job.tried > 1 && job.attempt == run.attempt) {
             end_earlier_tries(connection, repo, run, job).await?;
         }
         Ok(())

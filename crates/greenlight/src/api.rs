@@ -14,8 +14,8 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use greenlight_core::fact::Wish;
-use greenlight_core::id::RunNumber;
+use greenlight_core::fact::{Again, Wish};
+use greenlight_core::id::{JobKey, RunNumber};
 
 use crate::history::{self, About, Page, Refusal};
 use crate::server::Shared;
@@ -37,6 +37,7 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("get", "/api/v1/repos/{owner}/{repo}/environments"),
     ("post", "/api/v1/repos/{owner}/{repo}/environments/{name}/unlock"),
     ("post", "/api/v1/repos/{owner}/{repo}/sync"),
+    ("post", "/api/v1/repos/{owner}/{repo}/runs/{number}/jobs/{key}/rerun"),
     ("get", "/api/v1/repos/{owner}/{repo}/why"),
     ("post", "/api/v1/dev/job-env"),
     ("get", "/api/v1/runners"),
@@ -62,6 +63,7 @@ pub fn routes() -> Router<Arc<Shared>> {
         get(environments),
         post(unlock),
         post(sync),
+        post(rerun_job),
         get(why),
         post(dev::job_env),
         get(runners::list),
@@ -127,6 +129,14 @@ async fn deliveries(State(shared): State<Arc<Shared>>, Query(page): Query<Page>)
 }
 
 async fn delivery(Path(id): Path<String>, State(shared): State<Arc<Shared>>) -> Answer<shape::DeliveryWhole> {
+async fn rerun_job(
+    Path((owner, repo, number, key)): Path<(String, String, u64, String)>,
+    State(shared): State<Arc<Shared>>,
+) -> Answer<shape::Answer> {
+    let handle = history::handle(&shared, &owner, &repo)?;
+    history::submit(&handle, BY, Wish::Rerun(RunNumber(number), Again::Job(JobKey::from(key)))).await.map(Json)
+}
+
     history::delivery(&shared, &id).await.map(Json)
 }
 

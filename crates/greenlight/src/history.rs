@@ -9,7 +9,7 @@ mod sentences;
 use std::sync::Arc;
 
 use axum::http::StatusCode;
-use greenlight_core::fact::Wish;
+use greenlight_core::fact::{Again, Wish};
 use greenlight_core::id::{RepoId, RunNumber};
 use greenlight_core::port::StoreError;
 use serde::Deserialize;
@@ -168,10 +168,13 @@ fn name_of(shared: &Shared, id: RepoId) -> String {
 /// Returns the wish that a path's last word means.
 pub fn run_wish(word: &str, number: RunNumber) -> Result<Wish, Refusal> {
     match word {
-        "rerun" => Ok(Wish::Rerun(number)),
+        "rerun" => Ok(Wish::Rerun(number, Again::All)),
+        "rerun-failed-jobs" => Ok(Wish::Rerun(number, Again::Failed)),
         "cancel" => Ok(Wish::Cancel(number)),
         "approve" => Ok(Wish::Approve(number)),
-        other => Err(Refusal::Missing(format!("a run cannot `{other}`: it can rerun, cancel or approve").into())),
+        other => Err(Refusal::Missing(
+            format!("a run cannot `{other}`: it can rerun, rerun-failed-jobs, cancel or approve").into(),
+        )),
     }
 }
 

@@ -43,6 +43,7 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .route("/{owner}/{repo}/runs/{number}", get(run))
         .route("/{owner}/{repo}/runs/{number}/jobs/{key}", get(job::job))
         .route("/{owner}/{repo}/runs/{number}/jobs/{key}/summary", get(summary))
+        .route("/{owner}/{repo}/runs/{number}/jobs/{key}/rerun", post(actions::rerun_job))
         .route("/{owner}/{repo}/runs/{number}/{wish}", post(actions::run))
         .route("/{owner}/{repo}/environments", get(environments))
         .route("/{owner}/{repo}/environments/{name}/unlock", post(actions::unlock))

@@ -1,11 +1,11 @@
 //! Workflows that jobs call.
 
-use greenlight_core::fact::Wish;
+use greenlight_core::fact::{Again, Wish};
 use greenlight_core::run::Conclusion;
 
 use crate::world::World;
 
-const CALLER: &str = "name: CI
+pub const CALLER: &str = "name: CI
 on: push
 jobs:
   prepare:
@@ -43,7 +43,7 @@ jobs:
   lint: { runs-on: ubuntu-latest, steps: [{ run: x }] }
 ";
 
-fn calling(caller: &str) -> World {
+pub fn calling(caller: &str) -> World {
     let mut world = World::new(
         &[
             (".github/workflows/ci.yml", caller),
@@ -57,7 +57,7 @@ fn calling(caller: &str) -> World {
     world
 }
 
-fn end(world: &mut World, key: &str, conclusion: Conclusion, outputs: &[(&str, &str)]) {
+pub fn end(world: &mut World, key: &str, conclusion: Conclusion, outputs: &[(&str, &str)]) {
     let Some(order) = world.take() else { panic!("{:?}", world.standing(world.last_run_of("push"))) };
     assert_eq!(order.attempt.job.as_str(), key);
     world.end(&order, conclusion, outputs);
@@ -123,7 +123,7 @@ fn a_failure_inside_a_call_fails_the_call_and_skips_what_needs_it() {
             "failure: build / compile (a): it ended",
         ]
     );
-    assert!(world.click(Wish::Rerun(run)).contains("runs again"));
+    assert!(world.click(Wish::Rerun(run, Again::All)).contains("runs again"));
     world.work();
     assert_eq!(world.standing(run).len(), 4, "what the call made is made again: {:?}", world.standing(run));
 }

@@ -1,6 +1,6 @@
 //! What is told to people: commands that nothing comes of, a `.greenlight.yml` that is wrong, two runs that share one context.
 
-use greenlight_core::fact::Wish;
+use greenlight_core::fact::{Again, Wish};
 
 use super::world::{self, World};
 use super::{BOTH, DEPLOY, GREEN, repository};
@@ -161,7 +161,7 @@ fn a_run_of_a_deployment_is_not_run_again() {
     world.deploy("moon", 'y');
     world.finish();
     let run = world.last_run_of("deployment");
-    assert!(world.click(Wish::Rerun(run)).contains("a deployment is never repeated: make a new one"));
+    assert!(world.click(Wish::Rerun(run, Again::All)).contains("a deployment is never repeated: make a new one"));
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_push_and_a_pull_request_share_the_context_of_script_cibuild() {
         "the worst of both"
     );
     let failed = world.failed_run();
-    assert!(world.click(Wish::Rerun(failed)).contains("runs again"));
+    assert!(world.click(Wish::Rerun(failed, Again::All)).contains("runs again"));
     world.finish();
     assert_eq!(world.context('a', context), "success: succeeded");
 }

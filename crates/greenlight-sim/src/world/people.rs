@@ -2,8 +2,8 @@
 
 use greenlight_core::effect::{MergeMethod, Reply};
 use greenlight_core::event::{PullStanding, Verdict, Verdicts};
-use greenlight_core::fact::{Click, Fact, Wish};
-use greenlight_core::id::{EnvironmentName, RunNumber};
+use greenlight_core::fact::{Again, Click, Fact, Wish};
+use greenlight_core::id::{EnvironmentName, JobKey, RunNumber};
 
 use super::{Event, World};
 use crate::coverage::Moment;
@@ -322,10 +322,24 @@ impl World {
 
     fn rerun(&mut self) -> Checked {
         let Some(number) = self.some_run() else { return Ok(()) };
-        if self.click("re-run", Wish::Rerun(number))? {
+        let again = self.some_part(number);
+        if self.click("re-run", Wish::Rerun(number, again))? {
             self.coverage.saw(Moment::Rerun);
         }
         Ok(())
+    }
+
+    /// Returns what of a run somebody wants to see again.
+    fn some_part(&mut self, number: RunNumber) -> Again {
+        let keys: Vec<JobKey> = match self.cell.as_ref().and_then(|cell| cell.repository().runs.get(&number)) {
+            Some(run) => run.jobs.iter().map(|job| job.key.clone()).collect(),
+            None => Vec::new(),
+        };
+        match self.rng.below(4) {
+            0 | 1 => Again::All,
+            2 => Again::Failed,
+            _ => self.rng.pick(&keys).cloned().map_or(Again::All, Again::Job),
+        }
     }
 
     fn cancel(&mut self) -> Checked {

@@ -51,7 +51,7 @@ choice! { RunState { "active" => Active, "completed" => Completed { conclusion, 
 
 record! { Job {
     key, caller, job_id, call, turn, name, context, matrix, leg, expanded, needs, labels, timeout, continue_on_error, fail_fast, max_parallel,
-    state, tried, cancelled, outputs, environment_url,
+    state, attempt, tried, cancelled, outputs, environment_url,
 } }
 choice! { JobState {
     "waiting" => Waiting,
@@ -81,5 +81,16 @@ pub(super) fn from_format_2(suite: &mut Json) {
     let planned = suite.pointer_mut("/suite/phase/planned").and_then(Json::as_object_mut);
     if let Some(planned) = planned {
         planned.insert("config_findings".into(), Json::Null);
+    }
+}
+
+/// Adds what the jobs of formats 1 to 3 lack: the attempt in which they ran, which was their run's.
+pub(super) fn from_format_3(run: &mut Json) {
+    let Some(run) = run.get_mut("run").and_then(Json::as_object_mut) else { return };
+    let attempt = run.get("attempt").cloned().unwrap_or_default();
+    for job in run.get_mut("jobs").and_then(Json::as_array_mut).into_iter().flatten() {
+        if let Some(job) = job.as_object_mut() {
+            job.insert("attempt".into(), attempt.clone());
+        }
     }
 }

@@ -180,7 +180,22 @@ pub async fn detail(
         let jobs = jobs_of(connection, &run).await?;
         attempts.push((run, jobs));
     }
+    show_kept(&mut attempts);
     Ok((!attempts.is_empty()).then_some(RunDetail { attempts }))
+}
+
+/// Puts what a kept job came to in place of the row that says only that it was kept.
+fn show_kept(attempts: &mut [(RunRow, Vec<JobRow>)]) {
+    for at in 0..attempts.len() {
+        let (newer, older) = attempts.split_at_mut(at + 1);
+        let Some((run, jobs)) = newer.last_mut() else { return };
+        for job in jobs.iter_mut().filter(|job| job.attempt.run_attempt != run.attempt) {
+            let mut known = older.iter().flat_map(|(_, jobs)| jobs);
+            if let Some(kept) = known.find(|known| known.attempt == job.attempt) {
+                *job = kept.clone();
+            }
+        }
+    }
 }
 
 const JOBS: &str = "SELECT * FROM job WHERE repo = ? AND run = ? AND attempt = ? ORDER BY place, tried LIMIT ?";
@@ -235,7 +250,8 @@ pub async fn latest_attempt(
     key: &JobKey,
 ) -> sqlx::Result<Option<AttemptId>> {
     let found: Option<(u32, u32)> = sqlx::query_as(
-        "SELECT attempt, tried FROM job WHERE repo = ? AND run = ? AND key = ? ORDER BY attempt DESC, tried DESC LIMIT 1",
+        "SELECT coalesce(ran_in, attempt), tried FROM job WHERE repo = ? AND run = ? AND key = ?
+         ORDER BY attempt DESC, tried DESC LIMIT 1",
     )
     .bind(repo.0.cast_signed())
     .bind(run.0.cast_signed())
@@ -275,7 +291,7 @@ fn job_row(row: &SqliteRow, run: &RunRow) -> sqlx::Result<JobRow> {
         attempt: AttemptId {
             repo: run.repo,
             run: run.number,
-            run_attempt: run.attempt,
+            run_attempt: row.get::<Option<u32>, _>("ran_in").unwrap_or(run.attempt),
             job: JobKey::from(row.get::<&str, _>("key")),
             tried: row.get("tried"),
         },

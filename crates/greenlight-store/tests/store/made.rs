@@ -279,6 +279,7 @@ pub fn job(key: &str, state: JobState) -> Job {
         fail_fast: true,
         max_parallel: None,
         state,
+        attempt: 1,
         tried: 1,
         cancelled: None,
         outputs: vec![("image".into(), "app:1".into())],

@@ -17,7 +17,14 @@ const OPERATIONS: &[Operation] = &[
     (
         "post",
         "/api/v1/repos/{owner}/{repo}/runs/{number}/{wish}",
-        "Wishes for a run: rerun, cancel or approve.",
+        "Wishes for a run: rerun, rerun-failed-jobs, cancel or approve.",
+        "Answer",
+        &[],
+    ),
+    (
+        "post",
+        "/api/v1/repos/{owner}/{repo}/runs/{number}/jobs/{key}/rerun",
+        "Run one job again, and what needs it.",
         "Answer",
         &[],
     ),
@@ -110,7 +117,7 @@ fn operation(path: &str, summary: &str, answer: &str, questions: &[&str]) -> Val
 fn path_schema(name: &str) -> Value {
     match name {
         "number" => json!({ "type": "integer" }),
-        "wish" => json!({ "enum": ["rerun", "cancel", "approve"] }),
+        "wish" => json!({ "enum": ["rerun", "rerun-failed-jobs", "cancel", "approve"] }),
         _ => json!({ "type": "string" }),
     }
 }
@@ -161,7 +168,7 @@ fn schemas() -> Value {
         "Run": schema(&run),
         "Job": schema(&[
             "key:string", "name:string", "context:string", "state:string", "reason:string", "labels:[]string", "runner:string?",
-            "tried:integer", "started_at:string?", "ended_at:string?", "environment_url:string?", "steps:[]Step",
+            "attempt:integer", "tried:integer", "started_at:string?", "ended_at:string?", "environment_url:string?", "steps:[]Step",
             "annotations:[]Annotation", "summaries:[]Summary",
         ]),
         "Annotation": schema(&[

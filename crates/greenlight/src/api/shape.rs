@@ -94,6 +94,13 @@ impl std::ops::Deref for Run {
 
 /// A job of a run.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+impl Run {
+    /// Is there a job that did not succeed, so that running the failed ones again means something?
+    pub fn has_failed(&self) -> bool {
+        self.line.conclusion.is_some() && self.jobs.iter().any(|job| !matches!(&*job.state, "success" | "skipped"))
+    }
+}
+
 pub struct Job {
     /// Its key within the run.
     pub key: String,
@@ -111,6 +118,8 @@ pub struct Job {
     pub runner: Option<String>,
     /// Which try this is, from 1.
     pub tried: u32,
+    /// The attempt of the run in which it ran: an older one where it was kept when the run ran again.
+    pub attempt: u32,
     /// When its first step began.
     pub started_at: Option<String>,
     /// When it ended.

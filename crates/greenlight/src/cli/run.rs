@@ -52,10 +52,16 @@ pub enum Verb {
         #[command(flatten)]
         server: Server,
     },
-    /// Run it again, all its jobs.
+    /// Run it again, with the same files, inputs and commit: all its jobs, or some and what needs them.
     Rerun {
         /// The run's number.
         number: u64,
+        /// Only the jobs that did not succeed.
+        #[arg(long, conflicts_with = "job")]
+        failed: bool,
+        /// Only this job.
+        #[arg(long, short, value_name = "JOB")]
+        job: Option<String>,
         #[command(flatten)]
         server: Server,
     },
@@ -81,7 +87,11 @@ pub async fn perform(verb: Verb) -> anyhow::Result<Exit> {
         Verb::View { number, server } => view(number, server).await,
         Verb::Watch { number, server } => watch(number, server).await,
         Verb::Logs { number, job, follow, from, server } => logs(number, job, follow, from, server).await,
-        Verb::Rerun { number, server } => wish(number, "rerun", server).await,
+        Verb::Rerun { number, failed: true, server, .. } => wish(number, "rerun-failed-jobs", server).await,
+        Verb::Rerun { number, job: Some(job), server, .. } => {
+            wish(number, &format!("jobs/{}/rerun", segment(&job)), server).await
+        }
+        Verb::Rerun { number, server, .. } => wish(number, "rerun", server).await,
         Verb::Cancel { number, server } => wish(number, "cancel", server).await,
         Verb::Approve { number, server } => wish(number, "approve", server).await,
     }

@@ -185,6 +185,7 @@ fn job(row: JobRow, first_lines: &[(u32, u64)]) -> shape::Job {
         reason: row.reason.unwrap_or_default(),
         labels: Vec::new(),
         runner: row.runner,
+        attempt: row.attempt.run_attempt,
         tried: row.attempt.tried,
         started_at: row.started_at.map(written),
         ended_at: row.completed_at.map(written),

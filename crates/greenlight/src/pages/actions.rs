@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Redirect, Response};
-use greenlight_core::id::RunNumber;
+use greenlight_core::fact::{Again, Wish};
+use greenlight_core::id::{JobKey, RunNumber};
 
 use super::view::{Frame, Shown, Told, html};
 use crate::api::shape;
@@ -21,6 +22,16 @@ pub async fn run(
 ) -> Result<Response, Shown> {
     let wish = history::run_wish(&wish, RunNumber(number))?;
     let handle = history::handle(&shared, &owner, &repo)?;
+    let answer = history::submit(&handle, BY, wish).await;
+    answered(&shared, &handle, answer, &format!("/{owner}/{repo}/runs/{number}"))
+}
+
+pub async fn rerun_job(
+    Path((owner, repo, number, key)): Path<(String, String, u64, String)>,
+    State(shared): State<Arc<Shared>>,
+) -> Result<Response, Shown> {
+    let handle = history::handle(&shared, &owner, &repo)?;
+    let wish = Wish::Rerun(RunNumber(number), Again::Job(JobKey::from(key)));
     let answer = history::submit(&handle, BY, wish).await;
     answered(&shared, &handle, answer, &format!("/{owner}/{repo}/runs/{number}"))
 }

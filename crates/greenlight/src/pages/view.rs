@@ -90,6 +90,8 @@ pub struct JobPage {
 #[derive(Template)]
 #[template(path = "deliveries.html")]
 pub struct Deliveries {
+    /// Is the run over, so that it can run again?
+    pub is_over: bool,
     pub frame: Frame,
     pub refused: String,
     pub deliveries: Vec<shape::Delivery>,

@@ -1,0 +1,2 @@
+-- A job that was kept when its run ran again: the attempt in which it ran.
+ALTER TABLE job ADD COLUMN ran_in INTEGER;
