@@ -4,12 +4,15 @@
 //! through between two chunks; one that spans lines is found by its lines.
 
 mod encoding;
+mod sieve;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+
+use sieve::{Sieve, WINDOW_MIN};
 
 /// What stands in a secret's place.
 pub const MASK: &str = "***";
@@ -30,12 +33,21 @@ const TABLE_BYTES_MAX: usize = 32 << 10;
 pub const SECRET_BYTES_MAX: usize = 64 << 10;
 
 /// The secrets of a job.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Masks {
     forms: BTreeSet<Vec<u8>>,
-    /// What finds them, made when it is first needed after a change.
+    /// What says of most texts that they hold none of them, made when it is first needed after a change.
+    filter: OnceLock<Filter>,
+    /// What finds them, made when the filter first lets a text through.
     searcher: OnceLock<Option<AhoCorasick>>,
     longest: usize,
+}
+
+/// Secrets are counted, never shown.
+impl std::fmt::Debug for Masks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Masks({} forms)", self.forms.len())
+    }
 }
 
 impl Masks {
@@ -62,12 +74,13 @@ impl Masks {
             }
         }
         self.longest = self.forms.iter().map(Vec::len).max().unwrap_or(0);
+        self.filter = OnceLock::new();
         self.searcher = OnceLock::new();
     }
 
     /// Returns the text without secrets.
     pub fn apply<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
-        let Some(searcher) = self.searcher() else { return Cow::Borrowed(text) };
+        let Some(searcher) = self.searcher_for(text) else { return Cow::Borrowed(text) };
         let mut found = searcher.find_iter(text).peekable();
         if found.peek().is_none() {
             return Cow::Borrowed(text);
@@ -90,11 +103,12 @@ impl Masks {
 
     /// Is there a secret in it?
     pub fn has_secret(&self, text: &str) -> bool {
-        self.searcher().is_some_and(|searcher| searcher.is_match(text))
+        self.searcher_for(text.as_bytes()).is_some_and(|searcher| searcher.is_match(text))
     }
 
-    fn searcher(&self) -> Option<&AhoCorasick> {
-        if self.forms.is_empty() {
+    /// Returns what finds secrets in this text; nothing where it is known to hold none.
+    fn searcher_for(&self, text: &[u8]) -> Option<&AhoCorasick> {
+        if self.forms.is_empty() || !self.filter.get_or_init(|| Filter::new(&self.forms)).may_hold(text) {
             return None;
         }
         self.searcher.get_or_init(|| search_for(&self.forms)).as_ref()
@@ -103,6 +117,34 @@ impl Masks {
     /// Returns the length of the longest form: a text must reach that far beyond a cut before it is cut.
     pub fn longest(&self) -> usize {
         self.longest
+    }
+}
+
+/// What most texts pass, which hold no secret.
+struct Filter {
+    /// Says whether a text may hold one of the long forms; where it is not there any text may.
+    long: Option<Sieve>,
+    /// Finds the short ones. Few secrets have any.
+    short: Option<AhoCorasick>,
+}
+
+impl Filter {
+    fn new(forms: &BTreeSet<Vec<u8>>) -> Self {
+        let (long, short): (Vec<&[u8]>, Vec<&[u8]>) =
+            forms.iter().map(Vec::as_slice).partition(|form| form.len() >= WINDOW_MIN);
+        if short.is_empty() {
+            return Self { long: Sieve::new(&long), short: None };
+        }
+        match AhoCorasick::new(&short) {
+            Ok(found) if !long.is_empty() => Self { long: Sieve::new(&long), short: Some(found) },
+            // Without long forms, or where even the short ones cannot be searched for, the search itself decides.
+            _ => Self { long: None, short: None },
+        }
+    }
+
+    fn may_hold(&self, text: &[u8]) -> bool {
+        let Some(long) = &self.long else { return true };
+        long.may_hold(text) || self.short.as_ref().is_some_and(|short| short.is_match(text))
     }
 }
 
@@ -194,6 +236,15 @@ mod tests {
         assert_eq!(masks.apply_to("  abcdefgh\n"), "  ***\n");
         assert_eq!(masks.apply_to("galaxy\n"), "galaxy\n", "two letters are in every text");
         assert!(masks.has_secret("x-----END-----"));
+    }
+
+    #[test]
+    fn short_and_long_secrets_are_masked_beside_each_other() {
+        let masks = masks(&["abc", "ghs_0123456789abcdefghijklmnopqrstuvwxyz"]);
+        assert_eq!(masks.apply_to("an abc alone"), "an *** alone");
+        let text = "and ghs_0123456789abcdefghijklmnopqrstuvwxyz alone, ".repeat(3);
+        assert_eq!(masks.apply_to(&text), "and *** alone, ".repeat(3));
+        assert_eq!(masks.apply_to("neither"), "neither");
     }
 
     #[test]

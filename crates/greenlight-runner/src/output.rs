@@ -1,7 +1,8 @@
 //! What a step says: read in blocks, searched for commands, masked, and handed on as whole lines.
 //!
 //! One clock, one search and one hand-over for each block that was read, not for each line. A block goes on as soon as it was
-//! read, so a line is seen at once; only the beginning of a line waits for its end, for a secret must not be cut in two.
+//! read, so a line is seen at once; only the beginning of a line waits for its end, for a secret must not be cut in two. While a
+//! large block is being written, the next one is read and searched: a step that prints much keeps both busy.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -12,6 +13,7 @@ use memchr::memmem;
 use rustix::io::Errno;
 use tokio::net::unix::pipe;
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 
 use crate::command::{Command, is_stop_token};
 use crate::host::{Annotation, AnnotationLevel, JobHost, LogBlock};
@@ -21,8 +23,14 @@ use crate::matcher::{self, Matcher, Matching, Problem};
 /// How long a line may be; the rest of it is left out.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
 
-/// How much is read before it is handed on.
-const BLOCK_BYTES_MAX: usize = 64 << 10;
+/// How much a pipe holds where nothing else is said, and is read before it is handed on.
+const PIPE_BYTES: usize = 64 << 10;
+
+/// How much the pipe of a step that prints much holds: it waits less often then.
+const PIPE_BYTES_LARGE: usize = 256 << 10;
+
+/// How large a block is that is written while the next one is read. Smaller ones are not worth a task.
+const APART_BYTES_MIN: usize = 16 << 10;
 
 /// How much is read of what was written before a process ended: no pipe holds more.
 const LEFT_BYTES_MAX: usize = 1 << 20;
@@ -115,6 +123,13 @@ impl JobLog {
 
     /// Writes whole lines to a step's log.
     pub(crate) async fn write(&self, step: u32, lines: &[u8]) {
+        if let Some(block) = self.block(step, lines) {
+            self.host.log(block).await;
+        }
+    }
+
+    /// Returns whole lines as they go into the log: masked, stamped and counted; nothing where the log is full.
+    fn block(&self, step: u32, lines: &[u8]) -> Option<LogBlock> {
         let masked = Bytes::copy_from_slice(&self.masks().apply(lines));
         let before = self.written.fetch_add(masked.len() as u64, Ordering::Relaxed);
         let text = if before + masked.len() as u64 <= self.bytes_max {
@@ -126,9 +141,9 @@ impl JobLog {
             );
             Bytes::from(notice)
         } else {
-            return;
+            return None;
         };
-        self.host.log(LogBlock { step, at: self.host.now(), text }).await;
+        Some(LogBlock { step, at: self.host.now(), text })
     }
 
     /// Writes one line to a step's log.
@@ -156,7 +171,13 @@ pub(crate) struct Said {
 pub(crate) struct Output {
     log: Arc<JobLog>,
     step: u32,
-    pending: Vec<u8>,
+    /// What is read into. Its beginning is that of a line that has not ended, this long.
+    block: Vec<u8>,
+    pending: usize,
+    /// The pipe's room, as far as we know.
+    pipe_bytes: usize,
+    /// The large block that is being written.
+    written: Option<JoinHandle<()>>,
     /// Is the rest of the line left out?
     is_cut: bool,
     /// What starts commands again.
@@ -179,7 +200,10 @@ impl Output {
         let mut output = Self {
             log,
             step,
-            pending: Vec::new(),
+            block: Vec::new(),
+            pending: 0,
+            pipe_bytes: PIPE_BYTES,
+            written: None,
             is_cut: false,
             stopped_until: None,
             annotations: [0; 3],
@@ -209,53 +233,91 @@ impl Output {
         }
     }
 
-    /// Takes in what was read.
-    async fn feed(&mut self, mut chunk: &[u8]) {
+    /// Takes in what one reading brings; returns what that said, with how much there was.
+    async fn take_in<T>(&mut self, read: impl FnOnce(&mut [u8]) -> (usize, T)) -> (usize, T) {
+        if self.block.is_empty() {
+            self.block = vec![0; self.pipe_bytes];
+        } else {
+            self.block.resize(self.pending + self.pipe_bytes, 0);
+        }
+        let (length, said) = read(&mut self.block[self.pending..]);
+        let mut block = std::mem::take(&mut self.block);
+        let filled = self.pending + length;
+        let rest = self.take_block(&block[..filled], self.pending).await;
+        block.copy_within(rest..filled, 0);
+        self.pending = filled - rest;
+        self.block = block;
+        if self.pending == 0 && self.block.len() > 2 * PIPE_BYTES_LARGE {
+            self.block = Vec::new();
+        }
+        (length, said)
+    }
+
+    /// Takes a block in whose first `known` bytes have no line's end. Returns where what is to be kept of it begins.
+    async fn take_block(&mut self, block: &[u8], known: usize) -> usize {
+        let mut start = 0;
         if self.is_cut {
-            let Some(end) = chunk.iter().position(|&byte| byte == b'\n') else { return };
-            chunk = &chunk[end + 1..];
+            let Some(end) = memchr::memchr(b'\n', block) else { return block.len() };
+            start = end + 1;
             self.is_cut = false;
         }
-        let end = chunk.iter().rposition(|&byte| byte == b'\n');
-        if let Some(end) = end {
-            let (whole, rest) = chunk.split_at(end + 1);
-            if self.pending.is_empty() {
-                self.take_lines(whole).await;
-            } else {
-                let mut lines = std::mem::take(&mut self.pending);
-                lines.extend_from_slice(whole);
-                self.take_lines(&lines).await;
-            }
-            chunk = rest;
+        if let Some(end) = memchr::memrchr(b'\n', &block[known.max(start)..]) {
+            let end = known.max(start) + end + 1;
+            self.take_lines(&block[start..end]).await;
+            start = end;
         }
-        self.pending.extend_from_slice(chunk);
         let longest = self.log.masks().longest();
-        if self.pending.len() > LINE_BYTES_MAX + longest {
-            let line = std::mem::take(&mut self.pending);
-            let mut line = self.log.masks().apply(&line).into_owned();
+        if block.len() - start > LINE_BYTES_MAX + longest {
+            let mut line = self.log.masks().apply(&block[start..]).into_owned();
             line.truncate(LINE_BYTES_MAX);
             line.extend_from_slice(
                 format!(" … (the line is cut here: it has more than {LINE_BYTES_MAX} bytes)\n").as_bytes(),
             );
-            self.log.write(self.step, &line).await;
+            self.emit(&line).await;
             self.is_cut = true;
+            return block.len();
         }
+        start
     }
 
     /// Takes in the last line, which may have no end.
     pub(crate) async fn finish(mut self) -> Said {
-        if !self.pending.is_empty() {
-            let mut line = std::mem::take(&mut self.pending);
+        if self.pending > 0 {
+            let mut line = std::mem::take(&mut self.block);
+            line.truncate(self.pending);
             line.push(b'\n');
             self.take_lines(&line).await;
         }
+        self.settle().await;
         self.said
+    }
+
+    /// Writes whole lines, one block behind the other.
+    async fn emit(&mut self, lines: &[u8]) {
+        let block = self.log.block(self.step, lines);
+        self.settle().await;
+        let Some(block) = block else { return };
+        let host = self.log.host.clone();
+        if block.text.len() < APART_BYTES_MIN {
+            host.log(block).await;
+        } else {
+            self.written = Some(tokio::spawn(async move { host.log(block).await }));
+        }
+    }
+
+    /// Waits until everything is written.
+    async fn settle(&mut self) {
+        if let Some(written) = self.written.take()
+            && written.await.is_err()
+        {
+            tracing::warn!("a part of a step's log was lost");
+        }
     }
 
     async fn take_lines(&mut self, lines: &[u8]) {
         self.take_matchers();
         if self.matching.is_empty() && !may_have_command(lines) {
-            self.log.write(self.step, lines).await;
+            self.emit(lines).await;
             return;
         }
         let mut shown = Vec::with_capacity(lines.len());
@@ -270,7 +332,11 @@ impl Output {
             }
         }
         if !shown.is_empty() {
-            self.log.write(self.step, &shown).await;
+            self.emit(&shown).await;
+        }
+        if !self.annotated.is_empty() {
+            // An annotation comes behind its line.
+            self.settle().await;
         }
         for annotation in std::mem::take(&mut self.annotated) {
             let masked = |text: &Arc<str>| Arc::from(self.log.masked(text));
@@ -504,7 +570,6 @@ pub(crate) async fn pump(
     mut output: Output,
     mut ended: oneshot::Receiver<()>,
 ) -> (Output, Option<pipe::Receiver>) {
-    let mut block = vec![0; BLOCK_BYTES_MAX];
     loop {
         let has_ended = tokio::select! {
             biased;
@@ -517,29 +582,34 @@ pub(crate) async fn pump(
             }
         };
         if has_ended {
-            let has_writers = drain(&pipe, &mut output, &mut block).await;
+            let has_writers = drain(&pipe, &mut output).await;
             return (output, has_writers.then_some(pipe));
         }
-        let (length, is_over) = fill(&mut block, |room| pipe.try_read(room).map_err(|error| error.kind()));
-        output.feed(&block[..length]).await;
+        let read = |room: &mut [u8]| pipe.try_read(room).map_err(|error| error.kind());
+        let (length, is_over) = output.take_in(|room| fill(room, read)).await;
         if is_over {
             return (output, None);
+        }
+        if length >= output.pipe_bytes && output.pipe_bytes < PIPE_BYTES_LARGE {
+            // A user has only so much room in pipes; where there is none left it stays as it is.
+            let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIPE_BYTES_LARGE);
+            output.pipe_bytes = PIPE_BYTES_LARGE;
         }
     }
 }
 
 /// Reads what is in the pipe now, past what the runtime knows of it. Returns whether the pipe still has writers.
-async fn drain(pipe: &pipe::Receiver, output: &mut Output, block: &mut [u8]) -> bool {
+async fn drain(pipe: &pipe::Receiver, output: &mut Output) -> bool {
     let mut left = LEFT_BYTES_MAX;
     while left > 0 {
-        let (length, is_over) = fill(block, |room| {
+        let read = |room: &mut [u8]| {
             rustix::io::read(pipe, room).map_err(|error| match error {
                 Errno::AGAIN => std::io::ErrorKind::WouldBlock,
                 Errno::INTR => std::io::ErrorKind::Interrupted,
                 _ => std::io::ErrorKind::Other,
             })
-        });
-        output.feed(&block[..length]).await;
+        };
+        let (length, is_over) = output.take_in(|room| fill(room, read)).await;
         if is_over {
             return false;
         }
@@ -568,7 +638,7 @@ fn fill(block: &mut [u8], mut read: impl FnMut(&mut [u8]) -> Result<usize, std::
 
 /// Reads and forgets what a process in the background still writes, so that it is not stopped by a broken pipe.
 pub(crate) async fn discard(pipe: pipe::Receiver) {
-    let mut block = vec![0; BLOCK_BYTES_MAX];
+    let mut block = vec![0; PIPE_BYTES];
     while pipe.readable().await.is_ok() {
         match pipe.try_read(&mut block) {
             Ok(0) => return,

@@ -8,10 +8,12 @@
 //! memory as shared buffers: whoever follows reads those; whoever falls behind reads the file, at its own pace.
 //!
 //! *Finished.* Blocks are gathered to a quarter of a megabyte, compressed one by one, with an index behind them
-//! (`finished`); then the file goes. A crash between the two leaves both, and finishing again is harmless.
+//! (`finished`); then the file goes. A crash between the two leaves both, and finishing again is harmless. A long log is packed
+//! while it grows (`ahead`), so that its end costs no more than a short one's.
 //!
 //! What comes in is masked already: this module does not know secrets.
 
+mod ahead;
 mod finished;
 mod follow;
 mod frame;

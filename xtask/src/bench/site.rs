@@ -77,7 +77,9 @@ impl Site {
             Ok(())
         })?;
         let site = Self { server, github, pages, profile };
-        until("the server to be ready", || Ok((call(pages, "GET", "/readyz", None, None)?.0 == 200).then_some(())))?;
+        // Its pages may not listen yet.
+        let is_ready = || call(pages, "GET", "/readyz", None, None).is_ok_and(|(status, _)| status == 200);
+        until("the server to be ready", || Ok(is_ready().then_some(())))?;
         Ok(site)
     }
 

@@ -145,6 +145,26 @@ async fn many_lines_arrive_whole_and_in_order() {
 }
 
 #[tokio::test]
+async fn large_blocks_commands_secrets_and_an_unended_line_keep_their_order() {
+    let done = run_steps(
+        "- run: |
+    echo '::add-mask::ghs_0123456789abcdef'
+    seq 1 100000
+    echo '::warning::careful'
+    seq 100001 200000 | sed 's/0000$/0000 ghs_0123456789abcdef/'
+    printf 'the end of ghs_0123456789abcdef'",
+    )
+    .await;
+    succeeded(&done);
+    let numbers = |from: u32, to: u32| (from..=to).map(|number| format!("{number}\n")).collect::<String>();
+    let mut expected = format!("::add-mask::***\n{}##[warning]careful\n", numbers(1, 100_000));
+    for number in 100_001..=200_000 {
+        expected += &if number % 10_000 == 0 { format!("{number} ***\n") } else { format!("{number}\n") };
+    }
+    assert!(done.place.said(1) == expected + "the end of ***\n");
+}
+
+#[tokio::test]
 async fn problem_matchers_find_what_tools_print() {
     let matcher = r#"{"problemMatcher": [{"owner": "gcc", "pattern": [{
         "regexp": "^(.*):(\\d+):(\\d+):\\s+(warning|error):\\s+(.*)$",

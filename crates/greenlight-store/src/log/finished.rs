@@ -131,34 +131,52 @@ impl Packer {
     /// Adds a block; returns a compressed one where enough has gathered.
     pub fn add(&mut self, block: &LogBlock) -> io::Result<Option<Vec<u8>>> {
         if self.frames.is_empty() {
-            self.first_line = block.first_line;
+            self.begin(block.first_line);
         }
+        self.note(block);
+        write_frame(&mut self.frames, block);
+        if self.frames.len() < BLOCK { Ok(None) } else { self.pack_gathered().map(Some) }
+    }
+
+    /// Says with which line the next compressed block begins.
+    pub fn begin(&mut self, line: u64) {
+        self.first_line = line;
+    }
+
+    /// Takes a block into the index.
+    pub fn note(&mut self, block: &LogBlock) {
         if self.index.steps.last().is_none_or(|(step, _)| *step != block.step) {
             self.index.steps.push((block.step, block.first_line));
         }
         self.index.lines = block.end();
         self.index.bytes += block.text.len() as u64;
-        write_frame(&mut self.frames, block);
-        if self.frames.len() < BLOCK { Ok(None) } else { self.pack().map(Some) }
     }
 
-    fn pack(&mut self) -> io::Result<Vec<u8>> {
-        let packed = zstd::bulk::compress(&self.frames, LEVEL)?;
+    /// Compresses frames to one block.
+    pub fn pack(&mut self, frames: &[u8]) -> io::Result<Vec<u8>> {
+        let packed = zstd::bulk::compress(frames, LEVEL)?;
         let length = u32::try_from(packed.len()).expect("a block is shorter than 4 GiB");
         self.index.stretches.push(Stretch {
             line: self.first_line,
             offset: self.offset,
             length,
-            unpacked: u32::try_from(self.frames.len()).expect("a block is shorter than 4 GiB"),
+            unpacked: u32::try_from(frames.len()).expect("a block is shorter than 4 GiB"),
         });
         self.offset += u64::from(length);
-        self.frames.clear();
+        Ok(packed)
+    }
+
+    fn pack_gathered(&mut self) -> io::Result<Vec<u8>> {
+        let mut frames = std::mem::take(&mut self.frames);
+        let packed = self.pack(&frames)?;
+        frames.clear();
+        self.frames = frames;
         Ok(packed)
     }
 
     /// Returns what ends the blob: the last block, the index and the foot.
     pub fn finish(mut self) -> io::Result<Vec<u8>> {
-        let mut last = if self.frames.is_empty() { Vec::new() } else { self.pack()? };
+        let mut last = if self.frames.is_empty() { Vec::new() } else { self.pack_gathered()? };
         last.extend(self.index.write()?);
         Ok(last)
     }

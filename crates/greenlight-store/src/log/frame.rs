@@ -57,8 +57,7 @@ impl LogBlock {
     pub fn starting_at(mut self, line: u64) -> Self {
         let skipped = u32::try_from(line.saturating_sub(self.first_line)).unwrap_or(u32::MAX).min(self.count);
         if skipped > 0 {
-            let ends = self.text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
-            let cut = ends.take(skipped as usize).last().unwrap_or(0);
+            let cut = end_of_line(&self.text, skipped);
             self.text = self.text.slice(cut..);
             self.first_line += u64::from(skipped);
             self.count -= skipped;
@@ -69,8 +68,7 @@ impl LogBlock {
     /// Returns the block with at most this many lines.
     pub fn up_to(mut self, count: u32) -> Self {
         if count < self.count {
-            let ends = self.text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| at + 1);
-            let cut = ends.take(count as usize).last().unwrap_or(0);
+            let cut = end_of_line(&self.text, count);
             self.text = self.text.slice(..cut);
             self.count = count;
         }
@@ -102,15 +100,20 @@ fn cut_of(text: &[u8]) -> usize {
     if text.len() <= TEXT_MAX {
         return text.len();
     }
-    match text[..TEXT_MAX].iter().rposition(|byte| *byte == b'\n') {
+    match memchr::memrchr(b'\n', &text[..TEXT_MAX]) {
         Some(end) => end + 1,
         // One line that is longer than a frame goes on in the next line.
         None => TEXT_MAX,
     }
 }
 
+/// Returns where so many lines end.
+fn end_of_line(text: &[u8], count: u32) -> usize {
+    memchr::memchr_iter(b'\n', text).take(count as usize).last().map_or(0, |end| end + 1)
+}
+
 fn count_lines(text: &[u8]) -> u32 {
-    u32::try_from(text.iter().filter(|byte| **byte == b'\n').count()).expect("a frame is shorter than 4 GiB")
+    u32::try_from(memchr::memchr_iter(b'\n', text).count()).expect("a frame is shorter than 4 GiB")
 }
 
 /// Appends the block's frame.

@@ -11,10 +11,13 @@ use bytes::Bytes;
 use greenlight_core::id::{AttemptId, JobKey, RepoId, RunNumber};
 use greenlight_core::time::Timestamp;
 
+use super::ahead::{Ahead, path_beside};
+use super::finished::Packer;
 use super::frame::{Framed, HEAD, LogBlock, TEXT_MAX, blocks_of, read_frame, write_frame};
 
-/// How much one attempt may print; what comes after is not kept, and the log says so.
-pub const LOG_BYTES_MAX: u64 = 256 << 20;
+/// How much one attempt may print; what comes after is not kept, and the log says so. A runner ends a log after a gibibyte and says so
+/// in it, so this is for one that does not.
+pub const LOG_BYTES_MAX: u64 = (1 << 30) + (1 << 20);
 
 /// How far apart the index's entries are, at least.
 const INDEX_EVERY: u64 = 64 << 10;
@@ -54,6 +57,8 @@ pub struct LiveLog {
     tail: VecDeque<LogBlock>,
     tail_bytes: usize,
     quota: u64,
+    /// What is packed already; nothing where everything is packed at the end.
+    ahead: Option<Ahead>,
 }
 
 /// What was taken in.
@@ -73,13 +78,15 @@ impl LiveLog {
         let mut file = File::options().read(true).write(true).create_new(true).open(path)?;
         let head = write_head(attempt);
         file.write_all(&head)?;
-        Ok(Self::empty(file, head.len() as u64, quota))
+        let ahead = Some(Ahead::new(path, head.len() as u64));
+        Ok(Self { ahead, ..Self::empty(file, head.len() as u64, quota) })
     }
 
     /// Opens a log that a server left behind, and cuts off what was torn.
     pub fn reopen(path: &Path, quota: u64) -> io::Result<Self> {
         let mut file = File::options().read(true).write(true).open(path)?;
         let (_, head) = read_head(&mut file)?;
+        remove_if_there(&path_beside(path))?;
         let mut log = Self::empty(file, head, quota);
         log.scan()?;
         log.file.set_len(log.end)?;
@@ -99,6 +106,7 @@ impl LiveLog {
             tail: VecDeque::new(),
             tail_bytes: 0,
             quota,
+            ahead: None,
         }
     }
 
@@ -183,7 +191,7 @@ impl LiveLog {
             let line = kept.last().map_or(self.lines, LogBlock::end);
             kept.extend(blocks_of(line, step, at, self.notice().as_bytes()));
         }
-        let mut frames = Vec::new();
+        let mut frames = Vec::with_capacity(kept.iter().map(|block| HEAD + block.text.len()).sum());
         let mut ends = Vec::with_capacity(kept.len());
         for block in &kept {
             write_frame(&mut frames, block);
@@ -193,9 +201,31 @@ impl LiveLog {
         self.file.write_all_at(&frames, self.end)?;
         for (block, end) in kept.iter().zip(ends) {
             self.note(block, end);
+            self.pack_ahead();
         }
         self.full |= full;
         Ok(())
+    }
+
+    /// Packs what there is enough of. Where that fails the whole log is packed at its end, which tells why.
+    fn pack_ahead(&mut self) {
+        if let Some(ahead) = self.ahead.as_mut().filter(|ahead| ahead.is_due(self.end))
+            && ahead.pack(&self.file, self.end).is_err()
+        {
+            self.ahead = None;
+        }
+    }
+
+    /// Returns what packs the whole log: what is packed already, once, and a reader of the rest.
+    pub fn packing(&mut self) -> Packing {
+        match self.ahead.take() {
+            Some(ahead) => {
+                let rest = FrameReader::new(self.file.clone(), ahead.offset, self.end, ahead.line);
+                let (packer, packed) = ahead.into_parts();
+                Packing { packer, packed, rest }
+            }
+            None => Packing { packer: Packer::default(), packed: None, rest: self.reader(0) },
+        }
     }
 
     fn notice(&self) -> String {
@@ -244,6 +274,24 @@ impl LiveLog {
             Some(mark) => FrameReader::new(self.file.clone(), mark.offset, self.end, mark.line),
             None => FrameReader::new(self.file.clone(), self.end, self.end, self.lines),
         }
+    }
+}
+
+/// What makes a packed log of a live one.
+pub struct Packing {
+    /// What is to pack the rest.
+    pub packer: Packer,
+    /// What is packed already, from its beginning.
+    pub packed: Option<File>,
+    /// The rest.
+    pub rest: FrameReader,
+}
+
+/// Removes a file; one that is not there is no error.
+pub fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -11,10 +12,11 @@ use greenlight_core::id::AttemptId;
 use greenlight_core::time::Timestamp;
 use tokio::sync::watch;
 
+use super::ahead::path_beside;
 use super::finished::{self, FOOT, Index, Packer};
 use super::follow::Follower;
 use super::frame::LogBlock;
-use super::live::{Appended, FrameReader, LOG_BYTES_MAX, LiveLog, read_head};
+use super::live::{Appended, FrameReader, LOG_BYTES_MAX, LiveLog, Packing, read_head, remove_if_there};
 use super::page::{LogPage, LogShape, Pager, read_file};
 use crate::blob::{BlobError, Blobs};
 use crate::packed::digest_of;
@@ -27,6 +29,9 @@ const INDEXES_MAX: usize = 32;
 
 /// How many blocks are read and packed at a time.
 const PACK_AT_ONCE: usize = 4096;
+
+/// How much of what is packed already is read at a time.
+const READ_AT_ONCE: usize = 256 << 10;
 
 /// A log could not be written or read.
 #[derive(Debug, thiserror::Error)]
@@ -284,11 +289,11 @@ impl Logs {
     pub async fn finish(&self, attempt: &AttemptId) -> Result<(), LogError> {
         let log = self.known(attempt).await?;
         let _turn = log.turning.lock().await;
-        let Some(reader) = seal(&log) else {
+        let Some(packing) = seal(&log) else {
             // The crash came between the blob and the end of the file.
             return self.remove_live(attempt, "finished");
         };
-        self.pack(attempt, reader).await?;
+        self.pack(attempt, packing).await?;
         let lines = {
             let mut state = log.state();
             let lines = match &*state {
@@ -305,12 +310,28 @@ impl Logs {
         Ok(())
     }
 
-    async fn pack(&self, attempt: &AttemptId, reader: Option<FrameReader>) -> Result<(), LogError> {
+    async fn pack(&self, attempt: &AttemptId, packing: Option<Packing>) -> Result<(), LogError> {
         let failed = |source| LogError::Blob { attempt: attempt.clone(), doing: "finished", source };
         let broken = |source| LogError::File { attempt: attempt.clone(), doing: "finished", source };
         let mut upload = self.blobs.upload(&key(attempt)).await.map_err(failed)?;
-        let mut packer = Packer::default();
-        let mut rest = reader;
+        let (mut packer, packed, mut rest) = match packing {
+            Some(Packing { packer, packed, rest }) => (packer, packed, Some(rest)),
+            None => (Packer::default(), None, None),
+        };
+        if let Some(packed) = packed {
+            let packed = Arc::new(packed);
+            let mut offset = 0;
+            loop {
+                let file = packed.clone();
+                let read = tokio::task::spawn_blocking(move || read_some(&file, offset));
+                let bytes = read.await.expect("reading does not panic").map_err(broken)?;
+                if bytes.is_empty() {
+                    break;
+                }
+                offset += bytes.len() as u64;
+                upload.write(&bytes).await.map_err(failed)?;
+            }
+        }
         while let Some(mut reader) = rest.take() {
             let packed = tokio::task::spawn_blocking(move || {
                 let mut out = Vec::new();
@@ -383,7 +404,9 @@ impl Logs {
     }
 
     fn remove_live(&self, attempt: &AttemptId, doing: &'static str) -> Result<(), LogError> {
-        remove_file(&self.path(attempt)).map_err(|source| LogError::File { attempt: attempt.clone(), doing, source })
+        let path = self.path(attempt);
+        let removed = remove_if_there(&path_beside(&path)).and_then(|()| remove_if_there(&path));
+        removed.map_err(|source| LogError::File { attempt: attempt.clone(), doing, source })
     }
 
     /// Returns the log after somebody has looked what there is of it.
@@ -416,7 +439,7 @@ impl Logs {
             Ok(live) => Ok(State::Live(live)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::Empty),
             // The server was killed before the head was whole.
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => remove_file(&path).map(|()| State::Empty),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => remove_if_there(&path).map(|()| State::Empty),
             Err(error) => Err(error),
         });
         let opened = opened.await.expect("opening does not panic");
@@ -507,19 +530,25 @@ fn job_digest(attempt: &AttemptId) -> String {
 fn create(path: &Path, attempt: &AttemptId, quota: u64) -> io::Result<LiveLog> {
     LiveLog::create(path, attempt, quota).inspect_err(|_| {
         // A file without a whole head would be in the way of the next try.
-        let _ = remove_file(path);
+        let _ = remove_if_there(path);
     })
 }
 
-fn remove_file(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+/// Reads on from there; nothing at the end.
+fn read_some(file: &File, offset: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; READ_AT_ONCE];
+    let length = loop {
+        match file.read_at(&mut bytes, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => break read?,
+        }
+    };
+    bytes.truncate(length);
+    Ok(bytes)
 }
 
-/// Sees to it that nothing is added any more. Returns what to pack: nothing to do, no lines, or a reader.
-fn seal(log: &Log) -> Option<Option<FrameReader>> {
+/// Sees to it that nothing is added any more. Returns what to pack: nothing to do, no lines, or a live log.
+fn seal(log: &Log) -> Option<Option<Packing>> {
     let mut state = log.state();
     match std::mem::replace(&mut *state, State::Unknown) {
         State::Finished => {
@@ -530,10 +559,10 @@ fn seal(log: &Log) -> Option<Option<FrameReader>> {
             *state = State::Empty;
             Some(None)
         }
-        State::Live(live) | State::Sealed(live) => {
-            let reader = live.reader(0);
+        State::Live(mut live) | State::Sealed(mut live) => {
+            let packing = live.packing();
             *state = State::Sealed(live);
-            Some(Some(reader))
+            Some(Some(packing))
         }
     }
 }

@@ -256,6 +256,54 @@ async fn a_crash_after_the_blob_and_before_the_end_of_the_file_is_mended() {
 }
 
 #[tokio::test]
+async fn a_long_log_is_packed_while_it_grows_and_a_crash_costs_nothing() {
+    const LINES: u64 = 100_000;
+    let expected: Vec<String> = (0..LINES).map(|number| format!("line {number}")).collect();
+    for is_killed in [false, true] {
+        let (directory, logs) = logs();
+        let (live, attempt) = (directory.path().join("live"), attempt("long"));
+        // One block in the middle is longer than what is packed at once.
+        for (step, from, to) in [(0, 0, 30_000), (1, 30_000, 95_000), (2, 95_000, LINES - 1)] {
+            logs.append(&attempt, step, made::at(0), block(from, to)).await.unwrap();
+        }
+        let packed = packed_in(&live).expect("a part is packed");
+        assert!(std::fs::metadata(&packed).unwrap().len() > 0);
+        let logs = if is_killed { open(directory.path()) } else { logs };
+        assert_eq!(logs.unfinished().await.unwrap(), std::slice::from_ref(&attempt));
+        logs.append(&attempt, 3, made::at(1), block(LINES - 1, LINES)).await.unwrap();
+        assert_eq!(packed_in(&live).is_none(), is_killed, "what a crash left is thrown away");
+        logs.finish(&attempt).await.unwrap();
+        assert_eq!(std::fs::read_dir(&live).unwrap().count(), 0);
+        assert_eq!(whole(&logs, &attempt).await, expected);
+        let shape = logs.shape(&attempt).await.unwrap().unwrap();
+        assert_eq!((shape.lines, shape.steps), (LINES, vec![(0, 0), (1, 30_000), (2, 95_000), (3, LINES - 1)]));
+        assert_eq!(shape.bytes, expected.iter().map(|line| line.len() as u64 + 1).sum::<u64>());
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_cannot_be_packed_ahead_is_packed_at_its_end() {
+    let (directory, logs) = logs();
+    let (live, attempt) = (directory.path().join("live"), attempt("test"));
+    logs.append(&attempt, 0, made::at(0), block(0, 1)).await.unwrap();
+    let file = std::fs::read_dir(&live).unwrap().next().unwrap().unwrap().path();
+    let in_the_way = file.with_extension("packed");
+    std::fs::create_dir(&in_the_way).unwrap();
+    logs.append(&attempt, 0, made::at(0), block(1, 60_000)).await.unwrap();
+    std::fs::remove_dir(&in_the_way).unwrap();
+    logs.append(&attempt, 0, made::at(0), block(60_000, 100_000)).await.unwrap();
+    logs.finish(&attempt).await.unwrap();
+    assert_eq!(whole(&logs, &attempt).await.len(), 100_000);
+    assert_eq!(logs.shape(&attempt).await.unwrap().unwrap().lines, 100_000);
+}
+
+/// Returns the part of a live log that is packed already.
+fn packed_in(live: &Path) -> Option<std::path::PathBuf> {
+    let mut paths = std::fs::read_dir(live).unwrap().map(|entry| entry.unwrap().path());
+    paths.find(|path| path.extension().is_some_and(|extension| extension == "packed"))
+}
+
+#[tokio::test]
 async fn whoever_follows_a_log_that_is_removed_comes_to_its_end() {
     let (_directory, logs) = logs();
     let attempt = attempt("test");
