@@ -3,7 +3,11 @@
 //! Rules change pieces and *touch* topics; the engine settles touched topics until none is left. Nothing here decides
 //! anything. State is the truth: after a restart every topic is touched once, and the same decisions follow (I32).
 
-use std::borrow::Borrow;
+mod agenda;
+mod changes;
+mod load;
+mod tracked;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -11,17 +15,20 @@ use greenlight_workflow::{Value, Workflow};
 
 use crate::config::{Config, ConfigStanding};
 use crate::deployment::{DeployWish, Deployment, Environment};
-use crate::effect::Effect;
-use crate::entity::{Audit, Entity, EntityKey, Meta, Person, Proof, Report};
+use crate::entity::{Audit, Meta, Person, Proof, Report};
 use crate::event::Verdicts;
 use crate::fact::RepositoryRef;
 use crate::id::{
     Context, DeploymentId, EffectKey, EnvironmentName, PullNumber, RefName, RunNumber, Sha, Token, UserId,
 };
-use crate::item::{Item, ItemState};
+use crate::item::Item;
 use crate::pull::{Branch, Pull};
-use crate::run::{Run, Subject, Suite, SuiteKey, SuitePhase};
+use crate::run::{Run, Subject, Suite, SuiteKey};
 use crate::time::Timestamp;
+
+pub use agenda::Topic;
+use agenda::{Agenda, put_all};
+pub use tracked::Tracked;
 
 /// What a server is set up to do, for every repository alike.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -45,202 +52,6 @@ pub struct Selection {
     pub jobs: Vec<Arc<str>>,
     /// Matrix keys with the values that are asked for, as text.
     pub matrix: Vec<(Arc<str>, Arc<str>)>,
-}
-
-/// Something that a rule looks at as a whole.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Topic {
-    /// The comparison with GitHub, and the configuration.
-    Repository,
-    /// A person's permission.
-    Person(UserId),
-    /// A pull request.
-    Pull(PullNumber),
-    /// A suite.
-    Suite(SuiteKey),
-    /// A run.
-    Run(RunNumber),
-    /// What is to be shown on a commit as a whole.
-    Commit(Sha),
-    /// One report.
-    Report(Sha, Context),
-    /// Merging into a branch.
-    Branch(RefName),
-    /// A wish for a deployment.
-    Wish(EnvironmentName, Sha),
-    /// An environment's turn.
-    Environment(EnvironmentName),
-    /// A deployment.
-    Deployment(DeploymentId),
-}
-
-/// Topics that are to be settled: a set for each kind, and the kinds in the order in which they are settled.
-#[derive(Clone, Debug, Default)]
-struct Agenda {
-    repository: bool,
-    people: BTreeSet<UserId>,
-    pulls: BTreeSet<PullNumber>,
-    suites: BTreeSet<SuiteKey>,
-    runs: BTreeSet<RunNumber>,
-    commits: BTreeSet<Sha>,
-    reports: BTreeSet<(Sha, Context)>,
-    branches: BTreeSet<RefName>,
-    wishes: BTreeSet<(EnvironmentName, Sha)>,
-    environments: BTreeSet<EnvironmentName>,
-    deployments: BTreeSet<DeploymentId>,
-}
-
-impl Agenda {
-    /// Puts a topic in. Returns whether it was not there.
-    fn insert(&mut self, topic: Topic) -> bool {
-        match topic {
-            Topic::Repository => !std::mem::replace(&mut self.repository, true),
-            Topic::Person(id) => self.people.insert(id),
-            Topic::Pull(number) => self.pulls.insert(number),
-            Topic::Suite(key) => self.suites.insert(key),
-            Topic::Run(number) => self.runs.insert(number),
-            Topic::Commit(sha) => self.commits.insert(sha),
-            Topic::Report(sha, context) => self.reports.insert((sha, context)),
-            Topic::Branch(name) => self.branches.insert(name),
-            Topic::Wish(environment, sha) => self.wishes.insert((environment, sha)),
-            Topic::Environment(name) => self.environments.insert(name),
-            Topic::Deployment(id) => self.deployments.insert(id),
-        }
-    }
-
-    /// Takes the next topic: the first of the first kind of which there is one.
-    fn next(&mut self) -> Option<Topic> {
-        if std::mem::take(&mut self.repository) {
-            return Some(Topic::Repository);
-        }
-        if let Some(id) = self.people.pop_first() {
-            return Some(Topic::Person(id));
-        }
-        if let Some(number) = self.pulls.pop_first() {
-            return Some(Topic::Pull(number));
-        }
-        if let Some(key) = self.suites.pop_first() {
-            return Some(Topic::Suite(key));
-        }
-        if let Some(number) = self.runs.pop_first() {
-            return Some(Topic::Run(number));
-        }
-        if let Some(sha) = self.commits.pop_first() {
-            return Some(Topic::Commit(sha));
-        }
-        if let Some((sha, context)) = self.reports.pop_first() {
-            return Some(Topic::Report(sha, context));
-        }
-        if let Some(name) = self.branches.pop_first() {
-            return Some(Topic::Branch(name));
-        }
-        if let Some((environment, sha)) = self.wishes.pop_first() {
-            return Some(Topic::Wish(environment, sha));
-        }
-        if let Some(name) = self.environments.pop_first() {
-            return Some(Topic::Environment(name));
-        }
-        self.deployments.pop_first().map(Topic::Deployment)
-    }
-}
-
-/// A map that knows which of its entries were changed since the last commit. What was committed is shared with whoever
-/// keeps it, and copied only when it is changed again.
-#[derive(Clone, Debug)]
-pub struct Tracked<K, V> {
-    map: BTreeMap<K, Arc<V>>,
-    changed: BTreeSet<K>,
-}
-
-impl<K: Ord + Clone, V> Default for Tracked<K, V> {
-    fn default() -> Self {
-        Self { map: BTreeMap::new(), changed: BTreeSet::new() }
-    }
-}
-
-impl<K: Ord + Clone, V: Clone> Tracked<K, V> {
-    /// Returns the entry.
-    pub fn get<Q>(&self, key: &Q) -> Option<&V>
-    where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
-    {
-        self.map.get(key).map(|value| &**value)
-    }
-
-    /// Returns the entry, to be kept beside the state.
-    pub fn get_shared<Q>(&self, key: &Q) -> Option<Arc<V>>
-    where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
-    {
-        self.map.get(key).cloned()
-    }
-
-    /// Returns the entry to be changed; it counts as changed.
-    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
-        let value = self.map.get_mut(key)?;
-        if !self.changed.contains(key) {
-            self.changed.insert(key.clone());
-        }
-        Some(Arc::make_mut(value))
-    }
-
-    /// Returns the entry to be changed in memory only: what is not stored need not be.
-    pub(crate) fn get_quiet(&mut self, key: &K) -> Option<&mut V> {
-        self.map.get_mut(key).map(Arc::make_mut)
-    }
-
-    /// Puts an entry in.
-    pub fn insert(&mut self, key: K, value: V) {
-        self.changed.insert(key.clone());
-        self.map.insert(key, Arc::new(value));
-    }
-
-    /// Takes an entry out.
-    pub fn remove(&mut self, key: &K) -> Option<Arc<V>> {
-        let value = self.map.remove(key)?;
-        self.changed.insert(key.clone());
-        Some(value)
-    }
-
-    /// Is there such an entry?
-    pub fn contains<Q>(&self, key: &Q) -> bool
-    where
-        K: Borrow<Q>,
-        Q: Ord + ?Sized,
-    {
-        self.map.contains_key(key)
-    }
-
-    /// Returns all entries in order.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (&K, &V)> {
-        self.map.iter().map(|(key, value)| (key, &**value))
-    }
-
-    /// Returns all values in order of their keys.
-    pub fn values(&self) -> impl DoubleEndedIterator<Item = &V> {
-        self.map.values().map(|value| &**value)
-    }
-
-    /// Returns the entries of a range of keys.
-    pub fn range<R: std::ops::RangeBounds<K>>(&self, range: R) -> impl DoubleEndedIterator<Item = (&K, &V)> {
-        self.map.range(range).map(|(key, value)| (key, &**value))
-    }
-
-    /// Returns how many there are.
-    pub fn len(&self) -> usize {
-        self.map.len()
-    }
-
-    /// Are there none?
-    pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
-    }
-
-    fn load(&mut self, key: K, value: Arc<V>) {
-        self.map.insert(key, value);
-    }
 }
 
 /// One repository's live state.
@@ -400,54 +211,6 @@ impl Repository {
         }
     }
 
-    /// Returns a repository as it was stored. Everything is touched, so that all alarms are set again.
-    pub fn load(repository: RepositoryRef, settings: Settings, entities: Vec<Entity>) -> Self {
-        let mut state = Self::new(repository, settings);
-        state.meta_changed = false;
-        state.indexed = false;
-        for entity in entities {
-            state.take_in(entity);
-        }
-        // At start GitHub is compared with, whenever that was done last (R5).
-        state.meta.reconciled_at = None;
-        state.touch_open();
-        state
-    }
-
-    /// Touches what is not over, so that alarms and indices are there again. What is over was settled when it was stored.
-    fn touch_open(&mut self) {
-        let agenda = &mut self.agenda;
-        agenda.repository = true;
-        let asked = self.people.map.iter().filter(|(_, person)| person.asked_at.is_some());
-        agenda.people.extend(asked.map(|(id, _)| *id));
-        agenda.pulls.extend(self.pulls.map.iter().filter(|(_, pull)| pull.is_unsettled()).map(|(number, _)| *number));
-        for suite in self.suites.map.values() {
-            let is_active = |number| self.runs.map.get(number).is_some_and(|run| !run.is_over());
-            if matches!(suite.phase, SuitePhase::Reading { .. }) || suite.runs.iter().any(is_active) {
-                agenda.suites.insert(suite.key.clone());
-                agenda.commits.insert(suite.key.head_sha);
-            }
-        }
-        agenda.runs.extend(self.runs.map.iter().filter(|(_, run)| !run.is_over()).map(|(number, _)| *number));
-        let unsettled = self.reports.map.iter().filter(|(_, report)| report.is_unsettled());
-        agenda.reports.extend(unsettled.map(|(name, _)| name.clone()));
-        agenda.branches.extend(self.branches.map.keys().cloned());
-        agenda.wishes.extend(self.wishes.map.iter().filter(|(_, wish)| wish.is_open()).map(|(name, _)| name.clone()));
-        agenda.environments.extend(self.environments.map.keys().cloned());
-        let open = self.deployments.map.iter().filter(|(_, deployment)| deployment.is_unsettled());
-        agenda.deployments.extend(open.map(|(id, _)| *id));
-        // What was under way may be older than what is wanted, though GitHub shows that already.
-        for item in self.outbox.map.values() {
-            match &item.effect {
-                Effect::Show { sha, context, .. } => agenda.reports.insert((*sha, context.clone())),
-                Effect::ShowDeployment { id, .. } => agenda.deployments.insert(*id),
-                Effect::Comment { pull, .. } => agenda.pulls.insert(*pull),
-                Effect::CreateDeployment { sha, environment, .. } => agenda.wishes.insert((environment.clone(), *sha)),
-                _ => false,
-            };
-        }
-    }
-
     /// Puts a suite in.
     pub(crate) fn insert_suite(&mut self, suite: Suite) {
         self.index_suite(&suite.key);
@@ -503,49 +266,6 @@ impl Repository {
     /// Returns the suites that test a pull request.
     pub(crate) fn suites_of(&self, number: PullNumber) -> impl Iterator<Item = &Suite> {
         self.by_pull.get(&number).into_iter().flatten().filter_map(|key| self.suites.get(key))
-    }
-
-    fn take_in(&mut self, entity: Entity) {
-        match entity {
-            Entity::Meta(meta) => {
-                self.words = Words::of(&meta.repository);
-                self.meta = meta;
-            }
-            Entity::Person(person) => self.people.load(person.user.id, person),
-            Entity::Branch(branch) => self.branches.load(branch.name.clone(), branch),
-            Entity::Pull(pull) => self.pulls.load(pull.snapshot.number, pull),
-            Entity::Suite(suite) => {
-                self.index_suite(&suite.key);
-                self.suites.load(suite.key.clone(), suite);
-            }
-            Entity::Run(run) => self.runs.load(run.number, run),
-            Entity::Report(report) => self.reports.load((report.sha, report.context.clone()), report),
-            Entity::Verdict(sha, context, verdict) => self.verdicts.load((sha, context), Arc::new(verdict)),
-            Entity::Proof(proof) => self.proofs.load(proof.tree, Arc::new(proof)),
-            Entity::Environment(environment) => self.environments.load(environment.name.clone(), environment),
-            Entity::Wish(wish) => self.wishes.load((wish.environment.clone(), wish.sha), wish),
-            Entity::Deployment(deployment) => self.deployments.load(deployment.snapshot.id, deployment),
-            Entity::Item(mut shared) => {
-                let item = Arc::make_mut(&mut shared);
-                // Whether it was carried out before the restart nobody knows.
-                item.confirm = true;
-                item.state = match item.state {
-                    ItemState::InFlight { since } => ItemState::Ready { not_before: since },
-                    ready => ready,
-                };
-                self.lanes.entry(item.lane.clone()).or_default().insert(item.place, item.key.clone());
-                match &item.effect {
-                    Effect::Show { sha, context, .. } => {
-                        self.showing.insert((*sha, context.clone()));
-                    }
-                    Effect::Comment { pull, .. } => {
-                        self.noting.insert(*pull);
-                    }
-                    _ => {}
-                }
-                self.outbox.load(item.key.clone(), shared);
-            }
-        }
     }
 
     /// Touches every topic: what is decided then is what would be decided from state alone.
@@ -677,80 +397,5 @@ impl Repository {
     /// Returns every effect that has not come to its end, in the order in which it was wanted.
     pub fn items(&self) -> impl Iterator<Item = &Item> {
         self.outbox.values()
-    }
-
-    /// Takes what was changed since the last time, for the store.
-    pub fn take_changes(&mut self) -> (Vec<(EntityKey, Option<Entity>)>, Vec<Audit>) {
-        let mut changes = Vec::new();
-        if std::mem::take(&mut self.meta_changed) {
-            changes.push((EntityKey::Meta, Some(Entity::Meta(self.meta.clone()))));
-        }
-        drain(&mut self.people, &mut changes, |key| EntityKey::Person(*key), |value| Entity::Person(value.clone()));
-        drain(
-            &mut self.branches,
-            &mut changes,
-            |key| EntityKey::Branch(key.clone()),
-            |value| Entity::Branch(value.clone()),
-        );
-        drain(&mut self.pulls, &mut changes, |key| EntityKey::Pull(*key), |value| Entity::Pull(value.clone()));
-        drain(
-            &mut self.suites,
-            &mut changes,
-            |key| EntityKey::Suite(key.clone()),
-            |value| Entity::Suite(value.clone()),
-        );
-        drain(&mut self.runs, &mut changes, |key| EntityKey::Run(*key), |value| Entity::Run(value.clone()));
-        drain(
-            &mut self.reports,
-            &mut changes,
-            |key| EntityKey::Report(key.0, key.1.clone()),
-            |value| Entity::Report(value.clone()),
-        );
-        for key in std::mem::take(&mut self.verdicts.changed) {
-            let entity = self.verdicts.map.get(&key).map(|verdict| Entity::Verdict(key.0, key.1.clone(), **verdict));
-            changes.push((EntityKey::Verdict(key.0, key.1), entity));
-        }
-        drain(&mut self.proofs, &mut changes, |key| EntityKey::Proof(*key), |value| Entity::Proof((**value).clone()));
-        drain(
-            &mut self.environments,
-            &mut changes,
-            |key| EntityKey::Environment(key.clone()),
-            |value| Entity::Environment(value.clone()),
-        );
-        drain(
-            &mut self.wishes,
-            &mut changes,
-            |key| EntityKey::Wish(key.0.clone(), key.1),
-            |value| Entity::Wish(value.clone()),
-        );
-        drain(
-            &mut self.deployments,
-            &mut changes,
-            |key| EntityKey::Deployment(*key),
-            |value| Entity::Deployment(value.clone()),
-        );
-        drain(&mut self.outbox, &mut changes, |key| EntityKey::Item(key.clone()), |value| Entity::Item(value.clone()));
-        (changes, std::mem::take(&mut self.audit))
-    }
-}
-
-/// Puts keys that come in order into a set, which is most often empty: then it is built at once.
-fn put_all<'a, K: Ord + Clone + 'a>(set: &mut BTreeSet<K>, keys: impl Iterator<Item = &'a K>) {
-    if set.is_empty() {
-        *set = keys.cloned().collect();
-    } else {
-        set.extend(keys.cloned());
-    }
-}
-
-fn drain<K: Ord + Clone, V>(
-    tracked: &mut Tracked<K, V>,
-    changes: &mut Vec<(EntityKey, Option<Entity>)>,
-    name: impl Fn(&K) -> EntityKey,
-    entity: impl Fn(&Arc<V>) -> Entity,
-) {
-    for key in std::mem::take(&mut tracked.changed) {
-        let value = tracked.map.get(&key).map(&entity);
-        changes.push((name(&key), value));
     }
 }
