@@ -102,17 +102,13 @@ impl History {
         key: &JobKey,
     ) -> Result<Option<AttemptId>, StoreError> {
         let mut reader = self.reader().await?;
-        run::latest_attempt(&mut reader, repo, run, key)
-            .await
-            .map_err(|error| store_error("looking for a job", &error))
+        run::latest_attempt(&mut reader, repo, run, key).await.map_err(|error| store_error("looking for a job", &error))
     }
 
     /// Returns what a job attempt said beside its log, in the order in which it came.
     pub async fn annotations(&self, attempt: &AttemptId) -> Result<Vec<Annotation>, StoreError> {
         let mut reader = self.reader().await?;
-        annotation::annotations(&mut reader, attempt)
-            .await
-            .map_err(|error| store_error("reading annotations", &error))
+        annotation::annotations(&mut reader, attempt).await.map_err(|error| store_error("reading annotations", &error))
     }
 
     /// Returns the summaries of a job attempt's steps, each with the step's place, in the order in which they came.

@@ -23,6 +23,11 @@ use crate::server::Shared;
 /// Who wished, as it is written down: nobody signs in on this listener.
 const BY: &str = "somebody at this machine";
 
+/// Where the API is described.
+const DESCRIPTION: &str = "/api/openapi.json";
+/// What the addresses of the API begin with.
+pub const PREFIX: &str = "/api/";
+
 /// Every route with its method, for the router and for its description.
 pub const ROUTES: &[(&str, &str)] = &[
     ("get", "/api/v1/repos"),
@@ -32,12 +37,12 @@ pub const ROUTES: &[(&str, &str)] = &[
     ("get", "/api/v1/repos/{owner}/{repo}/runs"),
     ("get", "/api/v1/repos/{owner}/{repo}/runs/{number}"),
     ("post", "/api/v1/repos/{owner}/{repo}/runs/{number}/{wish}"),
+    ("post", "/api/v1/repos/{owner}/{repo}/runs/{number}/jobs/{key}/rerun"),
     ("get", "/api/v1/repos/{owner}/{repo}/runs/{number}/jobs/{key}/logs"),
     ("get", "/api/v1/repos/{owner}/{repo}/runs/{number}/jobs/{key}/summary"),
     ("get", "/api/v1/repos/{owner}/{repo}/environments"),
     ("post", "/api/v1/repos/{owner}/{repo}/environments/{name}/unlock"),
     ("post", "/api/v1/repos/{owner}/{repo}/sync"),
-    ("post", "/api/v1/repos/{owner}/{repo}/runs/{number}/jobs/{key}/rerun"),
     ("get", "/api/v1/repos/{owner}/{repo}/why"),
     ("post", "/api/v1/dev/job-env"),
     ("get", "/api/v1/runners"),
@@ -58,19 +63,19 @@ pub fn routes() -> Router<Arc<Shared>> {
         get(runs),
         get(run),
         post(wish),
+        post(rerun_job),
         get(logs::logs),
         get(logs::summary),
         get(environments),
         post(unlock),
         post(sync),
-        post(rerun_job),
         get(why),
         post(dev::job_env),
         get(runners::list),
         post(runners::token),
         post(runners::remove),
     ];
-    let described = Router::new().route("/api/openapi.json", get(async || Json(openapi::describe())));
+    let described = Router::new().route(DESCRIPTION, get(async || Json(openapi::describe())));
     ROUTES.iter().zip(handlers).fold(described, |router, ((_, path), handler)| router.route(path, handler))
 }
 
@@ -124,11 +129,6 @@ async fn wish(
     history::submit(&handle, BY, history::run_wish(&wish, RunNumber(number))?).await.map(Json)
 }
 
-async fn deliveries(State(shared): State<Arc<Shared>>, Query(page): Query<Page>) -> Answer<shape::Deliveries> {
-    history::deliveries(&shared, &page).await.map(Json)
-}
-
-async fn delivery(Path(id): Path<String>, State(shared): State<Arc<Shared>>) -> Answer<shape::DeliveryWhole> {
 async fn rerun_job(
     Path((owner, repo, number, key)): Path<(String, String, u64, String)>,
     State(shared): State<Arc<Shared>>,
@@ -137,6 +137,11 @@ async fn rerun_job(
     history::submit(&handle, BY, Wish::Rerun(RunNumber(number), Again::Job(JobKey::from(key)))).await.map(Json)
 }
 
+async fn deliveries(State(shared): State<Arc<Shared>>, Query(page): Query<Page>) -> Answer<shape::Deliveries> {
+    history::deliveries(&shared, &page).await.map(Json)
+}
+
+async fn delivery(Path(id): Path<String>, State(shared): State<Arc<Shared>>) -> Answer<shape::DeliveryWhole> {
     history::delivery(&shared, &id).await.map(Json)
 }
 
@@ -170,7 +175,12 @@ async fn why(
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        (self.status(), Json(shape::Answer { message: self.sentence().to_owned() })).into_response()
+        let refused = shape::Refused {
+            message: self.sentence().to_owned(),
+            documentation_url: DESCRIPTION.to_owned(),
+            status: self.status().as_u16().to_string(),
+        };
+        (self.status(), Json(refused)).into_response()
     }
 }
 

@@ -35,6 +35,8 @@ pub enum Refusal {
     Missing(Arc<str>),
     /// The question makes no sense.
     Wrong(Arc<str>),
+    /// The address takes another method.
+    Method(Arc<str>),
     /// The wish was denied.
     Denied(Arc<str>),
     /// Whoever asks is not on our own page.
@@ -49,6 +51,7 @@ impl Refusal {
         match self {
             Self::Missing(text)
             | Self::Wrong(text)
+            | Self::Method(text)
             | Self::Denied(text)
             | Self::Foreign(text)
             | Self::Unavailable(text) => text,
@@ -60,6 +63,7 @@ impl Refusal {
         match self {
             Self::Missing(_) => StatusCode::NOT_FOUND,
             Self::Wrong(_) => StatusCode::BAD_REQUEST,
+            Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Denied(_) => StatusCode::CONFLICT,
             Self::Foreign(_) => StatusCode::FORBIDDEN,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -139,6 +143,7 @@ pub fn repositories(shared: &Shared) -> shape::Repositories {
                 id: reference.id.0,
                 trouble: shared.standing.of(&reference.full_name).map(|trouble| trouble.why.to_string()),
                 config_problem: handle.config_problem().map(|problem| problem.to_string()),
+                warning: shared.hosted.warning(reference.id).map(|warning| warning.to_string()),
                 full_name: reference.full_name.to_string(),
                 default_branch: reference.default_branch.to_string(),
             }

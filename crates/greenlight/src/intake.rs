@@ -110,7 +110,20 @@ pub type Entrance = SetOnce<Arc<Door>>;
 
 /// Returns the routes of the public listener.
 pub fn routes(entrance: Arc<Entrance>) -> Router {
-    Router::new().route("/webhooks/github", post(webhook)).route("/livez", get(async || "alive\n")).with_state(entrance)
+    Router::new()
+        .route("/webhooks/github", post(webhook).fallback(not_a_delivery))
+        .route("/livez", get(async || "alive\n"))
+        .with_state(entrance)
+}
+
+/// Whoever looks at the webhook's address with a browser sees that it is the right one.
+async fn not_a_delivery() -> Response {
+    let mut response = said(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "this is where GitHub sends its webhooks, by POST; there is nothing else to see here",
+    );
+    response.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static("POST"));
+    response
 }
 
 async fn webhook(State(entrance): State<Arc<Entrance>>, request: Request) -> Response {

@@ -14,12 +14,12 @@ mod view;
 use std::sync::Arc;
 
 use axum::extract::{Path, Query, State};
-use axum::http::header;
+use axum::http::{Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 
-use crate::api::shape;
+use crate::api::{self, shape};
 use crate::history::{self, Page, Refusal};
 use crate::server::Shared;
 use crate::server::repository::Handle;
@@ -55,9 +55,17 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .route("/assets/greenlight.svg", get(icon))
         .route("/assets/live.js", get(live))
         .merge(crate::api::routes())
-        .fallback(async || Shown(Refusal::Missing("there is no such page".into())))
+        .fallback(nowhere)
         .layer(middleware::from_fn_with_state(shared.clone(), guard::guard))
         .with_state(shared)
+}
+
+async fn nowhere(uri: Uri) -> Response {
+    match uri.path().starts_with(api::PREFIX) {
+        true => Refusal::Missing("there is no such address: the API is described at /api/openapi.json".into())
+            .into_response(),
+        false => Shown(Refusal::Missing("there is no such page".into())).into_response(),
+    }
 }
 
 async fn all_runs(State(shared): State<Arc<Shared>>, Query(page): Query<Page>) -> Result<Response, Shown> {

@@ -69,6 +69,8 @@ pub struct Shared {
     pub door: Arc<Door>,
     /// What is in the way.
     pub standing: Arc<standing::Standing>,
+    /// Where hosted Actions would run the same workflows.
+    pub hosted: hosted::Hosted,
     /// Tells open pages.
     pub feed: feed::Feed,
     /// Jobs that wait for a runner.
@@ -248,6 +250,7 @@ async fn share(
         store,
         logs,
         standing,
+        hosted: hosted::Hosted::default(),
         feed: feed::Feed::default(),
         board: board::Board::default(),
         github,

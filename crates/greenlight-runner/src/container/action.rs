@@ -1,6 +1,6 @@
 //! Docker actions: from an image or a Dockerfile, each part in a container of its own.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use greenlight_workflow::{ActionRuns, Template, evaluate_entries};
@@ -121,13 +121,9 @@ impl JobRun {
             containers.pull(image, None).await?;
             return Ok(image.to_owned());
         }
-        let folder = &action.place.path;
-        if let Some(built) = containers.built(folder) {
+        let file = self.dockerfile(action, image)?;
+        if let Some(built) = containers.built(&file) {
             return Ok(built);
-        }
-        let file = Path::new(image);
-        if !folder.join(file).is_file() {
-            return Err(format!("uses {}, which has no file '{image}'", action.name));
         }
         let index = scope.at.index;
         self.log.line(index, &format!("##[group]Build container for action use: '{}'", action.name)).await;
@@ -137,9 +133,20 @@ impl JobRun {
                 self.log.line(index, &line).await;
             }
         };
-        let (built, ()) = tokio::join!(containers.build(folder, image, tell), listen);
+        let (built, ()) = tokio::join!(containers.build(&file, tell), listen);
         self.log.line(index, "##[endgroup]").await;
         built
+    }
+
+    /// Returns an action's Dockerfile. What is built is the folder that it stands in, as on GitHub: so it must be one of the job's own.
+    fn dockerfile(&self, action: &Action, image: &str) -> Result<PathBuf, String> {
+        let file = action.place.path.join(image).canonicalize().ok().filter(|file| file.is_file());
+        let file = file.ok_or_else(|| format!("uses {}, which has no file '{image}'", action.name))?;
+        let roots = [&self.workspace.workspace, &self.workspace.actions];
+        match roots.iter().filter_map(|root| root.canonicalize().ok()).any(|root| file.starts_with(root)) {
+            true => Ok(file),
+            false => Err(format!("uses {}, whose file '{image}' is none of its repository", action.name)),
+        }
     }
 
     async fn run_fresh(

@@ -269,13 +269,9 @@ impl Containers {
         read_lines(answer, None).await.map_err(|why| told(&why))
     }
 
-    /// Builds an image from a Dockerfile, telling what it says line by line. Returns its name.
-    pub(crate) async fn build(
-        &self,
-        folder: &Path,
-        dockerfile: &str,
-        tell: mpsc::Sender<String>,
-    ) -> Result<String, String> {
+    /// Builds an image from a Dockerfile and the folder that it stands in, telling what it says line by line. Returns its name.
+    pub(crate) async fn build(&self, file: &Path, tell: mpsc::Sender<String>) -> Result<String, String> {
+        let (folder, name) = (file.parent().unwrap_or(file), file.file_name().unwrap_or_default().to_string_lossy());
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let image = format!("{}:action-{number}", self.name);
         let packed = tokio::process::Command::new("tar").arg("-C").arg(folder).args(["-cf", "-", "."]).output().await;
@@ -286,20 +282,20 @@ impl Containers {
         let path = format!(
             "/build?t={}&dockerfile={}&rm=1&forcerm=1&labels={}",
             escaped(&image),
-            escaped(dockerfile),
+            escaped(&name),
             escaped(&self.labels.to_string())
         );
         let body = Some((Bytes::from(packed.stdout), "application/x-tar"));
         let told = |why: &dyn std::fmt::Display| format!("its image cannot be built: {why}");
         let answer = self.engine.stream(&path, body, &[]).await.map_err(|error| told(&error))?;
         read_lines(answer, Some(tell)).await.map_err(|why| told(&why))?;
-        self.built.lock().unwrap_or_else(PoisonError::into_inner).insert(folder.to_owned(), image.clone());
+        self.built.lock().unwrap_or_else(PoisonError::into_inner).insert(file.to_owned(), image.clone());
         Ok(image)
     }
 
-    /// Returns the image that was built from this folder.
-    pub(crate) fn built(&self, folder: &Path) -> Option<String> {
-        self.built.lock().unwrap_or_else(PoisonError::into_inner).get(folder).cloned()
+    /// Returns the image that was built from this Dockerfile.
+    pub(crate) fn built(&self, file: &Path) -> Option<String> {
+        self.built.lock().unwrap_or_else(PoisonError::into_inner).get(file).cloned()
     }
 
     /// Returns whom files of root's in a container are to be given, where they would be somebody else's outside.

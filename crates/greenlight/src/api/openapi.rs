@@ -106,7 +106,7 @@ fn operation(path: &str, summary: &str, answer: &str, questions: &[&str]) -> Val
         }
     };
     let refused =
-        json!({ "description": "Why not.", "content": { "application/json": { "schema": reference("Answer") } } });
+        json!({ "description": "Why not.", "content": { "application/json": { "schema": reference("Refused") } } });
     json!({
         "summary": summary,
         "parameters": in_path.chain(in_query).collect::<Vec<_>>(),
@@ -161,8 +161,12 @@ fn schemas() -> Value {
             .concat();
     json!({
         "Answer": schema(&["message:string"]),
+        "Refused": schema(&["message:string", "documentation_url:string", "status:string"]),
         "Repositories": schema(&["repositories:[]Repository"]),
-        "Repository": schema(&["id:integer", "full_name:string", "default_branch:string", "trouble:string?", "config_problem:string?"]),
+        "Repository": schema(&[
+            "id:integer", "full_name:string", "default_branch:string", "trouble:string?", "config_problem:string?",
+            "warning:string?",
+        ]),
         "Runs": schema(&["runs:[]RunLine", "next:string?"]),
         "RunLine": schema(line),
         "Run": schema(&run),

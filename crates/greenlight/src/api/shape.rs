@@ -22,6 +22,8 @@ pub struct Repository {
     pub trouble: Option<String>,
     /// What is wrong with the `.greenlight.yml` of the default branch: as long as something is, nothing is merged or deployed.
     pub config_problem: Option<String>,
+    /// What somebody should see to, where something is: hosted Actions would run the same workflows.
+    pub warning: Option<String>,
 }
 
 /// A page of runs, the newest first.
@@ -92,8 +94,6 @@ impl std::ops::Deref for Run {
     }
 }
 
-/// A job of a run.
-#[derive(Clone, Debug, Serialize, Deserialize)]
 impl Run {
     /// Is there a job that did not succeed, so that running the failed ones again means something?
     pub fn has_failed(&self) -> bool {
@@ -101,6 +101,8 @@ impl Run {
     }
 }
 
+/// A job of a run.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Job {
     /// Its key within the run.
     pub key: String,
@@ -116,10 +118,10 @@ pub struct Job {
     pub labels: Vec<String>,
     /// Who runs it.
     pub runner: Option<String>,
-    /// Which try this is, from 1.
-    pub tried: u32,
     /// The attempt of the run in which it ran: an older one where it was kept when the run ran again.
     pub attempt: u32,
+    /// Which try this is, from 1.
+    pub tried: u32,
     /// When its first step began.
     pub started_at: Option<String>,
     /// When it ended.
@@ -316,6 +318,17 @@ pub struct Why {
 pub struct Answer {
     /// One sentence.
     pub message: String,
+}
+
+/// Why a request was refused, in GitHub's form.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Refused {
+    /// One sentence.
+    pub message: String,
+    /// Where the API is described.
+    pub documentation_url: String,
+    /// The HTTP status.
+    pub status: String,
 }
 
 /// Whether the server can do its work.

@@ -31,6 +31,8 @@ const LEASE_SECONDS_MAX: u64 = 3600;
 const KEPT_DAYS_MAX: u64 = 400;
 /// Most that artifacts, or caches, of one repository may have, in GiB.
 const KEPT_GIB_MAX: u64 = 1 << 20;
+/// How much may be logged.
+const LEVELS: &[&str] = &["off", "error", "warn", "info", "debug", "trace"];
 /// What hosted runners on Linux answer to, besides `self-hosted`.
 const LABELS: &[&str] = &["self-hosted", "linux", "ubuntu-latest", "ubuntu-24.04", "ubuntu-22.04"];
 
@@ -182,22 +184,21 @@ impl Checker {
 
     fn runner(&mut self) -> Option<Runner> {
         let slots = match self.sources.given.contains_key("runner.slots") {
-            true => usize::try_from(self.number("runner.slots", SLOTS_MAX as u64)?).unwrap_or(SLOTS_MAX),
-            false => slots_default(),
+            true => self.number("runner.slots", SLOTS_MAX as u64).and_then(|slots| usize::try_from(slots).ok()),
+            false => Some(slots_default()),
         };
         let labels = match self.sources.given.get("runner.labels") {
             Some(given) => given.texts.iter().map(|label| label.to_lowercase().into()).collect(),
             None => LABELS.iter().map(|label| Arc::from(*label)).collect(),
         };
         let isolation = self.text("runner.isolation").unwrap_or_default();
-        let Some(isolation) = IsolationWanted::parse(&isolation) else {
+        let wanted = IsolationWanted::parse(&isolation);
+        if wanted.is_none() {
             self.problem("runner.isolation", &format!("must be auto, required or none, not `{isolation}`"));
-            return None;
-        };
+        }
         let visible = self.sources.given.get("runner.visible").map(|given| given.texts.clone()).unwrap_or_default();
         if let Some(path) = visible.iter().find(|path| !Path::new(path).is_absolute()) {
             self.problem("runner.visible", &format!("must be full paths, and `{path}` is none"));
-            return None;
         }
         let visible = visible.into_iter().map(PathBuf::from).collect();
         let built_in_checkout = match self.text("runner.checkout").as_deref() {
@@ -205,17 +206,21 @@ impl Checker {
             Some("action") => false,
             Some(other) => {
                 self.problem("runner.checkout", &format!("must be built-in or action, not `{other}`"));
-                return None;
+                true
             }
         };
         let nodes = self.nodes()?;
-        let lease = self.number("runner.lease_seconds", LEASE_SECONDS_MAX)?;
-        if lease == 0 {
-            self.problem("runner.lease_seconds", "must be at least 1");
-            return None;
-        }
-        let lease = Duration::from_secs(lease);
-        Some(Runner { slots, labels, built_in_checkout, nodes, isolation, visible, hidden: self.files(), lease })
+        let lease = Duration::from_secs(self.number("runner.lease_seconds", LEASE_SECONDS_MAX)?);
+        Some(Runner {
+            slots: slots?,
+            labels,
+            built_in_checkout,
+            nodes,
+            isolation: wanted?,
+            visible,
+            hidden: self.files(),
+            lease,
+        })
     }
 
     fn nodes(&mut self) -> Option<BTreeMap<u32, PathBuf>> {
@@ -318,7 +323,10 @@ impl Checker {
 
     fn log(&mut self) -> Arc<str> {
         let text = self.text("log").unwrap_or_default();
-        if text.parse::<tracing_subscriber::filter::EnvFilter>().is_err() {
+        // A word that is no level would mean a part of the program by that name, of which there is none.
+        let is_level =
+            |part: &str| LEVELS.contains(&part.rsplit('=').next().unwrap_or_default().trim().to_lowercase().as_str());
+        if !text.split(',').all(is_level) || text.parse::<tracing_subscriber::filter::EnvFilter>().is_err() {
             self.problem("log", "must be error, warn, info, debug or trace, or several like `info,greenlight=debug`");
         }
         text.into()

@@ -7,6 +7,8 @@ pub enum Kind {
     Text,
     /// A whole number.
     Number,
+    /// `true` or `false`.
+    Switch,
     /// One text or several.
     List,
     /// A text that is never shown. `NAME_file` names a file that holds it.
@@ -51,7 +53,7 @@ pub const KEYS: &[Key] = &[
     key("runner.node20", Kind::Text, None),
     key("runner.node24", Kind::Text, None),
     key("actions.url", Kind::Text, None),
-    key("actions.offline", Kind::Text, Some("false")),
+    key("actions.offline", Kind::Switch, Some("false")),
     key("actions.pins", Kind::List, None),
     key("services.url", Kind::Text, None),
     key("services.artifact_days", Kind::Number, Some("90")),

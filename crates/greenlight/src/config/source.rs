@@ -133,12 +133,12 @@ impl Sources {
                 DeValue::Table(inner) if keys::is_section(&name) => {
                     self.take_table(file, &format!("{name}."), inner, problems);
                 }
-                value => match texts_of(value) {
-                    Some(texts) => self.take(&name, texts, origin, problems),
-                    None => problems.push(match keys::find(&name) {
-                        Some(_) => format!("{origin}: {name} must be a text, a number or a list of texts"),
-                        None => unknown(&origin, &name),
-                    }),
+                value => match keys::find(&name) {
+                    None => problems.push(unknown(&origin, &name)),
+                    Some((known, _)) => match texts_of(value, known.kind) {
+                        Ok(texts) => self.take(&name, texts, origin, problems),
+                        Err(why) => problems.push(format!("{origin}: {name} must be {why}")),
+                    },
                 },
             }
         }
@@ -195,18 +195,23 @@ fn unset(name: &str, value: Option<String>) -> Shown {
     Shown { key: name.to_owned(), value, origin: Origin::Default }
 }
 
-fn texts_of(value: &DeValue<'_>) -> Option<Vec<String>> {
-    match value {
-        DeValue::String(text) => Some(vec![text.to_string()]),
-        DeValue::Integer(number) => Some(vec![number.to_string()]),
-        DeValue::Array(items) => items
+/// Returns the texts of a value of this kind, or what it must be.
+fn texts_of(value: &DeValue<'_>, kind: Kind) -> Result<Vec<String>, &'static str> {
+    match (value, kind) {
+        (DeValue::String(text), _) => Ok(vec![text.to_string()]),
+        (DeValue::Integer(number), Kind::Number) => Ok(vec![number.to_string()]),
+        (DeValue::Boolean(switch), Kind::Switch) => Ok(vec![switch.to_string()]),
+        (DeValue::Array(items), Kind::List | Kind::Secrets) => items
             .iter()
             .map(|item| match item.get_ref() {
-                DeValue::String(text) => Some(text.to_string()),
-                _ => None,
+                DeValue::String(text) => Ok(text.to_string()),
+                _ => Err("a list of texts, each in quotes"),
             })
             .collect(),
-        _ => None,
+        (_, Kind::List | Kind::Secrets) => Err("a list of texts, each in quotes"),
+        (_, Kind::Number) => Err("a whole number"),
+        (_, Kind::Switch) => Err("true or false"),
+        (_, Kind::Text | Kind::Secret) => Err("one text, in quotes"),
     }
 }
 

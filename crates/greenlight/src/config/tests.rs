@@ -88,6 +88,31 @@ fn all_problems_are_told_at_once() {
 }
 
 #[test]
+fn a_value_of_the_wrong_kind_is_refused_where_it_stands() {
+    for (text, told) in [
+        ("data = 5", "greenlight.toml:2: data must be one text, in quotes"),
+        ("data = [\"a\", \"b\"]", "greenlight.toml:2: data must be one text, in quotes"),
+        ("data = { a = 1 }", "greenlight.toml:2: data must be one text, in quotes"),
+        ("log = \"loud\"", "greenlight.toml:2: log must be error, warn, info, debug or trace"),
+        ("log = \"info,greenlight\"", "log must be error"),
+        ("[runner]\nslots = 2.5", "greenlight.toml:3: runner.slots must be a whole number"),
+        ("[runner]\nslots = [2]", "runner.slots must be a whole number"),
+        ("[runner]\nlabels = 3", "greenlight.toml:3: runner.labels must be a list of texts, each in quotes"),
+        ("[runner]\nlabels = [3]", "runner.labels must be a list of texts, each in quotes"),
+        ("[runner]\nvisible = [\"rel\"]", "greenlight.toml:3: runner.visible must be full paths, and `rel` is none"),
+        ("[actions]\noffline = 1", "actions.offline must be true or false"),
+        ("[actions]\noffline = \"yes\"", "actions.offline must be true or false, not `yes`"),
+    ] {
+        let problem = problem(load(text, &[]));
+        assert!(problem.contains(told) && problem.lines().count() == 1, "{text}: {problem}");
+    }
+    let config = load("log = \"info,greenlight=Debug,hyper=off\"\n[actions]\noffline = true", &[]).unwrap();
+    assert!(config.actions.offline);
+    let both = problem(load("[runner]\nisolation = \"yes\"\nvisible = [\"tools\"]\nslots = 0", &[]));
+    assert_eq!(both.lines().count(), 3, "{both}");
+}
+
+#[test]
 fn what_is_unknown_hides_nothing_else() {
     let told = problem(load("ulr = \"x\"\nlisten = \"here\"\n[rooms.x]\nkind = \"irc\"\nurl_file = \"nowhere\"", &[]));
     for part in [

@@ -8,14 +8,17 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use super::view::Shown;
+use crate::api;
 use crate::history::Refusal;
 use crate::server::Shared;
 
+/// How many bytes of the router's words are repeated at most.
+const WORDS_SIZE_MAX: usize = 4 << 10;
 /// What a page may load and do.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; \
                       form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
@@ -24,16 +27,42 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; c
 pub async fn guard(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     let own = shared.config.pages.url.as_deref().and_then(|url| reqwest::Url::parse(url).ok());
     let own = own.as_ref().and_then(|url| url.host_str());
+    let (method, is_api) = (request.method().clone(), request.uri().path().starts_with(api::PREFIX));
+    let shown = |refusal: Refusal| if is_api { refusal.into_response() } else { Shown(refusal).into_response() };
     let mut response = match check(request.method(), request.headers(), own) {
-        Ok(()) => next.run(request).await,
-        Err(refusal) if request.uri().path().starts_with("/api/") => refusal.into_response(),
-        Err(refusal) => Shown(refusal).into_response(),
+        Ok(()) => {
+            let answer = next.run(request).await;
+            reworded(answer, &method).await.unwrap_or_else(shown)
+        }
+        Err(refusal) => shown(refusal),
     };
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("same-origin"));
     response
+}
+
+/// Says in our own words what the router refuses: what it answers itself is neither a page nor JSON.
+async fn reworded(response: Response, method: &Method) -> Result<Response, Refusal> {
+    let content_type = response.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let is_ours = content_type.is_some_and(|known| !known.starts_with("text/plain"));
+    if !response.status().is_client_error() || is_ours {
+        return Ok(response);
+    }
+    if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+        // The router adds that header behind us.
+        return Err(Refusal::Method(
+            format!("this address does not take {method}: the header Allow says what it takes").into(),
+        ));
+    }
+    let body = axum::body::to_bytes(response.into_body(), WORDS_SIZE_MAX).await.unwrap_or_default();
+    let words = String::from_utf8_lossy(&body);
+    let value = words.split_once("with value `").and_then(|(_, rest)| rest.split('`').next());
+    Err(match value.filter(|_| words.contains("Cannot parse")) {
+        Some(value) => Refusal::Missing(format!("the address has `{value}` where a number belongs").into()),
+        None => Refusal::Wrong(format!("this cannot be understood: {words}").into()),
+    })
 }
 
 fn check(method: &Method, headers: &HeaderMap, own: Option<&str>) -> Result<(), Refusal> {

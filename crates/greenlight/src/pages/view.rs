@@ -20,20 +20,28 @@ pub struct Frame {
     pub waits: Vec<shape::Wait>,
     /// The repositories whose `.greenlight.yml` is wrong, and how.
     pub wrong: Vec<(String, String)>,
+    /// The repositories of which somebody should see to something, and to what.
+    pub warned: Vec<(String, String)>,
 }
 
 impl Frame {
     /// Returns the frame of a page about everything.
     pub fn new(shared: &Shared, title: &str) -> Self {
-        let repositories = history::repositories(shared).repositories.into_iter();
-        let wrong = repositories.filter_map(|known| Some((known.full_name, known.config_problem?))).collect();
-        Self { title: title.to_owned(), repository: String::new(), live: false, waits: history::waits(shared), wrong }
+        let repositories = history::repositories(shared).repositories;
+        let named = |told: fn(&shape::Repository) -> Option<String>| {
+            repositories.iter().filter_map(|known| Some((known.full_name.clone(), told(known)?))).collect()
+        };
+        let wrong = named(|known| known.config_problem.clone());
+        let warned = named(|known| known.warning.clone());
+        let waits = history::waits(shared);
+        Self { title: title.to_owned(), repository: String::new(), live: false, waits, wrong, warned }
     }
 
     /// Says which repository the page is about.
     pub fn of(mut self, repository: &str) -> Self {
         repository.clone_into(&mut self.repository);
         self.wrong.retain(|(name, _)| name == repository);
+        self.warned.retain(|(name, _)| name == repository);
         self
     }
 
@@ -82,6 +90,8 @@ pub struct JobPage {
     pub frame: Frame,
     pub run: u64,
     pub job: shape::Job,
+    /// Is the run over, so that it can run again?
+    pub is_over: bool,
     /// Where the log goes; nothing for a job that has not begun, and has none.
     pub marker: Option<&'static str>,
 }
@@ -90,8 +100,6 @@ pub struct JobPage {
 #[derive(Template)]
 #[template(path = "deliveries.html")]
 pub struct Deliveries {
-    /// Is the run over, so that it can run again?
-    pub is_over: bool,
     pub frame: Frame,
     pub refused: String,
     pub deliveries: Vec<shape::Delivery>,
@@ -145,7 +153,8 @@ impl IntoResponse for Shown {
     fn into_response(self) -> Response {
         let status = self.0.status();
         let title = status.canonical_reason().unwrap_or("Refused").to_owned();
-        let frame = Frame { title, repository: String::new(), live: false, waits: Vec::new(), wrong: Vec::new() };
+        let repository = String::new();
+        let frame = Frame { title, repository, live: false, waits: Vec::new(), wrong: Vec::new(), warned: Vec::new() };
         let page = Told { frame, sentence: self.0.sentence().to_owned(), back: "/".to_owned() };
         match html(&page) {
             Ok(response) => (status, response).into_response(),

@@ -63,7 +63,22 @@ impl Hands {
             }
             Target::Room => {
                 let _slot = self.room_slots.acquire().await;
-                port::Hands::perform(&self.rooms, repository, dispatch).await
+                let outcome = port::Hands::perform(&self.rooms, repository, dispatch).await;
+                self.watch_room(dispatch, &outcome);
+                outcome
+            }
+        }
+    }
+
+    /// Keeps it known whether a room takes what it is told. One that refused a line is in trouble until it takes another.
+    fn watch_room(&self, dispatch: &Dispatch, outcome: &Outcome) {
+        let Effect::Tell { room, .. } = &dispatch.effect else { return };
+        let what = format!("room {room}");
+        match outcome {
+            Outcome::Done(_) => self.standing.clear(&what),
+            Outcome::Later { reason, .. } | Outcome::Unknown { reason } => self.standing.wait(&what, reason.clone()),
+            Outcome::Refused(refusal) => {
+                self.standing.wait(&what, format!("{}, so a line was given up", refusal.reason()));
             }
         }
     }

@@ -71,6 +71,43 @@ async fn the_api_describes_itself() {
 }
 
 #[tokio::test]
+async fn what_is_asked_wrongly_is_answered_with_a_sentence() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "").await;
+    for path in ["/octocat/x/runs/abc", "/octocat/x/pulls/1e3"] {
+        let (status, page) = server.read(path).await;
+        let value = path.rsplit('/').next().unwrap();
+        assert_eq!(status, 404, "{page}");
+        assert!(page.contains(&format!("the address has `{value}` where a number belongs")), "{page}");
+        assert!(page.contains("<main>"), "{page}");
+    }
+    for (method, path, status, words) in [
+        ("GET", "/api/v1/nope", 404, "there is no such address"),
+        ("GET", "/api/v1/repos/octocat/x/runs/abc", 404, "the address has `abc`"),
+        ("GET", "/api/v1/repos/octocat/x/runs", 404, "octocat/x"),
+        ("GET", "/api/v1/runs?limit=many", 400, "limit"),
+        ("DELETE", "/api/v1/runs", 405, "this address does not take DELETE"),
+    ] {
+        let request = server.http.request(method.parse().unwrap(), server.pages(path));
+        let response = request.send().await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+        assert_eq!(response.headers().contains_key("allow"), status == 405, "{path}");
+        let text = response.text().await.unwrap();
+        let refused: serde_json::Value = serde_json::from_str(&text).unwrap_or_else(|_| panic!("{path}: {text}"));
+        assert!(refused["message"].as_str().unwrap().contains(words), "{path}: {refused}");
+        assert_eq!(refused["status"], status.to_string(), "{path}");
+        assert_eq!(refused["documentation_url"], "/api/openapi.json", "{path}");
+    }
+    let deleted = server.http.delete(server.pages("/deliveries")).send().await.unwrap();
+    assert_eq!((deleted.status().as_u16(), deleted.headers()["allow"].to_str().unwrap()), (405, "GET,HEAD"));
+    assert!(deleted.text().await.unwrap().contains("this address does not take DELETE"));
+    let looked = server.http.get(server.public("/webhooks/github")).send().await.unwrap();
+    assert_eq!((looked.status().as_u16(), looked.headers()["allow"].to_str().unwrap()), (405, "POST"));
+    assert!(looked.text().await.unwrap().contains("where GitHub sends its webhooks"));
+    server.stop().await;
+}
+
+#[tokio::test]
 async fn two_servers_do_not_share_a_folder() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), "").await;

@@ -133,6 +133,8 @@ async fn hosted_actions_that_would_run_as_well_are_warned_of() {
     let serve = Serve::start(dir.path(), &github.settings());
     until("hosted Actions are warned of", async || serve.has_told("hosted Actions are on").then_some(())).await;
     assert!(serve.has_told(".greenlight/workflows"), "both remedies are named");
+    let page = reqwest::get(format!("http://{}/", serve.pages)).await.unwrap().text().await.unwrap();
+    assert!(page.contains("hosted Actions are on, so GitHub runs"), "{page}");
     serve.end();
     github.stop().await;
 }

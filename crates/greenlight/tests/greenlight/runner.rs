@@ -11,7 +11,7 @@ use super::github::{GitHub, NAME};
 use super::server::{SECRET, Server, until};
 
 /// A process that does not outlive its test.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Drop for Process {
     fn drop(&mut self) {
@@ -62,9 +62,9 @@ fn free_port() -> u16 {
 }
 
 /// A server that can be started again at the same addresses, and a runner's folder.
-struct Bench {
+pub struct Bench {
     dir: tempfile::TempDir,
-    github: GitHub,
+    pub github: GitHub,
     public: u16,
     pages: u16,
     http: reqwest::Client,
@@ -78,13 +78,16 @@ impl Bench {
 
     /// Makes one whose server has further settings, which begin in the runner's section.
     async fn with_settings(steps: &str, settings: &str) -> Self {
+        let steps: String = steps.lines().map(|line| format!("      {line}\n")).collect();
+        let ci = format!("name: CI\non: pull_request\njobs:\n  test:\n    runs-on: elsewhere\n    steps:\n{steps}");
+        Self::of_files(json!({ "README.md": "hello", ".github/workflows/ci.yml": ci }), settings).await
+    }
+
+    /// Makes one of these files; DIR in them stands for the bench's folder.
+    pub async fn of_files(files: Value, settings: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let ci = format!(
-            "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: elsewhere\n    steps:\n{}",
-            steps.lines().map(|line| format!("      {line}\n")).collect::<String>()
-        );
-        let files = json!({ "README.md": "hello", ".github/workflows/ci.yml": ci.replace("DIR", &dir.path().display().to_string()) });
-        let github = GitHub::start(dir.path(), files).await;
+        let files = files.to_string().replace("DIR", &dir.path().display().to_string());
+        let github = GitHub::start(dir.path(), serde_json::from_str(&files).unwrap()).await;
         let (public, pages) = (free_port(), free_port());
         let text = format!(
             "listen = \"127.0.0.1:{public}\"\ndata = \"data\"\n{}[runner]\nlabels = [\"here\"]\nslots = 1\nisolation = \"none\"\n{settings}\
@@ -124,7 +127,12 @@ impl Bench {
     }
 
     async fn log(&self) -> Option<String> {
-        let url = format!("http://127.0.0.1:{}/{NAME}/runs/1/jobs/test.txt", self.pages);
+        self.log_of("test").await
+    }
+
+    /// Returns the log of a job.
+    pub async fn log_of(&self, job: &str) -> Option<String> {
+        let url = format!("http://127.0.0.1:{}/{NAME}/runs/1/jobs/{job}.txt", self.pages);
         let response = self.http.get(url).send().await.ok()?;
         if response.status() != 200 {
             return None;
@@ -132,12 +140,28 @@ impl Bench {
         response.text().await.ok()
     }
 
+    /// Starts a server and a runner, and opens a pull request. Returns both, and its head.
+    pub async fn begin(&self) -> (Process, Process, String) {
+        let serve = self.serve();
+        self.token_file();
+        let runner = self.runner();
+        self.hook().await;
+        let (_, head) = self.github.open_pull("change", "change.txt", "changed").await;
+        (serve, runner, head)
+    }
+
+    pub async fn end(self, serve: Process, runner: Process) {
+        runner.end();
+        serve.end();
+        self.github.stop().await;
+    }
+
     async fn says(&self, line: &str) {
         until(&format!("the job says {line}"), async || self.log().await?.contains(line).then_some(())).await;
     }
 
     /// Waits until the run is over.
-    async fn run(&self) -> Value {
+    pub async fn run(&self) -> Value {
         until("the run is over", async || {
             let url = format!("http://127.0.0.1:{}/api/v1/repos/{NAME}/runs/1", self.pages);
             let text = self.http.get(url).send().await.ok()?.text().await.ok()?;
@@ -162,11 +186,7 @@ fn whole(log: &str, count: usize) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runner_elsewhere_takes_a_job_with_its_files() {
     let bench = Bench::new("- uses: actions/checkout@v4\n- run: cat change.txt && test ! -e DIR/box/runner.json.gone\n- run: for i in $(seq 300); do echo line $i; done").await;
-    let serve = bench.serve();
-    bench.token_file();
-    let runner = bench.runner();
-    bench.hook().await;
-    let (_, head) = bench.github.open_pull("change", "change.txt", "changed").await;
+    let (serve, runner, head) = bench.begin().await;
     bench.github.status(&head, "greenlight", "success").await;
     let run = bench.run().await;
     assert!(run["jobs"][0]["runner"].as_str().is_some_and(|name| !name.starts_with("built-in")), "{run}");
@@ -196,18 +216,12 @@ async fn a_runner_elsewhere_takes_a_job_with_its_files() {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(bench.dir.path().join("box/runner.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
-    runner.end();
-    serve.end();
-    bench.github.stop().await;
+    bench.end(serve, runner).await;
 }
 
 /// Kills the server in the middle of a job, and starts it again when the job is done.
 async fn outlives_its_server(bench: Bench) {
-    let serve = bench.serve();
-    bench.token_file();
-    let runner = bench.runner();
-    bench.hook().await;
-    let (_, head) = bench.github.open_pull("change", "change.txt", "changed").await;
+    let (serve, runner, head) = bench.begin().await;
     bench.says("begun\n").await;
     serve.kill();
     std::fs::write(bench.dir.path().join("go"), "").unwrap();
@@ -218,9 +232,7 @@ async fn outlives_its_server(bench: Bench) {
     whole(&bench.log().await.unwrap(), 5000);
     bench.github.status(&head, "greenlight", "success").await;
     until("nothing is left unsaid", async || (bench.spools() == 0).then_some(())).await;
-    runner.end();
-    serve.end();
-    bench.github.stop().await;
+    bench.end(serve, runner).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -265,11 +277,7 @@ async fn a_runner_killed_in_the_middle_says_what_was_left_and_tries_again() {
         "- run: |\n    for i in $(seq 200); do echo line $i; done\n    echo begun\n    test -e DIR/go || sleep 600",
     )
     .await;
-    let serve = bench.serve();
-    bench.token_file();
-    let runner = bench.runner();
-    bench.hook().await;
-    let (_, head) = bench.github.open_pull("change", "change.txt", "changed").await;
+    let (serve, runner, head) = bench.begin().await;
     bench.says("begun\n").await;
     runner.kill();
     assert_eq!(bench.spools(), 1);
@@ -280,19 +288,13 @@ async fn a_runner_killed_in_the_middle_says_what_was_left_and_tries_again() {
     whole(&bench.log().await.unwrap(), 200);
     bench.github.status(&head, "greenlight", "success").await;
     until("nothing is left unsaid", async || (bench.spools() == 0).then_some(())).await;
-    runner.end();
-    serve.end();
-    bench.github.stop().await;
+    bench.end(serve, runner).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_job_elsewhere_is_cancelled() {
     let bench = Bench::new("- run: |\n    echo begun\n    sleep 600\n- run: echo tidied\n  if: always()").await;
-    let serve = bench.serve();
-    bench.token_file();
-    let runner = bench.runner();
-    bench.hook().await;
-    let (_, head) = bench.github.open_pull("change", "change.txt", "changed").await;
+    let (serve, runner, head) = bench.begin().await;
     bench.says("begun\n").await;
     let asked = std::time::Instant::now();
     let url = format!("http://127.0.0.1:{}/api/v1/repos/{NAME}/runs/1/cancel", bench.pages);
@@ -302,9 +304,7 @@ async fn a_job_elsewhere_is_cancelled() {
     assert!(asked.elapsed().as_secs() < 9, "it did not wait for the heartbeat");
     assert!(bench.log().await.unwrap().contains("tidied\n"));
     bench.github.status(&head, "greenlight", "error").await;
-    runner.end();
-    serve.end();
-    bench.github.stop().await;
+    bench.end(serve, runner).await;
 }
 
 /// Speaks as a runner does.

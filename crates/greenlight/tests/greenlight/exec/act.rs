@@ -1,17 +1,39 @@
 //! act's own cases (testdata/conformance/act).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use greenlight_workflow::parse_workflow;
 use serde_json::Value;
 
-use super::conformance::{Case, End, check, data, is_at_hand, repository, stand_ins};
+use super::conformance::{Case, End, PROMISED, check, data, is_at_hand, repository, stand_ins};
 
 /// What is not met, and why.
 const UNMET: [(&str, &str); 1] = [(
     "workflow_call_inputs",
     "an input of workflow_call without a type: GitHub's own reader refuses the file, and so do we",
 )];
+
+/// The rows that want containers and are not met over the images of `peers/containers`, and why.
+const UNMET_IN_CONTAINERS: [(&str, &str); 1] = [(
+    "container-volumes",
+    "it mounts a file of the machine, which no job's container may: see docs/user/containers.md",
+)];
+
+/// Rows whose containers must hold what only a public image has.
+const PUBLIC: [(&str, &str); 3] = [
+    ("mysql-service-container-with-health-check", "MySQL"),
+    ("shells/pwsh", "PowerShell"),
+    ("shells/python", "Python, in Node's image"),
+];
+
+/// What a row is told beside the image of its jobs.
+const TOLD: [(&str, &str); 1] = [
+    // act's own test names a registry that nobody runs.
+    ("checkout", "ubuntu-latest=127.0.0.1:1/nothing:latest"),
+];
+
+/// The image that act runs jobs in where nothing else is said; these are to be held against its expectations.
+const IMAGE: &str = "ubuntu-latest=node:16-buster-slim";
 
 /// A row of the table.
 struct Row {
@@ -92,28 +114,59 @@ fn is_program(name: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
-#[test]
-fn act_cases_end_as_they_should() {
+/// Makes the repositories of the cases.
+fn repositories() -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     for name in ["runner-testdata", "model-testdata"] {
         let lacking = if name == "runner-testdata" { stand_ins("act") } else { stand_ins("nothing") };
         repository(&data("act").join(name), &lacking, &root.path().join(name));
     }
+    root
+}
+
+/// Returns the case of a row.
+fn case(row: Row, folder: PathBuf, extra: Vec<String>) -> Case {
+    // act's own tests run as this person, in this repository, and say so.
+    let usual = ["--actor", "nektos/act", "--repository", "nektos/act", "--env", "ACT=true"];
+    let mut arguments = vec![row.event, "-W".to_owned(), row.workflow.clone()];
+    arguments.extend(usual.map(str::to_owned));
+    arguments.extend(extra);
+    let event = folder.join(&row.workflow).join("event.json");
+    if event.is_file() {
+        arguments.extend(["-e".to_owned(), event.display().to_string()]);
+    }
+    let end = if row.fails { End::Failure } else { End::Success };
+    Case { name: row.workflow, folder, arguments, end }
+}
+
+#[test]
+fn act_cases_end_as_they_should() {
+    let root = repositories();
     let mut cases = Vec::new();
     for row in rows() {
         let folder = root.path().join(row.folder);
-        let Some(extra) = extra(&row, &folder) else { continue };
-        // act's own tests run as this person, in this repository, and say so.
-        let usual = ["--actor", "nektos/act", "--repository", "nektos/act", "--env", "ACT=true"];
-        let mut arguments = vec![row.event.clone(), "-W".to_owned(), row.workflow.clone()];
-        arguments.extend(usual.map(str::to_owned));
-        arguments.extend(extra);
-        let event = folder.join(&row.workflow).join("event.json");
-        if event.is_file() {
-            arguments.extend(["-e".to_owned(), event.display().to_string()]);
+        if let Some(extra) = extra(&row, &folder) {
+            cases.push(case(row, folder, extra));
         }
-        let end = if row.fails { End::Failure } else { End::Success };
-        cases.push(Case { name: row.workflow, folder, arguments, end });
     }
     check(&cases, &UNMET);
+}
+
+/// The rows that want containers, over the images that `peers/containers` makes under the names of the public ones.
+#[test]
+fn act_cases_in_containers_end_as_they_should() {
+    let Some(_) = std::env::var_os("GREENLIGHT_TEST_IMAGE") else {
+        assert!(std::env::var_os(PROMISED).is_none(), "an engine is promised, and GREENLIGHT_TEST_IMAGE names no image");
+        println!("skipped: GREENLIGHT_TEST_IMAGE names no image (peers/containers/run makes one)");
+        return;
+    };
+    let root = repositories();
+    let is_public = |row: &Row| PUBLIC.iter().any(|(name, _)| *name == row.workflow);
+    let mut cases = Vec::new();
+    for row in rows().into_iter().filter(|row| row.class == "docker" && !is_public(row)) {
+        let folder = root.path().join(row.folder);
+        let image = TOLD.iter().find(|(name, _)| *name == row.workflow).map_or(IMAGE, |(_, image)| image);
+        cases.push(case(row, folder, vec!["-P".to_owned(), image.to_owned()]));
+    }
+    check(&cases, &UNMET_IN_CONTAINERS);
 }

@@ -22,6 +22,9 @@ pub enum End {
     Failure,
 }
 
+/// Names the engine that is promised to be there: without it, what needs one is a failure.
+pub const PROMISED: &str = "GREENLIGHT_TEST_ENGINE";
+
 /// A case.
 #[derive(Clone, Debug)]
 pub struct Case {
@@ -36,9 +39,10 @@ pub struct Case {
 }
 
 /// The repositories of actions that the data names and lacks, and our stand-ins for them.
-const REPOSITORIES: [(&str, &str); 5] = [
+const REPOSITORIES: [(&str, &str); 6] = [
     ("nektos/act-test-actions", "act-test-actions"),
     ("actions/hello-world-javascript-action", "hello-world"),
+    ("actions/hello-world-docker-action", "hello-world-docker"),
     ("actions/github-script", "github-script"),
     ("cloudposse/actions", "cloudposse-actions"),
     ("actions/checkout", ""),

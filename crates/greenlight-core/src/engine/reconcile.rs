@@ -1,0 +1,113 @@
+//! The comparison with GitHub: when it is due, and what it brings.
+
+use std::collections::BTreeSet;
+
+use crate::config::ConfigStanding;
+use crate::effect::{Effect, Reconciled};
+use crate::event::PullStanding;
+use crate::fact::{PullFact, PushFact, RepositoryRef, Source};
+use crate::id::{EffectKey, RefName, Sha};
+use crate::item::Class;
+use crate::outbox::{Wanted, want};
+use crate::repository::{Repository, Topic};
+use crate::time::{Duration, Timestamp};
+use crate::{command, deploy, forget, outbox};
+use super::change::{pushed, reviewed};
+use super::seen::pull_seen;
+
+/// How often GitHub is compared with (R5).
+pub const RECONCILE_EVERY: Duration = Duration::from_secs(600);
+
+/// How far back deployments are looked at.
+const DEPLOYMENTS_BACK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How far back a merge that nobody told of is taken up: a day less than what is over is remembered.
+const MERGES_BACK: Duration = Duration::from_secs(7 * 24 * 3600);
+
+pub(super) fn repository_seen(state: &mut Repository, repository: &RepositoryRef) {
+    if state.meta().repository == *repository {
+        return;
+    }
+    state.set_reference(repository.clone());
+    state.touch_all();
+}
+
+/// Compares with GitHub when it is time, and reads `.greenlight.yml` when the default branch moved.
+pub(super) fn settle_repository(state: &mut Repository, now: Timestamp) {
+    let due = state.meta().reconciled_at.map_or(now, |at| at + RECONCILE_EVERY);
+    if due <= now {
+        reconcile(state, now);
+    }
+    state.set_alarm(Topic::Repository, Some(if due <= now { now + RECONCILE_EVERY } else { due }));
+    let name = state.default_branch();
+    let Some(tip) = state.branches.get(&name).map(|branch| branch.tip).filter(|tip| !tip.is_zero()) else { return };
+    let read_at = match &state.meta().config {
+        ConfigStanding::Unknown => None,
+        ConfigStanding::Read { sha, .. } => Some(*sha),
+    };
+    if read_at != Some(tip) {
+        let effect = Effect::ReadCommit { sha: tip, git_ref: Some(name), before: None };
+        want(state, Wanted::now(format!("config:{tip}"), Class::Read, effect));
+    }
+}
+
+pub(super) fn reconcile(state: &mut Repository, now: Timestamp) {
+    if state.outbox.contains(&EffectKey::from("reconcile")) {
+        return;
+    }
+    forget::forget(state, now);
+    let open = state.pulls.values().filter(|pull| pull.snapshot.standing == PullStanding::Open);
+    let known_open = open.map(|pull| pull.snapshot.number).collect();
+    let pulls_since = state.meta().pulls_seen;
+    let effect = Effect::Reconcile { known_open, since: now - DEPLOYMENTS_BACK, pulls_since };
+    want(state, Wanted::now("reconcile", Class::Read, effect));
+}
+
+pub(super) fn reconciled(state: &mut Repository, read: &Reconciled, now: Timestamp) {
+    repository_seen(state, &read.repository);
+    state.meta_mut().reconciled_at = Some(now);
+    let gone = refs_gone(state, &read.refs);
+    for push in read.refs.iter().chain(&gone) {
+        pushed(state, push, now);
+    }
+    state.meta_mut().refs_known = true;
+    for fact in read.pulls.iter().filter(|fact| !is_forgotten(state, fact, now)).collect::<Vec<_>>() {
+        pull_seen(state, fact, now);
+    }
+    let seen = state.meta().pulls_seen.max(read.pulls_until);
+    state.meta_mut().pulls_seen = seen;
+    for (number, review) in &read.reviews {
+        reviewed(state, *number, review, now);
+    }
+    for comment in &read.comments {
+        command::commented(state, comment, now);
+    }
+    for snapshot in &read.deployments {
+        deploy::seen(state, snapshot, None, now);
+    }
+    deploy::settle_unproven(state);
+    state.touch(Topic::Repository);
+}
+
+/// Was a pull request over so long ago that it may have been known and forgotten? What followed from its merge is not done again.
+fn is_forgotten(state: &Repository, fact: &PullFact, now: Timestamp) -> bool {
+    fact.pull.standing != PullStanding::Open
+        && !state.pulls.contains(&fact.pull.number)
+        && fact.pull.updated_at + MERGES_BACK <= now
+}
+
+/// Returns the refs that we know and GitHub does not any more.
+fn refs_gone(state: &Repository, refs: &[PushFact]) -> Vec<PushFact> {
+    let Some(sample) = refs.first() else { return Vec::new() };
+    let there: BTreeSet<&RefName> = refs.iter().map(|push| &push.git_ref).collect();
+    let known = state.branches.values().filter(|branch| !branch.tip.is_zero() && !there.contains(&branch.name));
+    let gone = known.map(|branch| PushFact {
+        git_ref: branch.name.clone(),
+        before: branch.tip,
+        after: Sha::ZERO,
+        pushed_at: sample.pushed_at,
+        event: sample.event.clone(),
+        source: Source::Read,
+    });
+    gone.collect()
+}

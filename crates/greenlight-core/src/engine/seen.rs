@@ -1,0 +1,180 @@
+//! Pull requests as they were seen: which of two snapshots is newer, and what changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::event::{PullSnapshot, PullStanding};
+use crate::fact::{PullFact, Source};
+use crate::id::{PullNumber, RefName};
+use crate::pull::{Branch, MergeStanding, Note, Pull};
+use crate::repository::{Repository, Topic};
+use crate::run::{Subject, Suite, SuiteKey};
+use crate::time::Timestamp;
+use crate::{merge, trust};
+
+pub(super) fn pull_seen(state: &mut Repository, fact: &PullFact, now: Timestamp) {
+    let number = fact.pull.number;
+    other_activity(state, fact, now);
+    match state.pulls.get(&number) {
+        None => first_seen(state, fact, now),
+        Some(known) => match compare(known, fact) {
+            Newness::Stale => {}
+            Newness::Same => {
+                if known.reread && fact.source == Source::Read {
+                    let pull = state.pulls.get_mut(&number).expect("it was there a line ago");
+                    pull.reread = false;
+                }
+            }
+            Newness::Unclear => {
+                let pull = state.pulls.get_mut(&number).expect("it was there a line ago");
+                pull.reread = true;
+            }
+            Newness::Newer => changed(state, fact, now),
+        },
+    }
+    state.touch(Topic::Pull(number));
+}
+
+fn first_seen(state: &mut Repository, fact: &PullFact, now: Timestamp) {
+    let pull = Pull {
+        snapshot: fact.pull.clone(),
+        event: fact.event.clone(),
+        head_since: head_since(fact, now),
+        reread: false,
+        reviews: BTreeMap::new(),
+        merge_asked: None,
+        approved_heads: BTreeMap::new(),
+        commands: Vec::new(),
+        comments_seen: BTreeSet::new(),
+        merge: MergeStanding::None,
+        note: Note::default(),
+    };
+    state.pulls.insert(fact.pull.number, pull);
+}
+
+/// Since when the head is what it is: a webhook tells the moment, a read tells no more than the head repository's last push.
+fn head_since(fact: &PullFact, now: Timestamp) -> Timestamp {
+    match fact.source {
+        Source::Webhook if matches!(fact.event.action.as_deref(), Some("opened" | "synchronize")) => {
+            fact.pull.updated_at
+        }
+        _ => fact.pull.head_pushed_at.unwrap_or(now),
+    }
+}
+
+enum Newness {
+    Stale,
+    Same,
+    Unclear,
+    Newer,
+}
+
+/// Is this snapshot newer than what is known? GitHub's clock ticks in seconds: two that differ within one can only be told apart by a read.
+fn compare(known: &Pull, fact: &PullFact) -> Newness {
+    let (old, new) = (&known.snapshot, &fact.pull);
+    if matches!(old.standing, PullStanding::Merged { commit: Some(_) }) || new.updated_at < old.updated_at {
+        return Newness::Stale;
+    }
+    if old == new {
+        return Newness::Same;
+    }
+    let merged = matches!(new.standing, PullStanding::Merged { .. });
+    if new.updated_at > old.updated_at || fact.source == Source::Read || merged || is_alike(old, new) {
+        return Newness::Newer;
+    }
+    Newness::Unclear
+}
+
+/// Do two snapshots agree in everything that a rule looks at?
+fn is_alike(old: &PullSnapshot, new: &PullSnapshot) -> bool {
+    old.standing == new.standing
+        && old.head_sha == new.head_sha
+        && old.base_ref == new.base_ref
+        && old.draft == new.draft
+}
+
+fn changed(state: &mut Repository, fact: &PullFact, now: Timestamp) {
+    let Some(pull) = state.pulls.get_mut(&fact.pull.number) else { return };
+    let head_changed = pull.snapshot.head_sha != fact.pull.head_sha;
+    let base_changed = pull.snapshot.base_ref != fact.pull.base_ref;
+    let old_base = pull.snapshot.base_ref.clone();
+    if fact.source == Source::Read {
+        pull.reread = false;
+    }
+    if head_changed {
+        pull.head_since = head_since(fact, now);
+        pull.merge_asked = None;
+    }
+    if head_changed || base_changed || is_start(fact) {
+        pull.event = fact.event.clone();
+    }
+    let landed = matches!(fact.pull.standing, PullStanding::Merged { .. })
+        && !matches!(pull.snapshot.standing, PullStanding::Merged { .. });
+    pull.snapshot = fact.pull.clone();
+    if landed {
+        merged_elsewhere(state, fact.pull.number);
+    }
+    state.touch(Topic::Branch(old_base));
+    if base_changed {
+        state.touch(Topic::Branch(fact.pull.base_ref.clone()));
+    }
+    // What was tested of the earlier head, base or standing is history, at every commit.
+    state.touch_suites_of(fact.pull.number);
+}
+
+fn is_start(fact: &PullFact) -> bool {
+    matches!(fact.event.action.as_deref(), Some("opened" | "reopened" | "synchronize"))
+}
+
+/// A pull request was merged. Where our own call may have done it, what landed is to be compared with what was tested.
+fn merged_elsewhere(state: &mut Repository, number: PullNumber) {
+    let Some(pull) = state.pulls.get(&number) else { return };
+    let merging = state.branches.get(&pull.snapshot.base_ref).and_then(|branch| branch.merging.clone());
+    let called = merging.filter(|merging| merging.pull == number).and_then(|merging| merging.called);
+    let commit = match pull.snapshot.standing {
+        PullStanding::Merged { commit } => commit,
+        _ => None,
+    };
+    let Some(tested_tree) = called else { return };
+    if pull.merge == MergeStanding::None {
+        let pull = state.pulls.get_mut(&number).expect("it was there a line ago");
+        pull.merge = MergeStanding::Landed { tested_tree, landed_tree: None };
+    }
+    if let Some(sha) = commit {
+        merge::tell_merged(state, number, sha);
+    }
+}
+
+/// Other activity types start suites of their own: labeled, closed, edited, …
+fn other_activity(state: &mut Repository, fact: &PullFact, now: Timestamp) {
+    let Some(action) = fact.event.action.clone() else { return };
+    if fact.source == Source::Read || is_start(fact) || &*fact.event.name != "pull_request" {
+        return;
+    }
+    let subject = Subject::PullAction(fact.pull.number, action, fact.pull.updated_at);
+    let key = SuiteKey { head_sha: fact.pull.head_sha, event: fact.event.name.clone(), subject };
+    if state.suites.contains(&key) {
+        return;
+    }
+    let number = fact.pull.number;
+    let known = Pull {
+        snapshot: fact.pull.clone(),
+        event: fact.event.clone(),
+        head_since: now,
+        reread: false,
+        reviews: BTreeMap::new(),
+        merge_asked: None,
+        approved_heads: BTreeMap::new(),
+        commands: Vec::new(),
+        comments_seen: BTreeSet::new(),
+        merge: MergeStanding::None,
+        note: Note::default(),
+    };
+    let (trusted, author) = trust::of_pull(state, &known, now);
+    let git_ref = match fact.pull.standing {
+        PullStanding::Merged { .. } => fact.pull.base_ref.clone(),
+        _ => RefName::from(format!("refs/pull/{number}/merge")),
+    };
+    let suite = Suite::new(key.clone(), fact.event.clone(), git_ref, trusted, author, now);
+    state.insert_suite(suite);
+    state.touch(Topic::Suite(key));
+}
