@@ -11,12 +11,9 @@ mod pull;
 mod reconcile;
 mod seen;
 
-use crate::effect::{Outcome, Reply};
-use crate::event::Event;
-use crate::fact::{Click, Fact, Wish};
-use crate::pull::{Branch, Pull};
+use crate::effect::Reply;
+use crate::fact::Fact;
 use crate::repository::{Repository, Topic};
-use crate::run::{Run, Suite};
 use crate::time::Timestamp;
 use crate::{command, deploy, merge, report, schedule, trust};
 

@@ -14,14 +14,14 @@ use crate::event::CommitFiles;
 use crate::id::{EffectKey, RefName, RunNumber, Sha};
 use crate::item::Class;
 use crate::outbox::{Wanted, want};
-use crate::repository::{Reading, Repository, Topic};
+use crate::repository::{Repository, Topic};
 use crate::run::{Conclusion, Concurrency, Planned, Run, RunState, Subject, Suite, SuiteKey, SuitePhase};
 use crate::time::Timestamp;
 use crate::turn;
 
 pub use choose::{CIBUILD, reference};
-pub(crate) use choose::{path_of, workflow_in, workflow_of};
 use choose::{Chosen, choose, find_called};
+pub(crate) use choose::{path_of, workflow_in, workflow_of};
 pub(crate) use context::contexts;
 use context::{own_inputs, remember};
 pub use job::JOB_TIMEOUT;

@@ -42,7 +42,25 @@ impl Conclusion {
         }
     }
 
-    /// Returns the word that `needs.X.result` and the pages use.
+    /// Returns the word that pages, rows and programs read.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Skipped => "skipped",
+            Self::Failure => "failure",
+            Self::Cancelled => "cancelled",
+            Self::TimedOut => "timed_out",
+            Self::Lost => "lost",
+        }
+    }
+
+    /// Returns the conclusion of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        let all = [Self::Success, Self::Skipped, Self::Failure, Self::Cancelled, Self::TimedOut, Self::Lost];
+        all.into_iter().find(|conclusion| conclusion.as_str() == word)
+    }
+
+    /// Returns the word that `needs.X.result` uses.
     pub fn as_result(self) -> &'static str {
         self.result().as_str()
     }

@@ -16,8 +16,8 @@ use crate::turn::{self};
 use crate::{call, report, trust};
 
 pub use lease::{QueuedJob, TIMEOUT_GRACE, TRIES_MAX, queued};
-pub(crate) use lease::{booted, labels_known, lease, reported};
 use lease::{alarm, queued_since, sweep};
+pub(crate) use lease::{booted, labels_known, lease, reported};
 use start::{advance, holder_before};
 pub(crate) use stop::cancel_run;
 use stop::{give_way, stop_legs};

@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["config", "deployment", "item", "pull", "entity", "repository"],
     // What every decision asks of the state, and how it says what it wants.
     &["outbox", "trust", "report", "room"],
-    &["plan", "call", "turn", "schedule", "merge", "deploy"],
+    &["plan", "call", "turn", "schedule", "rerun", "merge", "deploy"],
     &["command", "forget", "configured"],
     &["engine"],
     &["port", "intake", "step"],

@@ -8,7 +8,7 @@ use crate::fact::{PushFact, Source};
 use crate::id::{PullNumber, RefName, Sha};
 use crate::item::Class;
 use crate::outbox::{Wanted, want};
-use crate::pull::{Branch, Pull};
+use crate::pull::Branch;
 use crate::repository::{Repository, Topic};
 use crate::run::{Subject, Suite, SuiteKey, Trust};
 use crate::time::Timestamp;
@@ -31,7 +31,12 @@ pub(super) fn reviewed(state: &mut Repository, number: PullNumber, review: &crat
     state.touch(Topic::Pull(number));
 }
 
-pub(super) fn verdict_seen(state: &mut Repository, sha: Sha, context: &crate::id::Context, verdict: crate::event::Verdicts) {
+pub(super) fn verdict_seen(
+    state: &mut Repository,
+    sha: Sha,
+    context: &crate::id::Context,
+    verdict: crate::event::Verdicts,
+) {
     let name = (sha, context.clone());
     if state.reports.contains(&name) || state.verdicts.get(&name) == Some(&verdict) {
         return;

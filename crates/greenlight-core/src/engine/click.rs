@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
+use super::reconcile::reconcile;
 use crate::effect::Reply;
 use crate::fact::{Click, Wish};
 use crate::id::RefName;
-use crate::pull::{Branch, MergeStanding, Pull};
+use crate::pull::{MergeStanding, Pull};
 use crate::repository::{Repository, Topic};
 use crate::time::Timestamp;
 use crate::{deploy, merge, rerun, schedule, trust};
-use super::reconcile::reconcile;
 
 pub(super) fn clicked(state: &mut Repository, click: &Click, now: Timestamp) -> Reply {
     let by = &*click.by;

@@ -1,16 +1,15 @@
 //! What became of effects, each told to the rule that wanted it.
 
-use crate::effect::{Answer, Effect, Outcome, PullRead, Reconciled};
-use crate::event::BranchRules;
-use crate::id::{EffectKey, PullNumber, RefName, Sha};
-use crate::pull::Pull;
-use crate::repository::{Repository, Topic};
-use crate::time::Timestamp;
-use crate::{command, configured, deploy, merge, outbox, plan, report, trust};
 use super::change::{reviewed, verdict_seen};
 use super::pull::{ensure_branch, landed_read, noted};
 use super::reconcile::reconciled;
 use super::seen::pull_seen;
+use crate::effect::{Answer, Effect, Outcome, PullRead};
+use crate::event::BranchRules;
+use crate::id::{EffectKey, PullNumber, RefName, Sha};
+use crate::repository::{Repository, Topic};
+use crate::time::Timestamp;
+use crate::{command, configured, deploy, merge, outbox, plan, report, trust};
 
 pub(super) fn came_back(state: &mut Repository, key: &EffectKey, outcome: &Outcome, now: Timestamp) {
     let Some(item) = outbox::settle(state, key, outcome, now) else { return };

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use super::change::{pushed, reviewed};
+use super::seen::pull_seen;
 use crate::config::ConfigStanding;
 use crate::effect::{Effect, Reconciled};
 use crate::event::PullStanding;
@@ -11,9 +13,7 @@ use crate::item::Class;
 use crate::outbox::{Wanted, want};
 use crate::repository::{Repository, Topic};
 use crate::time::{Duration, Timestamp};
-use crate::{command, deploy, forget, outbox};
-use super::change::{pushed, reviewed};
-use super::seen::pull_seen;
+use crate::{command, deploy, forget};
 
 /// How often GitHub is compared with (R5).
 pub const RECONCILE_EVERY: Duration = Duration::from_secs(600);

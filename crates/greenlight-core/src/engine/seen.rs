@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::event::{PullSnapshot, PullStanding};
 use crate::fact::{PullFact, Source};
 use crate::id::{PullNumber, RefName};
-use crate::pull::{Branch, MergeStanding, Note, Pull};
+use crate::pull::{MergeStanding, Note, Pull};
 use crate::repository::{Repository, Topic};
 use crate::run::{Subject, Suite, SuiteKey};
 use crate::time::Timestamp;

@@ -4,14 +4,17 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use greenlight_workflow::{CallRef, CallRules, CallSource, CalledFile, EventFacts, EventPayload, JobKind, Trigger, Workflow, parse_workflow, resolve_calls, skip_words};
+use greenlight_workflow::{
+    CallRef, CallRules, CallSource, CalledFile, EventFacts, EventPayload, JobKind, Trigger, Workflow, parse_workflow,
+    resolve_calls, skip_words,
+};
 
+use super::payload_of;
 use crate::event::CommitFiles;
 use crate::id::{RefName, RunNumber};
 use crate::repository::{Reading, Repository};
-use crate::run::{Call, Subject, Suite};
+use crate::run::{Subject, Suite};
 use crate::shown::first_of;
-use super::payload_of;
 
 /// The path that stands for `script/cibuild` where a workflow's path is asked for.
 pub const CIBUILD: &str = "script/cibuild";

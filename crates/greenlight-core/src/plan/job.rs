@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use greenlight_workflow::{Contexts, Job as JobSpec, JobKind, JobPlan, Value, Workflow, ancestors, below_caller, expand_job, strategy_context};
+use greenlight_workflow::{
+    Contexts, Job as JobSpec, JobKind, JobPlan, Value, Workflow, ancestors, below_caller, expand_job, strategy_context,
+};
 
+use super::choose::{CIBUILD, reference};
 use crate::id::{Context, JobKey};
 use crate::repository::Repository;
 use crate::run::{Call, Conclusion, Job, JobState, Run};
 use crate::time::{Duration, Timestamp};
-use crate::turn;
-use super::choose::{CIBUILD, reference};
 
 /// How long a job may take where the workflow does not say.
 pub const JOB_TIMEOUT: Duration = Duration::from_secs(360 * 60);

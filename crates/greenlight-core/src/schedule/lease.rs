@@ -2,17 +2,17 @@
 
 use std::sync::Arc;
 
-use greenlight_workflow::Context as _;
+use super::index;
+use super::start::contexts_at;
+use crate::call;
 use crate::effect::{Checkout, DEPLOYMENT_ID, JobEnd, JobOrder, JobReport, Reply};
 use crate::fact::LeaseAsked;
 use crate::id::{AttemptId, JobKey, RunNumber, Token};
-use crate::plan::{contexts, strategy_value};
+use crate::plan::strategy_value;
 use crate::repository::{Repository, Topic};
 use crate::run::{Conclusion, Job, JobState, Lease, Run, Suite};
 use crate::time::{Duration, Timestamp, spoken};
-use crate::{call, report, trust};
-use super::index;
-use super::start::contexts_at;
+use greenlight_workflow::Context as _;
 
 /// How often a job is tried when its runner is lost; a deployment's only once.
 pub const TRIES_MAX: u32 = 2;

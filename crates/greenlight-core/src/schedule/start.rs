@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use greenlight_workflow::workflow::JOBS_MAX;
-use greenlight_workflow::{Context as _, Contexts, Job as JobSpec, JobPlan, JobResult, StatusCheck, Value, Workflow, ancestors, expand_job};
+use greenlight_workflow::{
+    Context as _, Contexts, Job as JobSpec, JobPlan, JobResult, StatusCheck, Value, Workflow, ancestors, expand_job,
+};
 
+use super::index;
+use super::stop::give_way;
 use crate::call;
 use crate::id::{JobKey, RunNumber};
 use crate::plan::{self, contexts, strategy_value};
@@ -12,9 +16,6 @@ use crate::repository::Repository;
 use crate::run::{Conclusion, Job, JobState, Run, Suite, Turn};
 use crate::time::{Duration, Timestamp};
 use crate::turn::{self, Place};
-use super::lease::ended;
-use super::stop::give_way;
-use super::{index, verdict};
 
 /// Returns who has the turn that a run waits for.
 pub(super) fn holder_before(state: &Repository, number: RunNumber) -> Option<Place> {
