@@ -1,0 +1,196 @@
+//! What people do.
+
+use std::sync::Arc;
+
+use greenlight_core::effect::Reply;
+use greenlight_core::event::{
+    Comment, DeploymentMaker, DeploymentSnapshot, Event, PullSnapshot, PullStanding, Review, Verdict,
+};
+use greenlight_core::fact::{Click, Fact, PullFact, PushFact, Source, Wish};
+use greenlight_core::id::{CommentId, DeploymentId, PullNumber, RefName, RepoId, ReviewId, Sha};
+use greenlight_core::run::Conclusion;
+use greenlight_core::time::Duration;
+
+use super::{STRANGER, WRITER, World, event, push, sha, tree, user};
+
+impl World {
+    pub fn open_pull(&mut self, number: u64, head: char) {
+        self.show_pull(number, head, RepoId(1), "opened");
+    }
+
+    pub fn open_fork(&mut self, number: u64, head: char) {
+        self.show_pull(number, head, RepoId(2), "opened");
+    }
+
+    pub fn push_pull(&mut self, number: u64, head: char) {
+        self.now = self.now + Duration::from_secs(2);
+        self.show_pull(number, head, RepoId(1), "synchronize");
+    }
+
+    pub(super) fn snapshot(&self, number: u64, head: char, from: RepoId) -> PullSnapshot {
+        PullSnapshot {
+            number: PullNumber(number),
+            title: format!("pull {number}").into(),
+            standing: PullStanding::Open,
+            draft: false,
+            head_sha: sha(head),
+            head_ref: format!("topic-{number}").into(),
+            head_repo: Some(from),
+            base_ref: RefName::branch("main"),
+            base_sha: self.main,
+            author: user(if from == RepoId(1) { WRITER } else { STRANGER }),
+            updated_at: self.now,
+            head_pushed_at: Some(self.now),
+        }
+    }
+
+    pub(super) fn show_pull(&mut self, number: u64, head: char, from: RepoId, action: &str) {
+        let snapshot = self.snapshot(number, head, from);
+        if self.merged.contains(&number) {
+            return;
+        }
+        self.pulls.insert(number, snapshot.clone());
+        let fact = PullFact { pull: snapshot, event: event("pull_request", Some(action)), source: Source::Webhook };
+        self.step(Fact::Pull(fact));
+    }
+
+    pub fn move_main(&mut self, to: char) {
+        self.now = self.now + Duration::from_secs(2);
+        let push = push(self.main, sha(to), self.now);
+        self.trees.insert(sha(to), tree(sha(to), self.main));
+        self.main = sha(to);
+        self.step(Fact::Push(push));
+    }
+
+    pub fn comment(&mut self, number: u64, by: u64, body: &str) {
+        self.now = self.now + Duration::from_secs(2);
+        let id = CommentId(u64::try_from(self.now.as_millis()).unwrap());
+        if let Some(pull) = self.pulls.get_mut(&number) {
+            pull.updated_at = self.now;
+        }
+        let comment =
+            Comment { id, pull: PullNumber(number), author: user(by), body: body.into(), created_at: self.now };
+        self.last_comment = Some(comment.clone());
+        self.step(Fact::Comment(comment));
+    }
+
+    /// The last comment is told of once more, as a comparison does.
+    pub fn comment_again(&mut self) {
+        let comment = self.last_comment.clone().expect("somebody said something");
+        self.step(Fact::Comment(comment));
+    }
+
+    /// A comment is found that was written long before.
+    pub fn comment_days_ago(&mut self, number: u64, by: u64, body: &str, days: u64) {
+        self.now = self.now + Duration::from_secs(days * 24 * 3600);
+        let id = CommentId(u64::try_from(self.now.as_millis()).unwrap());
+        let created_at = self.now - Duration::from_secs(days * 24 * 3600);
+        if let Some(pull) = self.pulls.get_mut(&number) {
+            pull.updated_at = created_at;
+        }
+        self.step(Fact::Comment(Comment {
+            id,
+            pull: PullNumber(number),
+            author: user(by),
+            body: body.into(),
+            created_at,
+        }));
+    }
+
+    pub fn close_pull(&mut self, number: u64) {
+        self.now = self.now + Duration::from_secs(2);
+        let pull = self.pulls.get_mut(&number).unwrap();
+        pull.standing = PullStanding::Closed;
+        pull.updated_at = self.now;
+        let fact =
+            PullFact { pull: pull.clone(), event: event("pull_request", Some("closed")), source: Source::Webhook };
+        self.step(Fact::Pull(fact));
+    }
+
+    /// Somebody opens a pull request and merges it, and every webhook of it is lost.
+    pub fn merge_unheard(&mut self, number: u64, head: char, landed: char) {
+        let pull = PullSnapshot {
+            standing: PullStanding::Merged { commit: Some(sha(landed)) },
+            ..self.snapshot(number, head, RepoId(1))
+        };
+        self.unheard.push(PullFact { pull, event: event("pull_request", Some("closed")), source: Source::Read });
+        self.trees.insert(sha(landed), tree(sha(head), self.main));
+        self.main = sha(landed);
+    }
+
+    /// Days go by.
+    pub fn pass(&mut self, days: u64) {
+        self.now = self.now + Duration::from_secs(days * 24 * 3600);
+    }
+
+    /// Runs everything; what tests a pull request fails.
+    pub fn finish_with_failing_pulls(&mut self) {
+        loop {
+            self.work();
+            let Some(order) = self.take() else { return };
+            let fails = order.checkout.git_ref.as_str().starts_with("refs/pull/");
+            self.end(&order, if fails { Conclusion::Failure } else { Conclusion::Success }, &[]);
+        }
+    }
+
+    /// Every commit from now on has this `.greenlight.yml`.
+    pub fn configure(&mut self, config: &str) {
+        self.config = config.into();
+    }
+
+    /// Every commit has a `script/cibuild`.
+    pub fn has_cibuild(&mut self) {
+        self.cibuild = true;
+    }
+
+    pub fn push_branch(&mut self, branch: &str, to: char) {
+        self.trees.insert(sha(to), tree(sha(to), self.main));
+        let push = PushFact { git_ref: RefName::branch(branch), ..push(Sha::ZERO, sha(to), self.now) };
+        self.step(Fact::Push(push));
+    }
+
+    /// GitHub tells of something else, on a commit.
+    pub fn tell(&mut self, name: &str, action: Option<&str>, payload: &str, git_ref: &str, at: char) {
+        self.trees.insert(sha(at), tree(sha(at), self.main));
+        let event = Event { payload: payload.into(), ..(*event(name, action)).clone() };
+        let git_ref = Some(RefName::new(git_ref));
+        self.step(Fact::Event { subject: "it".into(), git_ref, sha: Some(sha(at)), event: Arc::new(event) });
+    }
+
+    /// Somebody makes a deployment by hand.
+    pub fn deploy(&mut self, environment: &str, at: char) {
+        let snapshot = DeploymentSnapshot {
+            id: DeploymentId(self.deployed.len() as u64 + 1),
+            sha: sha(at),
+            git_ref: "main".into(),
+            task: "deploy".into(),
+            environment: environment.into(),
+            payload: "{}".into(),
+            key: None,
+            creator: user(WRITER),
+            maker: DeploymentMaker::Anyone,
+            state: None,
+        };
+        self.deployed.push((snapshot.clone(), String::new()));
+        self.step(Fact::Deployment { deployment: snapshot, event: Some(event("deployment", Some("created"))) });
+    }
+
+    pub fn approve(&mut self, number: u64, by: u64, head: char) {
+        let id = ReviewId(self.reviews.len() as u64 + 1);
+        let review = Review { id, user: user(by), verdict: Verdict::Approved, commit: Some(sha(head)) };
+        self.reviews.push(review.clone());
+        self.step(Fact::Review { pull: PullNumber(number), review });
+    }
+
+    pub fn click(&mut self, wish: Wish) -> String {
+        match self.step(Fact::Click(Click { by: "octocat".into(), wish })) {
+            Some(Reply::Granted(text)) => text.to_string(),
+            other => format!("{other:?}"),
+        }
+    }
+
+    /// Runners came or went.
+    pub fn labels(&mut self, labels: &[&str]) {
+        self.step(Fact::Labels(labels.iter().map(|label| Arc::from(*label)).collect()));
+    }
+}
