@@ -6,7 +6,7 @@
 //!
 //! The usual clone, one commit deep, is a copy of a pack that was made once for that commit, and a few small files that `git init` and
 //! `git fetch` would have written: one process, the checkout itself, is left for every job after the first. Anything else is
-//! fetched from the mirror.
+//! fetched from the mirror. The files of a large tree mostly lie ready ([`crate::ready`]).
 
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -17,9 +17,9 @@ use greenlight_core::id::{RefName, Sha};
 
 use crate::commit::bring;
 use crate::error::GitError;
-use crate::mirror::{Mirror, is_ref_name, refspec, remove_tree, seen};
+use crate::mirror::{Mirror, Shared, is_ref_name, refspec, remove_tree, seen};
 use crate::mirrors::Mirrors;
-use crate::pack;
+use crate::{pack, ready};
 
 /// What is to be checked out.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -112,7 +112,18 @@ impl Mirrors {
             mirror.fetch(repository, all.to_vec()).await?;
         }
         let url = (self.shared.clone_url)(repository);
-        self.fill(&mirror, &checked_out, request, &url, dest).await.map_err(Arc::new)?;
+        let is_usual = request.depth == Depth::Commits(NonZeroU32::MIN)
+            && request.leftovers == Leftovers::Remove
+            && request.sparse.is_none();
+        if is_usual {
+            self.fill_usual(&mirror, &checked_out, request, &url, dest).await.map_err(Arc::new)?;
+            if ready::is_worth_it(dest) {
+                tokio::spawn(lay_ready(self.shared.clone(), mirror, checked_out.sha));
+            }
+        } else {
+            make_room(dest, request.leftovers).await.map_err(Arc::new)?;
+            self.fill(&mirror, &checked_out, request, &url, dest).await.map_err(Arc::new)?;
+        }
         Ok(checked_out)
     }
 
@@ -124,12 +135,44 @@ impl Mirrors {
 
     /// Writes the files of a commit into `dest`, an empty folder, without their history.
     pub async fn export(&self, repository: &RepositoryRef, sha: Sha, dest: &Path) -> Result<(), Arc<GitError>> {
-        self.checkout(repository, &CheckoutRequest::commit(sha, None), dest).await?;
+        let request = CheckoutRequest::commit(sha, None);
+        let mirror = self.mirror(repository.id);
+        let checked_out = resolve(&mirror, repository, &request.wanted).await?;
+        make_room(dest, request.leftovers).await.map_err(Arc::new)?;
+        let url = (self.shared.clone_url)(repository);
+        self.fill(&mirror, &checked_out, &request, &url, dest).await.map_err(Arc::new)?;
         let folder = dest.join(".git");
         let removed = remove_tree(&folder).await;
         removed.map_err(|source| Arc::new(GitError::Folder { path: folder, source }))
     }
 
+    /// Fills a folder with the tree that lies ready, brought to what is wanted; without one, or where it will not do, from the start.
+    async fn fill_usual(
+        &self,
+        mirror: &Mirror,
+        wanted: &CheckedOut,
+        request: &CheckoutRequest,
+        url: &str,
+        dest: &Path,
+    ) -> Result<(), GitError> {
+        make_room(dest, Leftovers::Remove).await?;
+        match mirror.ready.take(dest).await {
+            Ok(None) => return self.fill(mirror, wanted, request, url, dest).await,
+            Ok(Some(attributes)) => {
+                let filled = self.fill(mirror, wanted, request, url, dest).await;
+                if filled.is_ok() && ready::attributes_in(dest).is_some_and(|now| now == attributes) {
+                    return Ok(());
+                }
+            }
+            Err(error) => {
+                tracing::debug!("the tree that lay ready for {} cannot be moved there: {error}", dest.display());
+            }
+        }
+        make_room(dest, Leftovers::Remove).await?;
+        self.fill(mirror, wanted, request, url, dest).await
+    }
+
+    /// Makes a clone of what is in `dest`, which has no `.git` but perhaps an index.
     async fn fill(
         &self,
         mirror: &Mirror,
@@ -139,7 +182,6 @@ impl Mirrors {
         dest: &Path,
     ) -> Result<(), GitError> {
         let place = Place::of(wanted.git_ref.as_ref());
-        make_room(dest, request.leftovers).await?;
         lay_out(dest, url, place.branch.as_deref())
             .await
             .map_err(|source| GitError::Folder { path: dest.to_owned(), source })?;
@@ -151,7 +193,7 @@ impl Mirrors {
         if let Some(sparse) = &request.sparse {
             self.choose(sparse, dest).await?;
         }
-        self.check_out(wanted.sha, &place, dest).await
+        check_out(&self.shared, wanted.sha, &place, dest).await
     }
 
     /// Says to a clone which files it is to have.
@@ -189,16 +231,37 @@ impl Mirrors {
         });
         fetch.arg("--end-of-options").arg(mirror.folder()).args(refspecs).run().await.map(|_| ())
     }
+}
 
-    async fn check_out(&self, sha: Sha, place: &Place, dest: &Path) -> Result<(), GitError> {
-        let sha = sha.to_string();
-        let call = self.shared.git.call("checkout").work_tree(dest).timeout(self.shared.fetch_timeout);
-        let call = call.config("core.fsync", "none").args(["checkout", "--quiet", "--force"]);
-        let call = match &place.branch {
-            Some(branch) => call.args(["--no-track", "-B", branch, &sha, "--"]),
-            None => call.args(["--detach", &sha, "--"]),
-        };
-        call.run().await.map(|_| ())
+async fn check_out(shared: &Shared, sha: Sha, place: &Place, dest: &Path) -> Result<(), GitError> {
+    let sha = sha.to_string();
+    let call = shared.git.call("checkout").work_tree(dest).timeout(shared.fetch_timeout);
+    let call = call.config("core.fsync", "none").args(["checkout", "--quiet", "--force"]);
+    let call = match &place.branch {
+        Some(branch) => call.args(["--no-track", "-B", branch, &sha, "--"]),
+        None => call.args(["--detach", &sha, "--"]),
+    };
+    call.run().await.map(|_| ())
+}
+
+/// Makes the tree that the next job is to find, and lets go of the one that was used longest ago.
+async fn lay_ready(shared: Arc<Shared>, mirror: Arc<Mirror>, sha: Sha) {
+    let fill = async |dest: &Path| {
+        let laid = lay_out(dest, "", None).await;
+        laid.map_err(|source| GitError::Folder { path: dest.to_owned(), source })?;
+        pack::copy_one_deep(&mirror, sha, None, &dest.join(".git")).await?;
+        check_out(&shared, sha, &Place::of(None), dest).await
+    };
+    match mirror.ready.make(fill).await {
+        Ok(None) => {}
+        Ok(Some(folder)) => {
+            if let Some(oldest) = shared.note_ready(folder)
+                && let Err(error) = remove_tree(&oldest).await
+            {
+                tracing::warn!("the tree in {} cannot be removed: {error}", oldest.display());
+            }
+        }
+        Err(error) => tracing::debug!("no tree can be laid ready: {error}"),
     }
 }
 

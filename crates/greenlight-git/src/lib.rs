@@ -21,6 +21,7 @@ mod commit;
 mod files;
 mod merge;
 mod pack;
+mod ready;
 mod recent;
 
 #[cfg(test)]

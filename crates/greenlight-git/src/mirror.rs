@@ -11,6 +11,7 @@
 //! its lock: so what lies there before the first fetch, and after one that failed, is nobody's and is removed. (A fetch that
 //! outlived a killed server may still run for a moment; both write what the other side has, so either may win.)
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
@@ -25,6 +26,7 @@ use crate::error::GitError;
 use crate::mirrors::Transport;
 use crate::objects::{Commit, Found, Kind, Object, Reader};
 use crate::program::{Call, Git};
+use crate::ready::{Ready, TREES_MAX};
 use crate::recent::RecentCommits;
 
 /// The largest commit object that is read.
@@ -46,6 +48,18 @@ pub(crate) struct Shared {
     pub(crate) credentials: Arc<dyn Credentials>,
     pub(crate) transport: Transport,
     pub(crate) fetch_timeout: Duration,
+    /// The folders of trees that lie ready, the one that was used last at the end.
+    pub(crate) ready: StdMutex<VecDeque<PathBuf>>,
+}
+
+impl Shared {
+    /// Notes that a tree lies ready in this folder. Returns the one whose tree is to go for it.
+    pub(crate) fn note_ready(&self, folder: PathBuf) -> Option<PathBuf> {
+        let mut known = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|other| *other != folder);
+        known.push_back(folder);
+        if known.len() > TREES_MAX { known.pop_front() } else { None }
+    }
 }
 
 /// One repository's mirror.
@@ -59,6 +73,8 @@ pub(crate) struct Mirror {
     reader: Mutex<Option<Reader>>,
     /// Held for reading by who uses a kept pack, for writing by who sweeps them away.
     pub(crate) packs: Arc<RwLock<()>>,
+    /// The tree that lies ready for the next job.
+    pub(crate) ready: Ready,
     /// When it was last read from, by the count of all reads.
     pub(crate) read_at: AtomicU64,
     pub(crate) recent: RecentCommits,
@@ -74,6 +90,7 @@ impl Mirror {
     pub(crate) fn new(shared: Arc<Shared>, folder: PathBuf) -> Self {
         Self {
             shared,
+            ready: Ready::beside(&folder),
             folder,
             made: OnceCell::new(),
             fetching: Arc::new(Mutex::new(0)),

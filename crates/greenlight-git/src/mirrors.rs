@@ -15,6 +15,7 @@ use crate::credentials::Credentials;
 use crate::error::GitError;
 use crate::mirror::{Mirror, Shared, UNFINISHED, remove_tree};
 use crate::program::Git;
+use crate::ready;
 
 /// How long a fetch may take where nothing else is said: a large repository's first one takes minutes.
 pub const FETCH_TIMEOUT: Duration = Duration::from_secs(900);
@@ -67,6 +68,7 @@ impl Mirrors {
             credentials: options.credentials,
             transport: options.transport,
             fetch_timeout: options.fetch_timeout,
+            ready: Mutex::default(),
         };
         Ok(Self {
             shared: Arc::new(shared),
@@ -96,13 +98,13 @@ fn mirror_folder(folder: &Path, repository: RepoId) -> PathBuf {
     folder.join(format!("{repository}.git"))
 }
 
-/// Removes what an earlier life began and did not finish.
+/// Removes what an earlier life began and did not finish, and what it laid ready.
 async fn remove_unfinished(folder: &Path) -> std::io::Result<()> {
     let mut entries = tokio::fs::read_dir(folder).await?;
     while let Some(entry) = entries.next_entry().await? {
         let path = entry.path();
         let extension = path.extension().and_then(|extension| extension.to_str());
-        if extension.is_some_and(|extension| extension.starts_with(UNFINISHED)) {
+        if extension.is_some_and(|extension| extension.starts_with(UNFINISHED) || extension == ready::EXTENSION) {
             remove_tree(&path).await?;
         }
     }

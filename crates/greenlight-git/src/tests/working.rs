@@ -4,7 +4,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use greenlight_core::id::RefName;
+use greenlight_core::id::{RefName, Sha};
 
 use super::{World, git, merged, prepare, repository};
 use crate::checkout::{CheckoutRequest, Depth, Leftovers, Sparse, Wanted};
@@ -88,6 +88,77 @@ async fn a_name_is_a_branch_or_a_tag_or_a_commit() {
         let error = mirrors.checkout(&repository(), &request, &world.path().join("job")).await.unwrap_err();
         assert!(matches!(*error, GitError::NoSuchRef { .. } | GitError::BadName { .. }), "{error:?}");
     }
+}
+
+/// Commits a tree that is large enough to be kept.
+fn large(world: &World, more: &[(&str, &str)]) -> Sha {
+    let names: Vec<String> = (0..300).map(|number| format!("part-{}/file-{number}", number % 7)).collect();
+    let files: Vec<(&str, &str)> = names.iter().map(|name| (name.as_str(), "the same\n")).collect();
+    let sha = world.commit("large", &[&files, more].concat());
+    world.push("main", "refs/heads/main");
+    sha
+}
+
+/// Waits until a tree lies ready, and returns where.
+async fn laid_ready(world: &World) -> std::path::PathBuf {
+    let tree = world.path().join("mirrors/7.ready/tree");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !tree.exists() {
+        assert!(Instant::now() < deadline, "no tree was ever laid ready");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    tree
+}
+
+#[tokio::test]
+async fn a_tree_that_lies_ready_is_brought_to_the_commit_that_is_wanted() {
+    let world = World::new();
+    let first = large(&world, &[("gone", "x"), ("other", "first\n")]);
+    let mirrors = world.mirrors().await;
+    let dest = world.path().join("job");
+    mirrors.checkout(&repository(), &CheckoutRequest::commit(first, None), &dest).await.unwrap();
+    let tree = laid_ready(&world).await;
+    let git_dir: Vec<_> =
+        std::fs::read_dir(tree.join(".git")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(git_dir, ["index"], "nothing of git's own is kept");
+    // What is taken is seen by this mark.
+    std::fs::write(tree.join("mark"), "").unwrap();
+
+    std::fs::remove_file(world.work().join("gone")).unwrap();
+    let second = world.commit("second", &[("other", "second\n"), ("new/file", "new\n")]);
+    world.push("main", "refs/heads/main");
+    let request = CheckoutRequest::commit(second, Some(RefName::branch("main")));
+    mirrors.checkout(&repository(), &request, &dest).await.unwrap();
+    assert!(dest.join("mark").exists(), "the tree was taken");
+    std::fs::remove_file(dest.join("mark")).unwrap();
+    assert_eq!(git(&dest, &["rev-parse", "HEAD"]).trim(), second.to_string());
+    assert_eq!(git(&dest, &["branch", "--show-current"]).trim(), "main");
+    assert_eq!(git(&dest, &["status", "--porcelain", "--ignored"]), "");
+    assert_eq!(std::fs::read_to_string(dest.join("other")).unwrap(), "second\n");
+    assert!(!dest.join("gone").exists() && dest.join("new/file").exists());
+    assert_eq!(git(&dest, &["rev-list", "--count", "HEAD"]).trim(), "1");
+    git(&dest, &["fsck", "--strict"]);
+    // Another one is made behind it.
+    assert_eq!(std::fs::read_to_string(laid_ready(&world).await.join("other")).unwrap(), "second\n");
+    // A start throws it away: what lies there is nobody's.
+    drop(mirrors);
+    world.mirrors().await;
+    assert!(!tree.exists());
+}
+
+#[tokio::test]
+async fn a_tree_written_with_other_attributes_is_not_used() {
+    let world = World::new();
+    let first = large(&world, &[("text.txt", "one\ntwo\n")]);
+    let mirrors = world.mirrors().await;
+    let dest = world.path().join("job");
+    mirrors.checkout(&repository(), &CheckoutRequest::commit(first, None), &dest).await.unwrap();
+    laid_ready(&world).await;
+    let second = world.commit("attributes", &[(".gitattributes", "*.txt text eol=crlf\n")]);
+    world.push("main", "refs/heads/main");
+    mirrors.checkout(&repository(), &CheckoutRequest::commit(second, None), &dest).await.unwrap();
+    assert_eq!(std::fs::read_to_string(dest.join("text.txt")).unwrap(), "one\r\ntwo\r\n");
+    assert_eq!(git(&dest, &["status", "--porcelain"]), "");
 }
 
 #[tokio::test]
