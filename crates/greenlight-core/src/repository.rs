@@ -43,6 +43,29 @@ pub struct Settings {
     pub vars: Vec<(Arc<str>, Arc<str>)>,
     /// Which jobs are asked for, where not all are.
     pub selection: Selection,
+    /// Where GitHub is.
+    pub addresses: Addresses,
+}
+
+/// Where GitHub is, as jobs are told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Addresses {
+    /// Of its pages and of git, without a slash at its end (`github.server_url`).
+    pub server: Arc<str>,
+    /// Of its API (`github.api_url`).
+    pub api: Arc<str>,
+    /// Of its GraphQL API (`github.graphql_url`).
+    pub graphql: Arc<str>,
+}
+
+impl Default for Addresses {
+    fn default() -> Self {
+        Self {
+            server: "https://github.com".into(),
+            api: "https://api.github.com".into(),
+            graphql: "https://api.github.com/graphql".into(),
+        }
+    }
 }
 
 /// Which jobs are asked for.

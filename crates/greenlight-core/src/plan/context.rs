@@ -5,7 +5,7 @@ use std::sync::Arc;
 use greenlight_workflow::{Context as _, Contexts, Value, Workflow, dispatch_inputs, short_ref};
 
 use crate::repository::{MadeOf, Remembered, Repository};
-use crate::run::{Run, Suite};
+use crate::run::{Run, Suite, Trust};
 
 /// Returns the contexts that a run's expressions see outside a step; `needs` for one job, where it is asked for.
 pub(crate) fn contexts(
@@ -83,6 +83,8 @@ fn github(state: &Repository, suite: &Suite, run: &Run, inputs: &Value) -> Value
     let owner_id = text(&event.get("repository").get("owner").get("id").coerce_string());
     let ref_name = suite.git_ref.as_str();
     let (kind, short) = short_ref(ref_name);
+    let addresses = &state.settings.addresses;
+    let host = addresses.server.split_once("://").map_or(&*addresses.server, |(_, host)| host);
     Value::object([
         ("event_name", text(&suite.key.event)),
         ("event", event),
@@ -106,5 +108,10 @@ fn github(state: &Repository, suite: &Suite, run: &Run, inputs: &Value) -> Value
         ("workflow", text(&run.name)),
         ("workflow_ref", text(&format!("{}/{}@{ref_name}", repository.full_name, run.workflow))),
         ("workflow_sha", text(&run.sha.to_string())),
+        ("server_url", text(&addresses.server)),
+        ("api_url", text(&addresses.api)),
+        ("graphql_url", text(&addresses.graphql)),
+        ("repositoryUrl", text(&format!("git://{host}/{}.git", repository.full_name))),
+        ("secret_source", text(if suite.trust == Trust::Trusted { "Actions" } else { "None" })),
     ])
 }

@@ -66,6 +66,7 @@ impl Directory {
         let settings = Settings {
             app: self.github.is_app(),
             own_user: *self.own_user.lock().expect("nobody panics while holding an id"),
+            addresses: self.github.addresses(),
             ..Settings::default()
         };
         let mut handles = self.handles();

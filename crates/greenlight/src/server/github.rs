@@ -6,6 +6,7 @@ use greenlight_core::effect::{Dispatch, Outcome};
 use greenlight_core::event::User;
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::port::{Hands as _, Said};
+use greenlight_core::repository::Addresses;
 use greenlight_github::client::{AppKey, AppKeyError, Client, Credentials, Settings, SettingsError};
 use greenlight_github::hands::GitHubHands;
 
@@ -28,6 +29,7 @@ pub struct GitHub {
     client: Client,
     hands: GitHubHands,
     web_url: String,
+    api_url: String,
     profile: Profile,
 }
 
@@ -53,9 +55,9 @@ impl GitHub {
         };
         let api_url = config.github.api_url.to_string();
         let (web_url, profile) = web_of(&api_url);
-        let client = Client::new(Settings { api_url, credentials }).map_err(GitHubError::Address)?;
+        let client = Client::new(Settings { api_url: api_url.clone(), credentials }).map_err(GitHubError::Address)?;
         let hands = GitHubHands::new(client.clone(), config.pages.url.as_deref()).with_said(said);
-        Ok(Self { client, hands, web_url, profile })
+        Ok(Self { client, hands, web_url, api_url, profile })
     }
 
     /// Returns the client.
@@ -81,6 +83,17 @@ impl GitHub {
     /// Returns the address that repositories stand below, without a slash at its end.
     pub fn web_url(&self) -> &str {
         &self.web_url
+    }
+
+    /// Returns where jobs are told that GitHub is.
+    pub fn addresses(&self) -> Addresses {
+        let api = &self.api_url;
+        // An enterprise's GraphQL stands beside its REST API: `/api/v3` and `/api/graphql`.
+        let graphql = match self.profile {
+            Profile::Enterprise => format!("{}/api/graphql", self.web_url),
+            Profile::GitHubCom => format!("{api}/graphql"),
+        };
+        Addresses { server: self.web_url.as_str().into(), api: api.as_str().into(), graphql: graphql.into() }
     }
 
     /// Returns whose budget a write to this repository counts against: the token's, or that of the App's installation, of which there is one an owner.

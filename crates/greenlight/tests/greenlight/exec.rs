@@ -186,6 +186,18 @@ fn what_would_run_is_shown_without_running() {
 }
 
 #[test]
+fn a_job_is_told_where_github_is() {
+    let project = Project::of_workflow(
+        "on: push\nrun-name: at ${{ github.server_url }}\njobs:\n  a:\n    if: github.server_url == 'https://github.com'\n    runs-on: x\n    steps:\n      \
+         - run: echo \"> $GITHUB_SERVER_URL $GITHUB_API_URL $GITHUB_GRAPHQL_URL ${{ github.repositoryUrl }} ${{ github.secret_source }}\"\n",
+    );
+    let ran = project.run(&["--repository", "octo/demo"]);
+    assert_eq!(ran.code(), 0, "{}", ran.text());
+    let told = "a | > https://github.com https://api.github.com https://api.github.com/graphql git://github.com/octo/demo.git Actions";
+    assert!(ran.has(told), "{}", ran.text());
+}
+
+#[test]
 fn nothing_is_left_behind() {
     let project = Project::of_workflow("on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{ run: pwd }]\n");
     let temporary = tempfile::tempdir().unwrap();
