@@ -126,7 +126,7 @@ impl Run {
                 input.splice(from..from, piece);
             }
             _ => {
-                let word = self.target.words[self.random.below(self.target.words.len())];
+                let word = self.target.word(self.random.below(self.target.word_count()));
                 input.splice(from..from, word.bytes());
             }
         }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use greenlight_workflow::Value;
+use greenlight_workflow::event::GITHUB_VARIABLES;
 
 use crate::contexts::ActionPlace;
 use crate::leftovers::MARK;
@@ -31,42 +32,6 @@ const INHERITED: [&str; 17] = [
 
 /// Where programs are looked for where nobody says so.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// The parts of the `github` context that are variables too, `GITHUB_` before them.
-const GITHUB: [&str; 32] = [
-    "action",
-    "action_path",
-    "action_ref",
-    "action_repository",
-    "actor",
-    "actor_id",
-    "api_url",
-    "base_ref",
-    "event_name",
-    "event_path",
-    "graphql_url",
-    "head_ref",
-    "job",
-    "ref",
-    "ref_name",
-    "ref_protected",
-    "ref_type",
-    "repository",
-    "repository_id",
-    "repository_owner",
-    "repository_owner_id",
-    "retention_days",
-    "run_attempt",
-    "run_id",
-    "run_number",
-    "server_url",
-    "sha",
-    "triggering_actor",
-    "workflow",
-    "workflow_ref",
-    "workflow_sha",
-    "workspace",
-];
 
 /// The machine's architecture, in GitHub's words.
 pub(crate) fn architecture() -> &'static str {
@@ -118,7 +83,7 @@ pub(crate) fn force(
 
 /// Sets the variables that repeat the `github` context.
 pub(crate) fn force_github(variables: &mut BTreeMap<String, String>, github: &Value) {
-    for name in GITHUB {
+    for name in GITHUB_VARIABLES {
         let value = github.get(name);
         if value.is_null() {
             // What the workflow set in its place is not GitHub's.

@@ -8,6 +8,60 @@ use crate::value::Value;
 /// Events that the skip words of a commit's message hold back.
 const SKIPPED_BY_WORDS: [&str; 2] = ["push", "pull_request"];
 
+/// The parts of the `github` context that are variables of a job too, in upper case behind `GITHUB_`.
+pub const GITHUB_VARIABLES: [&str; 32] = [
+    "action",
+    "action_path",
+    "action_ref",
+    "action_repository",
+    "actor",
+    "actor_id",
+    "api_url",
+    "base_ref",
+    "event_name",
+    "event_path",
+    "graphql_url",
+    "head_ref",
+    "job",
+    "ref",
+    "ref_name",
+    "ref_protected",
+    "ref_type",
+    "repository",
+    "repository_id",
+    "repository_owner",
+    "repository_owner_id",
+    "retention_days",
+    "run_attempt",
+    "run_id",
+    "run_number",
+    "server_url",
+    "sha",
+    "triggering_actor",
+    "workflow",
+    "workflow_ref",
+    "workflow_sha",
+    "workspace",
+];
+
+/// The other parts of the `github` context.
+pub(crate) const GITHUB_OTHERS: [&str; 14] = [
+    "action_status",
+    "artifact_cache_size_limit",
+    "env",
+    "event",
+    "host_workflow_ref",
+    "job_workflow_sha",
+    "output",
+    "path",
+    "repository_visibility",
+    "repositoryUrl",
+    "secret_source",
+    "state",
+    "step_summary",
+    "token",
+];
+
 /// An event as GitHub tells of it.
 #[derive(Clone, Debug)]
 pub struct EventPayload {

@@ -15,7 +15,7 @@ mod reference;
 use std::ops::{Deref, Range};
 use std::sync::Arc;
 
-use crate::value::{Value, fold_equals};
+use crate::value::{Object, Value, fold_equals};
 
 pub(crate) use functions::Function;
 pub use reference::Reference;
@@ -153,6 +153,12 @@ impl Contexts {
     /// Returns contexts without any value, all being well.
     pub fn new() -> Contexts {
         Contexts::default()
+    }
+
+    /// Returns the entries of an object as named values; none for anything else.
+    pub fn of(object: &Value) -> Contexts {
+        let entries = object.as_object().into_iter().flat_map(Object::iter);
+        entries.fold(Contexts::new(), |contexts, (name, value)| contexts.with(name, value.clone()))
     }
 
     /// Adds a named value, or replaces it.

@@ -140,6 +140,18 @@ impl Value {
         }
     }
 
+    /// Returns what GitHub calls this kind of value.
+    pub fn kind_name(&self) -> &'static str {
+        match self {
+            Value::Null => "Null",
+            Value::Bool(_) => "Boolean",
+            Value::Number(_) => "Number",
+            Value::String(_) => "String",
+            Value::Array(_) => "Array",
+            Value::Object(_) => "Object",
+        }
+    }
+
     /// Says whether this is Null.
     pub fn is_null(&self) -> bool {
         matches!(self, Value::Null)

@@ -150,6 +150,13 @@ pub(crate) struct Reading {
 }
 
 impl Reading {
+    fn into_result(self) -> Result<Node, Vec<Finding>> {
+        match self.node {
+            Some(node) if self.findings.is_empty() => Ok(node),
+            _ => Err(self.findings),
+        }
+    }
+
     fn with(mut self, findings: Vec<Finding>) -> Reading {
         self.findings.extend(findings);
         self
@@ -168,21 +175,35 @@ pub(crate) fn text_bytes(text: &str) -> usize {
 
 /// Returns the tree of a file's only document, or everything that is wrong with it.
 pub fn parse(text: &str) -> Result<Node, Vec<Finding>> {
-    let Reading { node, findings, .. } = read(text, &Limits::default());
-    match node {
-        Some(node) if findings.is_empty() => Ok(node),
-        _ => Err(findings),
-    }
+    read(text, &Limits::default()).into_result()
+}
+
+/// Returns what [`parse`] does by way of the scanner, however plainly the file is written: for those who hold the two ways of
+/// reading against each other.
+pub fn parse_by_tokens(text: &str) -> Result<Node, Vec<Finding>> {
+    let limits = Limits::default();
+    refuse_size(text, &limits).unwrap_or_else(|| read_by_tokens(without_mark(text), &limits)).into_result()
 }
 
 /// Reads a file's only document.
 pub(crate) fn read(text: &str, limits: &Limits) -> Reading {
-    if text.len() > limits.size {
-        let message = format!("The maximum file size of {} characters has been exceeded", limits.size);
-        return Reading::refused(Finding::error("file-too-large", start(), message));
+    if let Some(refused) = refuse_size(text, limits) {
+        return refused;
     }
-    let text = text.trim_start_matches('\u{feff}');
+    let text = without_mark(text);
     direct::read(text, limits).unwrap_or_else(|| read_by_tokens(text, limits))
+}
+
+fn refuse_size(text: &str, limits: &Limits) -> Option<Reading> {
+    (text.len() > limits.size).then(|| {
+        let message = format!("The maximum file size of {} characters has been exceeded", limits.size);
+        Reading::refused(Finding::error("file-too-large", start(), message))
+    })
+}
+
+/// Returns a text without the byte order mark that it may begin with.
+fn without_mark(text: &str) -> &str {
+    text.trim_start_matches('\u{feff}')
 }
 
 /// Reads a file's only document with the scanner, which knows all of YAML.

@@ -38,13 +38,8 @@ fn all_cases_agree() {
 fn check(case: &serde_json::Value) -> Result<(), String> {
     let contexts =
         case.get("contexts").map_or(Value::Null, |contexts| Value::from_json(&contexts.to_string()).unwrap());
-    let mut values = Contexts::new();
-    let mut names = Vec::new();
-    for (name, value) in contexts.as_object().into_iter().flat_map(|object| object.iter()) {
-        values.set(name, value.clone());
-        names.push(name);
-    }
-    let outcome = evaluate(case["expr"].as_str().unwrap(), &Scope::of(names.iter().copied()), &values);
+    let values = Contexts::of(&contexts);
+    let outcome = evaluate(case["expr"].as_str().unwrap(), &Scope::of(values.names()), &values);
     match (case.get("err"), outcome) {
         (None, Ok(value)) => same(&case["result"], &value),
         (Some(expected), Err((kind, message))) => {
@@ -63,14 +58,7 @@ fn evaluate(text: &str, scope: &Scope, context: &dyn Context) -> Result<Value, (
 }
 
 fn same(expected: &serde_json::Value, value: &Value) -> Result<(), String> {
-    let kind = match value {
-        Value::Null => "Null",
-        Value::Bool(_) => "Boolean",
-        Value::Number(_) => "Number",
-        Value::String(_) => "String",
-        Value::Array(_) => "Array",
-        Value::Object(_) => "Object",
-    };
+    let kind = value.kind_name();
     let expected_value = Value::from_json(&expected["value"].to_string()).unwrap();
     let is_kind = expected["kind"] == kind || (kind == "Object" && expected["kind"] == "Dictionary");
     if is_kind && expected_value == *value { Ok(()) } else { Err(format!("gives {kind} {}", value.to_json())) }

@@ -129,6 +129,8 @@ fn format(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, Exp
     let template = arguments[0].coerce_string();
     let mut out = String::new();
     let mut rest = &*template;
+    // The whole text is looked at before any argument is: a wrong brace is told first.
+    let mut wrong_specifiers = None;
     while let Some(at) = rest.find(['{', '}']) {
         out.push_str(&rest[..at]);
         let (brace, after) = rest[at..].split_at(1);
@@ -137,27 +139,63 @@ fn format(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, Exp
             rest = after;
             continue;
         }
-        let placeholder = after.split_once('}').filter(|(digits, _)| brace == "{" && is_number(digits));
-        let Some((digits, after)) = placeholder else {
+        let Some(place) = Placeholder::read(after).filter(|_| brace == "{") else {
             return Err(evaluation_error(format!("The following format string is invalid: {template}")));
         };
-        let argument = digits.parse::<usize>().ok().and_then(|index| arguments.get(index.checked_add(1)?));
-        let Some(argument) = argument else {
+        let Some(argument) = arguments.get(place.index + 1) else {
             return Err(evaluation_error(format!(
                 "The following format string references more arguments than were supplied: {template}"
             )));
         };
+        if !place.specifiers.is_empty() && wrong_specifiers.is_none() {
+            wrong_specifiers = Some(format!(
+                "The format specifiers '{}' are not valid for objects of type '{}'",
+                place.specifiers,
+                argument.kind_name()
+            ));
+        }
         let text = argument.coerce_string();
         evaluation.charge(text.len())?;
         out.push_str(&text);
-        rest = after;
+        rest = place.rest;
+    }
+    if let Some(problem) = wrong_specifiers {
+        return Err(evaluation_error(problem));
     }
     out.push_str(rest);
     Ok(Value::string(out))
 }
 
-fn is_number(digits: &str) -> bool {
-    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+/// What stands behind a brace that opens: which argument, how it is to be written, and the text behind the brace that closes.
+/// Only dates could be written in several ways, and there are none.
+struct Placeholder<'a> {
+    index: usize,
+    specifiers: String,
+    rest: &'a str,
+}
+
+impl<'a> Placeholder<'a> {
+    fn read(text: &'a str) -> Option<Placeholder<'a>> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let index = text[..digits].parse::<u8>().ok()?.into();
+        let behind = &text[digits..];
+        if let Some(rest) = behind.strip_prefix('}') {
+            return Some(Placeholder { index, specifiers: String::new(), rest });
+        }
+        let mut specifiers = String::new();
+        let mut rest = behind.strip_prefix(':')?;
+        loop {
+            let (before, after) = rest.split_once('}')?;
+            specifiers.push_str(before);
+            match after.strip_prefix('}') {
+                Some(after) => {
+                    specifiers.push('}');
+                    rest = after;
+                }
+                None => return Some(Placeholder { index, specifiers, rest: after }),
+            }
+        }
+    }
 }
 
 fn join(evaluation: &mut Evaluation, arguments: &[Value]) -> Result<Value, ExpressionError> {
@@ -221,5 +259,29 @@ fn weight(value: &Value) -> usize {
         Value::Array(items) => items.len() * size_of::<Value>(),
         Value::Object(object) => object.len() * size_of::<(std::sync::Arc<str>, Value)>(),
         _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Contexts, Scope, parse_expression};
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let value = parse_expression(text, &Scope::default()).unwrap().evaluate(&Contexts::new());
+        assert_eq!(value.map_or_else(|error| error.message, |value| value.to_json()), expected, "{text}");
+    }
+
+    #[test]
+    fn format_takes_specifiers_as_github_s_runner_does() {
+        check("format('{0:}{1}', 'a', 'b')", "\"ab\"");
+        check("format('{0:x}', 'a')", "The format specifiers 'x' are not valid for objects of type 'String'");
+        check("format('{0:x}}y}', true)", "The format specifiers 'x}y' are not valid for objects of type 'Boolean'");
+        check("format('{0:x} {', 'a')", "The following format string is invalid: {0:x} {");
+        check("format('{0:x}}', 'a')", "The following format string is invalid: {0:x}}");
+        check("format('{0\\} {1}', 'a', 'b')", "The following format string is invalid: {0\\} {1}");
+        check("format('{256}', 'a')", "The following format string is invalid: {256}");
+        let more = "The following format string references more arguments than were supplied: {255}";
+        check("format('{255}', 'a')", more);
     }
 }

@@ -3,62 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use crate::event::{GITHUB_OTHERS, GITHUB_VARIABLES};
 use crate::expression::Reference;
 use crate::finding::{Finding, Part, Span, nearest};
 use crate::plan::ancestors;
 use crate::template::{INSERT, Tree, TreeKind};
 use crate::value::fold_equals;
 use crate::workflow::{Job, JobKind, Step, StepKind, Workflow};
-
-/// What the `github` context has.
-const GITHUB: [&str; 46] = [
-    "action",
-    "action_path",
-    "action_ref",
-    "action_repository",
-    "action_status",
-    "actor",
-    "actor_id",
-    "api_url",
-    "artifact_cache_size_limit",
-    "base_ref",
-    "env",
-    "event",
-    "event_name",
-    "event_path",
-    "graphql_url",
-    "head_ref",
-    "host_workflow_ref",
-    "job",
-    "job_workflow_sha",
-    "output",
-    "path",
-    "ref",
-    "ref_name",
-    "ref_protected",
-    "ref_type",
-    "repository",
-    "repository_id",
-    "repository_owner",
-    "repository_owner_id",
-    "repository_visibility",
-    "repositoryUrl",
-    "retention_days",
-    "run_attempt",
-    "run_id",
-    "run_number",
-    "secret_source",
-    "server_url",
-    "sha",
-    "state",
-    "step_summary",
-    "token",
-    "triggering_actor",
-    "workflow",
-    "workflow_ref",
-    "workflow_sha",
-    "workspace",
-];
 
 /// How many needs a workflow may have for those to be told that others bring anyway.
 const NEEDS_LOOKED_AT_MAX: usize = 2_000;
@@ -294,10 +245,11 @@ fn matrix_keys(job: &Job) -> Option<Vec<&str>> {
 /// Only what looks like a name of GitHub's is told: the context may have more than is known here.
 fn check_github(one: &Use, findings: &mut Vec<Finding>) {
     let Some(name) = one.reference.part(1) else { return };
-    if GITHUB.iter().any(|known| fold_equals(known, name)) {
+    let known = || GITHUB_VARIABLES.into_iter().chain(GITHUB_OTHERS);
+    if known().any(|known| fold_equals(known, name)) {
         return;
     }
-    if let Some(meant) = nearest(name, &GITHUB) {
+    if let Some(meant) = nearest(name, &known().collect::<Vec<_>>()) {
         let message = format!("The github context has no '{name}', so '{}' is always empty", one.reference);
         findings.push(one.warning("github-unknown", message).with_help(format!("did you mean '{meant}'?")));
     }

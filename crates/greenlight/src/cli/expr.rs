@@ -43,8 +43,8 @@ pub fn perform(expr: &Expr) -> anyhow::Result<Exit> {
         input::STANDARD_INPUT => Cow::Owned(input::text(input::STANDARD_INPUT.as_ref(), LINE_BYTES_MAX as u64)?),
         text => Cow::Borrowed(text),
     };
-    let (names, contexts) = named_values(&contexts);
-    let scope = Scope::of(names.iter().copied().chain(STATUS_FUNCTIONS));
+    let contexts = Contexts::of(&contexts);
+    let scope = Scope::of(contexts.names().chain(STATUS_FUNCTIONS));
     let outcome = evaluate(without_braces(&text), &scope, &contexts.with_status(StatusCheck::SUCCESS));
     match (&outcome, expr.json) {
         (outcome, true) => println!("{}", answer(outcome)),
@@ -117,25 +117,14 @@ fn outcome_of(line: &[u8], named: &mut Named) -> Result<Result<Value, Expression
     let contexts = request.contexts.map_or("null", RawValue::get);
     if named.text != contexts {
         let object = Value::from_json(contexts).map_err(|error| error.to_string())?;
-        let (names, values) = named_values(&object);
-        *named = Named { text: contexts.to_owned(), values, scope: Scope::of(names) };
+        let values = Contexts::of(&object);
+        *named = Named { text: contexts.to_owned(), scope: Scope::of(values.names()), values };
     }
     Ok(evaluate(&request.expr, &named.scope, &named.values))
 }
 
 fn refused(number: usize, problem: &str) -> serde_json::Value {
     json!({"err": {"kind": "input", "value": format!("line {number}: {problem}")}})
-}
-
-/// Returns the contexts of an object, and their names.
-fn named_values(contexts: &Value) -> (Vec<&str>, Contexts) {
-    let mut values = Contexts::new();
-    let mut names = Vec::new();
-    for (name, value) in contexts.as_object().into_iter().flat_map(|object| object.iter()) {
-        values.set(name, value.clone());
-        names.push(name);
-    }
-    (names, values)
 }
 
 fn evaluate(text: &str, scope: &Scope, contexts: &Contexts) -> Result<Value, ExpressionError> {
@@ -150,22 +139,11 @@ fn without_braces(text: &str) -> &str {
 /// Returns the answer as one line of JSON.
 fn answer(outcome: &Result<Value, ExpressionError>) -> String {
     match outcome {
-        Ok(value) => format!("{{\"kind\":\"{}\",\"value\":{}}}", kind(value), value.to_json()),
+        Ok(value) => format!("{{\"kind\":\"{}\",\"value\":{}}}", value.kind_name(), value.to_json()),
         Err(error) => {
             let text = Value::string(error.message.as_str()).to_json();
             format!("{{\"err\":{{\"kind\":\"{}\",\"value\":{text}}}}}", error.kind.as_str())
         }
-    }
-}
-
-fn kind(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "Null",
-        Value::Bool(_) => "Boolean",
-        Value::Number(_) => "Number",
-        Value::String(_) => "String",
-        Value::Array(_) => "Array",
-        Value::Object(_) => "Object",
     }
 }
 
