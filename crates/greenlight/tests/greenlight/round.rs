@@ -240,6 +240,39 @@ async fn a_run_is_cancelled_and_run_again() {
 }
 
 #[tokio::test]
+async fn what_failed_runs_again_and_what_is_kept_keeps_its_log() {
+    const FLAKY: &str = "name: CI\non: pull_request\njobs:\n  build:\n    runs-on: ubuntu-latest\n    outputs: { made: '${{ steps.make.outputs.made }}' }\n    steps:\n      - id: make\n        run: echo \"made=in-$GITHUB_RUN_ATTEMPT\" | tee -a \"$GITHUB_OUTPUT\"\n  test:\n    needs: build\n    runs-on: ubuntu-latest\n    steps:\n      - run: |\n          echo \"attempt $GITHUB_RUN_ATTEMPT with ${{ needs.build.outputs.made }}\"\n          test \"$GITHUB_RUN_ATTEMPT\" != 1\n";
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": FLAKY })).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.hook(&server).await;
+    let (_, head) = github.open_pull("change", "change.txt", "changed").await;
+    github.status(&head, "greenlight", "failure").await;
+    until("the page offers it", async || {
+        let (_, page) = server.read(&format!("/{NAME}/runs/1")).await;
+        page.contains("Run what failed again").then_some(())
+    })
+    .await;
+    let again = server.http.post(server.pages(&format!("/{NAME}/runs/1/rerun-failed-jobs"))).send().await.unwrap();
+    assert_eq!(again.status(), 200, "{}", again.text().await.unwrap());
+    github.status(&head, "greenlight", "success").await;
+    let run = server.json(&format!("/api/v1/repos/{NAME}/runs/1")).await;
+    let jobs: Vec<_> = run["jobs"].as_array().unwrap().iter().map(|job| (&job["key"], &job["attempt"])).collect();
+    assert_eq!((&run["attempt"], jobs), (&json!(2), vec![(&json!("build"), &json!(1)), (&json!("test"), &json!(2))]));
+    let log = async |job: &str| server.read(&format!("/{NAME}/runs/1/jobs/{job}.txt")).await.1;
+    assert!(log("build").await.contains("made=in-1"), "the log of the attempt in which it ran");
+    assert!(log("test").await.contains("attempt 2 with in-1"), "{}", log("test").await);
+    assert!(server.read(&format!("/{NAME}/runs/1")).await.1.contains("kept from attempt 1"));
+
+    let path = |job: &str| server.pages(&format!("/api/v1/repos/{NAME}/runs/1/jobs/{job}/rerun"));
+    assert_eq!(server.http.post(path("nothing")).send().await.unwrap().status(), 409);
+    assert_eq!(server.http.post(path("build")).send().await.unwrap().status(), 200);
+    until("both run again", async || log("test").await.contains("attempt 3 with in-3").then_some(())).await;
+    server.stop().await;
+    github.stop().await;
+}
+
+#[tokio::test]
 async fn a_fork_waits_for_an_approval() {
     let dir = tempfile::tempdir().unwrap();
     let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL })).await;
