@@ -4,6 +4,8 @@ mod agent;
 mod ending;
 mod files;
 mod javascript;
+#[path = "../tests/order/mod.rs"]
+mod order;
 mod parallel;
 mod steps;
 mod using;
@@ -13,12 +15,11 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use greenlight_core::effect::{Checkout, JobEnd, JobOrder};
-use greenlight_core::id::{AttemptId, JobKey, RepoId, RunNumber, Sha, Token};
+use greenlight_core::effect::{JobEnd, JobOrder};
+use greenlight_core::id::Sha;
 use greenlight_core::port::Reply;
 use greenlight_core::run::Conclusion;
 use greenlight_core::time::Timestamp;
-use greenlight_workflow::Value;
 use tokio::sync::watch;
 
 use crate::action_store::{ActionOverride, ActionStore, ActionStoreOptions};
@@ -27,6 +28,7 @@ use crate::job::{RunnerOptions, run_job};
 use crate::process::Patience;
 use crate::source::ActionSource;
 use crate::stop::Stop;
+pub(crate) use order::order;
 
 /// A place that remembers everything.
 #[derive(Default)]
@@ -127,34 +129,6 @@ impl JobHost for Place {
 fn write(path: &Path, text: &str) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, text).unwrap();
-}
-
-/// Returns the order for the job `test` of this workflow.
-pub(crate) fn order(workflow: &str) -> JobOrder {
-    let sha = Sha::from_bytes([0xab; 20]);
-    JobOrder {
-        attempt: AttemptId { repo: RepoId(7), run: RunNumber(1), run_attempt: 1, job: JobKey::from("test"), tried: 1 },
-        token: Token(3),
-        repository: "octo/demo".into(),
-        workflow_path: ".github/workflows/ci.yml".into(),
-        workflow_text: workflow.into(),
-        callers: Vec::new(),
-        job_id: "test".into(),
-        job_name: "test".into(),
-        matrix: Value::Null,
-        strategy: Value::Null,
-        github: Value::from_json(
-            r#"{"event_name": "push", "sha": "abababababababababababababababababababab", "ref": "refs/heads/main",
-                "repository": "octo/demo", "actor": "mona", "run_number": 5, "event": {"after": "abab", "size": 2}}"#,
-        )
-        .unwrap(),
-        needs: Value::Null,
-        inputs: Value::Null,
-        env: Vec::new(),
-        checkout: Checkout { sha, git_ref: "refs/heads/main".into() },
-        timeout: Duration::from_secs(60),
-        trusted: true,
-    }
 }
 
 /// Puts steps into a workflow.

@@ -8,8 +8,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use greenlight_core::effect::{Checkout, JobEnd, JobOrder};
-use greenlight_core::id::{AttemptId, JobKey, RepoId, RunNumber, Sha, Token};
+use greenlight_core::effect::{JobEnd, JobOrder};
+use greenlight_core::id::Sha;
 use greenlight_core::port::Reply;
 use greenlight_core::run::Conclusion;
 use greenlight_core::time::Timestamp;
@@ -17,7 +17,6 @@ use greenlight_runner::{
     CheckedOut, CheckoutRequest, Isolation, IsolationOptions, IsolationWanted, JobHost, LogBlock, Patience,
     RunnerOptions, StepUpdate, Stop, run_job,
 };
-use greenlight_workflow::Value;
 
 use crate::containers;
 use tokio::sync::watch;
@@ -243,27 +242,9 @@ fn options(work: &Path, isolation: &Arc<Isolation>) -> RunnerOptions {
 
 fn order(steps: &str, env: &str, around: &str) -> JobOrder {
     let steps: String = steps.lines().map(|line| format!("      {line}\n")).collect();
-    let workflow =
-        format!("on: push\njobs:\n  test:\n    runs-on: linux\n{around}    env:\n      {env}\n    steps:\n{steps}");
-    JobOrder {
-        attempt: AttemptId { repo: RepoId(7), run: RunNumber(1), run_attempt: 1, job: JobKey::from("test"), tried: 1 },
-        token: Token(3),
-        repository: "octo/demo".into(),
-        workflow_path: ".github/workflows/ci.yml".into(),
-        workflow_text: workflow.into(),
-        callers: Vec::new(),
-        job_id: "test".into(),
-        job_name: "test".into(),
-        matrix: Value::Null,
-        strategy: Value::Null,
-        github: Value::from_json(r#"{"event_name": "push", "repository": "octo/demo", "event": {}}"#).unwrap(),
-        needs: Value::Null,
-        inputs: Value::Null,
-        env: Vec::new(),
-        checkout: Checkout { sha: Sha::ZERO, git_ref: "refs/heads/main".into() },
-        timeout: Duration::from_secs(60),
-        trusted: true,
-    }
+    crate::order::order(&format!(
+        "on: push\njobs:\n  test:\n    runs-on: linux\n{around}    env:\n      {env}\n    steps:\n{steps}"
+    ))
 }
 
 /// Is a process with this among its arguments alive?

@@ -3,6 +3,8 @@
 mod bench;
 mod containers;
 mod escapes;
+#[path = "../order/mod.rs"]
+mod order;
 mod tries;
 
 use std::path::Path;
