@@ -183,7 +183,7 @@ fn make_run(state: &mut Repository, suite: &Suite, chosen: Chosen, files: &Commi
     state.parsed.remove(&number);
     let read = chosen.workflow.and_then(|workflow| {
         run.name = workflow.title().into();
-        let called = find_called(&workflow, files)?;
+        let called = find_called(&workflow, files, state.settings.edition)?;
         Ok((workflow, called))
     });
     match read {

@@ -45,6 +45,18 @@ pub struct Settings {
     pub selection: Selection,
     /// Where GitHub is.
     pub addresses: Addresses,
+    /// Whose limits hold for workflows.
+    pub edition: Edition,
+}
+
+/// Which GitHub it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Edition {
+    /// github.com, or what looks like it.
+    #[default]
+    GitHubCom,
+    /// GitHub Enterprise Server, which lets calls of workflows go less deep.
+    EnterpriseServer,
 }
 
 /// Where GitHub is, as jobs are told.

@@ -23,8 +23,10 @@ pub use handover::{
 /// How many called workflows one run may have.
 pub const CALLED_WORKFLOWS_MAX: usize = 50;
 
-/// How many workflows deep calls may go on github.com, the first one not counted; GitHub Enterprise Server allows 3.
+/// How many workflows deep calls may go on github.com, the first one not counted.
 pub const DEPTH_MAX: usize = 9;
+/// How deep they may go on GitHub Enterprise Server.
+pub const ENTERPRISE_DEPTH_MAX: usize = 3;
 
 /// How deep calls may nest, whatever the rules say.
 const DEPTH_LIMIT: usize = 10;
@@ -71,6 +73,13 @@ impl Default for CallRules {
             jobs_max: JOBS_MAX,
             bytes_max: BYTES_MAX,
         }
+    }
+}
+
+impl CallRules {
+    /// Returns the rules of GitHub Enterprise Server: four levels with the first one, else as on github.com.
+    pub fn enterprise_server() -> CallRules {
+        CallRules { depth_max: ENTERPRISE_DEPTH_MAX, ..CallRules::default() }
     }
 }
 

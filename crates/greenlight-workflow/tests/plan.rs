@@ -238,3 +238,24 @@ jobs:
         ],
     );
 }
+
+#[test]
+fn calls_go_as_deep_as_the_edition_of_github_allows() {
+    let caller = |at: usize| format!("on: [push, workflow_call]\njobs: {{ a: {{ uses: ./.github/workflows/{at}.yml }} }}\n");
+    let problem = |levels: usize, rules: &CallRules| {
+        let workflow = read(".github/workflows/ci.yml", &caller(2));
+        let source = |_: &str, reference: &greenlight_workflow::CallRef| {
+            let path = reference.to_string();
+            let level: usize = path.rsplit('/').next().unwrap().trim_end_matches(".yml").parse().unwrap();
+            let last = "on: workflow_call\njobs: { a: { runs-on: x, steps: [{ run: x }] } }\n".to_owned();
+            let text = if level < levels { caller(level + 1) } else { last };
+            Some(CalledFile { path, text }).into()
+        };
+        let calls = resolve_calls(&workflow, rules, &source);
+        calls.findings.iter().find(|found| found.finding.is_error()).map(|found| found.finding.message.clone())
+    };
+    let (com, server) = (CallRules::default(), CallRules::enterprise_server());
+    assert_eq!((problem(10, &com), problem(4, &server)), (None, None));
+    assert_eq!(problem(11, &com).unwrap(), "Nested reusable workflow depth exceeded 9.");
+    assert_eq!(problem(5, &server).unwrap(), "Nested reusable workflow depth exceeded 3.");
+}

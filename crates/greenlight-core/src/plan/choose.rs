@@ -12,7 +12,7 @@ use greenlight_workflow::{
 use super::payload_of;
 use crate::event::CommitFiles;
 use crate::id::{RefName, RunNumber};
-use crate::repository::{Reading, Repository};
+use crate::repository::{Edition, Reading, Repository};
 use crate::run::{Subject, Suite};
 use crate::shown::first_of;
 
@@ -158,7 +158,11 @@ pub(crate) fn path_of(reference: &str) -> &str {
 type Called = Vec<(Arc<str>, Arc<str>)>;
 
 /// Finds the files that a workflow calls, and those call. The error is what is wrong: in one sentence, and rendered.
-pub(super) fn find_called(workflow: &Workflow, files: &CommitFiles) -> Result<Called, (Arc<str>, Arc<str>)> {
+pub(super) fn find_called(
+    workflow: &Workflow,
+    files: &CommitFiles,
+    edition: Edition,
+) -> Result<Called, (Arc<str>, Arc<str>)> {
     if !workflow.jobs.iter().any(|job| matches!(job.kind, JobKind::Call { .. })) {
         return Ok(Vec::new());
     }
@@ -174,7 +178,11 @@ pub(super) fn find_called(workflow: &Workflow, files: &CommitFiles) -> Result<Ca
         found.borrow_mut().insert(reference.clone(), text.clone());
         CallSource::File(CalledFile { path: path.to_owned(), text: text.to_string() })
     };
-    let calls = resolve_calls(workflow, &CallRules::default(), &source);
+    let rules = match edition {
+        Edition::GitHubCom => CallRules::default(),
+        Edition::EnterpriseServer => CallRules::enterprise_server(),
+    };
+    let calls = resolve_calls(workflow, &rules, &source);
     let mut errors = calls.findings.iter().filter(|found| found.finding.is_error()).peekable();
     let Some(first) = errors.peek() else { return Ok(found.into_inner().into_iter().collect()) };
     let others = calls.findings.iter().filter(|found| found.finding.is_error()).count() - 1;

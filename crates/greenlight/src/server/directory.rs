@@ -8,10 +8,10 @@ use std::time::Duration;
 use greenlight_core::fact::{Fact, RepositoryRef};
 use greenlight_core::id::{RepoId, UserId};
 use greenlight_core::port::Store as _;
-use greenlight_core::repository::Settings;
+use greenlight_core::repository::{Edition, Settings};
 
 use super::Shared;
-use super::github::GitHub;
+use super::github::{GitHub, Profile};
 use super::outbox::Hands;
 use super::repository::{self, Handle};
 
@@ -67,6 +67,10 @@ impl Directory {
             app: self.github.is_app(),
             own_user: *self.own_user.lock().expect("nobody panics while holding an id"),
             addresses: self.github.addresses(),
+            edition: match self.github.profile() {
+                Profile::GitHubCom => Edition::GitHubCom,
+                Profile::Enterprise => Edition::EnterpriseServer,
+            },
             ..Settings::default()
         };
         let mut handles = self.handles();
