@@ -26,7 +26,7 @@ impl JobRun {
         let given = inputs.values.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| (name, value));
         let (with, env) = (shown_entries("with", given), shown_entries("env", scope.env.iter()));
         let shown = format!("##[group]Run {}\n{with}{env}##[endgroup]\n", action.name);
-        self.log.write(scope.at.index, shown.as_bytes()).await;
+        self.log.write_behind(scope.at.index, shown.as_bytes()).await;
         let job_env = self.state().env.clone();
         let own_env = scope.env.iter().filter(|(name, value)| job_env.get(*name) != Some(value));
         let inner = Arc::new(Frame::new(

@@ -41,7 +41,7 @@ impl JobRun {
         let mut env = self.variables(frame, scope, &files, Some(&action.place));
         env.extend(inputs.variables());
         self.add_for_actions(&mut env, &kept);
-        self.log.write(scope.at.index, shown(action, part, inputs, scope).as_bytes()).await;
+        self.log.write_behind(scope.at.index, shown(action, part, inputs, scope).as_bytes()).await;
         let folder = self.workspace.workspace.clone();
         let program = Program { path: node, arguments: vec![script.into()], env, folder };
         let end = self.run_program(&self.place, frame, scope, program, files, &mut kept).await;

@@ -55,6 +55,8 @@ pub(crate) struct JobLog {
     matcher_changes: AtomicUsize,
     workspace: OnceLock<PathBuf>,
     is_debugged: AtomicBool,
+    /// What is being written while the job goes on.
+    behind: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl JobLog {
@@ -68,6 +70,7 @@ impl JobLog {
             matcher_changes: AtomicUsize::new(0),
             workspace: OnceLock::new(),
             is_debugged: AtomicBool::new(false),
+            behind: tokio::sync::Mutex::default(),
         }
     }
 
@@ -124,8 +127,28 @@ impl JobLog {
     /// Writes whole lines to a step's log.
     pub(crate) async fn write(&self, step: u32, lines: &[u8]) {
         if let Some(block) = self.block(step, lines) {
-            self.host.log(block).await;
+            self.hand_on(block).await;
         }
+    }
+
+    /// Writes whole lines while the job goes on: whatever is written next waits for them.
+    pub(crate) async fn write_behind(&self, step: u32, lines: &[u8]) {
+        let Some(block) = self.block(step, lines) else { return };
+        let mut behind = self.behind.lock().await;
+        let (before, host) = (behind.take(), self.host.clone());
+        *behind = Some(tokio::spawn(async move {
+            wait_for(before).await;
+            host.log(block).await;
+        }));
+    }
+
+    /// Hands a block on, behind all that was written before.
+    async fn hand_on(&self, block: LogBlock) {
+        let mut behind = self.behind.lock().await;
+        // Held meanwhile: nobody else may pass what this waits for.
+        wait_for(behind.take()).await;
+        drop(behind);
+        self.host.log(block).await;
     }
 
     /// Returns whole lines as they go into the log: masked, stamped and counted; nothing where the log is full.
@@ -149,6 +172,14 @@ impl JobLog {
     /// Writes one line to a step's log.
     pub(crate) async fn line(&self, step: u32, line: &str) {
         self.write(step, format!("{line}\n").as_bytes()).await;
+    }
+}
+
+async fn wait_for(written: Option<JoinHandle<()>>) {
+    if let Some(written) = written
+        && written.await.is_err()
+    {
+        tracing::warn!("a part of a job's log was lost");
     }
 }
 
@@ -297,21 +328,17 @@ impl Output {
         let block = self.log.block(self.step, lines);
         self.settle().await;
         let Some(block) = block else { return };
-        let host = self.log.host.clone();
         if block.text.len() < APART_BYTES_MIN {
-            host.log(block).await;
+            self.log.hand_on(block).await;
         } else {
-            self.written = Some(tokio::spawn(async move { host.log(block).await }));
+            let log = self.log.clone();
+            self.written = Some(tokio::spawn(async move { log.hand_on(block).await }));
         }
     }
 
     /// Waits until everything is written.
     async fn settle(&mut self) {
-        if let Some(written) = self.written.take()
-            && written.await.is_err()
-        {
-            tracing::warn!("a part of a step's log was lost");
-        }
+        wait_for(self.written.take()).await;
     }
 
     async fn take_lines(&mut self, lines: &[u8]) {

@@ -33,7 +33,7 @@ impl JobRun {
             Ok(program) => program,
             Err(why) => return StepEnd::failure(why),
         };
-        self.log.write(scope.at.index, shown.as_bytes()).await;
+        self.log.write_behind(scope.at.index, shown.as_bytes()).await;
         self.run_program(&self.place, frame, scope, program, files, &mut Vec::new()).await
     }
 

@@ -49,7 +49,7 @@ pub(crate) async fn prepare(
     env.extend(written_env.clone());
     demand(&env, &order, options)?;
     let home = home_of(&job, &order, &given, &contexts)?;
-    log.write(0, header(&order, options, home.is_some()).as_bytes()).await;
+    log.write_behind(0, header(&order, options, home.is_some()).as_bytes()).await;
     if home.is_none() && made.sandbox.is_none() {
         let no_sandbox = |error| format!("the job cannot be isolated: {error}");
         made.sandbox = options.isolation.enter(&workspace).await.map_err(no_sandbox)?;

@@ -1,9 +1,15 @@
 //! What steps say: lines, commands, masks.
 
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use greenlight_core::port::Reply;
 use greenlight_core::run::Conclusion::Failure;
+use greenlight_core::time::Timestamp;
 
 use super::{Bench, order, run_steps, succeeded, workflow};
-use crate::host::AnnotationLevel;
+use crate::host::{AnnotationLevel, CheckedOut, CheckoutRequest, JobHost, LogBlock, StepUpdate};
+use crate::output::JobLog;
 
 #[tokio::test]
 async fn a_secret_is_in_no_log_however_it_is_written() {
@@ -302,4 +308,47 @@ async fn every_secret_is_masked_before_it_reaches_anybody() {
             assert!(!said.contains(secret), "{secret} in {said}");
         }
     }
+}
+
+/// A place that takes its time over what is written behind.
+#[derive(Default)]
+struct Slow(Mutex<Vec<String>>);
+
+impl JobHost for Slow {
+    fn checkout<'a>(&'a self, _: &'a CheckoutRequest, _: &'a Path) -> Reply<'a, Result<CheckedOut, String>> {
+        Box::pin(async { Err("nothing is checked out here".into()) })
+    }
+
+    fn step(&self, _: StepUpdate) -> Reply<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn log(&self, block: LogBlock) -> Reply<'_, ()> {
+        Box::pin(async move {
+            let text = String::from_utf8_lossy(&block.text).into_owned();
+            if text.starts_with("behind") {
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            self.0.lock().unwrap().push(text);
+        })
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(0)
+    }
+}
+
+#[tokio::test]
+async fn nothing_passes_what_is_written_behind() {
+    let place = Arc::new(Slow::default());
+    let log = JobLog::new(place.clone(), 1 << 20);
+    log.write_behind(0, b"behind: the header\n").await;
+    log.write_behind(1, b"behind: what runs\n").await;
+    assert!(place.0.lock().unwrap().is_empty(), "nobody waited for it");
+    tokio::join!(log.write(1, b"it says\n"), log.write(2, b"another says\n"));
+    let said = place.0.lock().unwrap().clone();
+    assert_eq!(said[..2], ["behind: the header\n", "behind: what runs\n"]);
+    assert_eq!(said.len(), 4, "{said:?}");
 }
