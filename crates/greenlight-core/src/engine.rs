@@ -10,6 +10,7 @@ mod outcome;
 mod pull;
 mod reconcile;
 mod seen;
+mod target;
 
 use crate::effect::Reply;
 use crate::fact::Fact;

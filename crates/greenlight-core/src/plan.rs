@@ -39,10 +39,24 @@ pub(crate) fn read_key(suite: &Suite) -> EffectKey {
     EffectKey::from(format!("read:{}:{subject}:{}:{}", suite.key.event, suite.key.head_sha, suite.attempt))
 }
 
+/// The event of which the default branch's workflows hear what happens to pull requests.
+pub const TARGET: &str = "pull_request_target";
+
+/// Is it about a pull request, and of the default branch's workflows?
+pub(crate) fn is_of_default_branch(suite: &Suite) -> bool {
+    &*suite.key.event == TARGET && matches!(&suite.key.subject, Subject::Other(text) if text.starts_with('#'))
+}
+
 /// Has a suite's files read.
 pub(crate) fn settle_reading(state: &mut Repository, suite: &Suite) {
     let sha = suite.key.head_sha;
     let effect = match &suite.key.subject {
+        _ if is_of_default_branch(suite) => {
+            // Never the head, which anybody may have written. Where the tip is not known yet, it will be.
+            let tip = state.branches.get(&suite.git_ref).map(|branch| branch.tip).filter(|tip| !tip.is_zero());
+            let Some(tip) = tip else { return };
+            Effect::ReadCommit { sha: tip, git_ref: Some(suite.git_ref.clone()), before: None }
+        }
         Subject::Pull(number, _) | Subject::PullAction(number, _, _) if is_on_merge(suite) => {
             let base_ref = base_ref_of(state, suite).unwrap_or_else(|| state.default_branch());
             Effect::PrepareMerge { pull: *number, head_sha: sha, base_ref }

@@ -81,7 +81,7 @@ fn of_run(run: &Run) -> impl Iterator<Item = Member> {
     let itself =
         run.concurrency.iter().filter(|_| run.jobs.iter().any(|job| !job.is_over())).map(|concurrency| Member {
             place: Place { since: run.created_at, run: run.number, at: 0, job: None },
-            has_begun: run.jobs.iter().any(|job| job.has_begun() || has_run(job)),
+            has_begun: run.jobs.iter().any(|job| job.has_begun() || has_run(run, job)),
             concurrency: concurrency.clone(),
         });
     let jobs = (1..).zip(&run.jobs).filter(|(_, job)| !job.is_over()).filter_map(|(at, job)| {
@@ -95,9 +95,10 @@ fn of_run(run: &Run) -> impl Iterator<Item = Member> {
     itself.chain(jobs)
 }
 
-/// Did a runner have it? A run whose first job is over and whose next one waits is under way.
-fn has_run(job: &Job) -> bool {
-    matches!(job.state, JobState::Completed { started_at: Some(_), .. })
+/// Did a runner have it in this attempt? A run whose first job is over and whose next one waits is under way; one of which a
+/// part is to run again, and the rest was kept, is not.
+fn has_run(run: &Run, job: &Job) -> bool {
+    job.attempt == run.attempt && matches!(job.state, JobState::Completed { started_at: Some(_), .. })
 }
 
 /// Touches the runs beside this one in its groups: its place in them changed.

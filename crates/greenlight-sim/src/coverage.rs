@@ -26,6 +26,8 @@ pub enum Moment {
     Unlock,
     /// An untrusted run was approved and ran.
     UntrustedRun,
+    /// A job of the default branch ran for a pull request.
+    TargetRun,
     /// A conflict was found.
     Conflict,
     /// A room was told.
@@ -183,6 +185,7 @@ const ALL: [Moment; MOMENTS] = {
         DeploymentUnknown,
         Unlock,
         UntrustedRun,
+        TargetRun,
         Conflict,
         Told,
         Cancel,

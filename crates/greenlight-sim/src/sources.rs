@@ -7,7 +7,7 @@ use std::sync::Arc;
 use greenlight_core::config::MergeWhen;
 
 use crate::rng::Rng;
-use texts::{CALLED_TEXTS, CI_TEXTS, DEPLOY_TEXT};
+use texts::{CALLED_TEXTS, CI_TEXTS, DEPLOY_TEXT, TRIAGE_TEXT};
 
 /// Texts by version of their path.
 #[derive(Clone, Debug)]
@@ -17,6 +17,7 @@ pub struct Sources {
     config_path: Arc<str>,
     ci: Vec<Arc<str>>,
     called: Vec<(Arc<str>, Arc<str>)>,
+    triage: (Arc<str>, Arc<str>),
     deploy: Arc<str>,
     configs: Vec<Arc<str>>,
     /// When this seed merges; nothing where it does not.
@@ -59,6 +60,7 @@ impl Sources {
             config_path: ".greenlight.yml".into(),
             ci: CI_TEXTS.iter().map(|text| Arc::from(*text)).collect(),
             called: CALLED_TEXTS.iter().map(|(path, text)| (Arc::from(*path), Arc::from(*text))).collect(),
+            triage: (".github/workflows/triage.yml".into(), TRIAGE_TEXT.into()),
             deploy: DEPLOY_TEXT.into(),
             configs: vec![config.as_str().into(), broken.into(), format!("{config}# the same, said again\n").into()],
             when,
@@ -76,6 +78,9 @@ impl Sources {
         }
         if (CI_NESTED..CI_GOOD).contains(&ci) {
             files.extend(self.called.iter().cloned());
+        }
+        if ci % 2 == 1 {
+            files.push(self.triage.clone());
         }
         files
     }
@@ -122,7 +127,7 @@ mod tests {
             let errors: Vec<_> = parsed.findings.iter().filter(|finding| finding.is_error()).collect();
             assert_eq!(errors.is_empty(), at < usize::from(CI_GOOD), "{at}: {errors:?}");
         }
-        for (path, text) in CALLED_TEXTS {
+        for (path, text) in CALLED_TEXTS.into_iter().chain([("triage.yml", TRIAGE_TEXT)]) {
             let parsed = greenlight_workflow::parse_workflow(path, text);
             assert!(!parsed.findings.iter().any(|finding| finding.is_error()), "{:?}", parsed.findings);
         }

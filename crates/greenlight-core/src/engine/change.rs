@@ -10,9 +10,9 @@ use crate::item::Class;
 use crate::outbox::{Wanted, want};
 use crate::pull::Branch;
 use crate::repository::{Repository, Topic};
-use crate::run::{Subject, Suite, SuiteKey, Trust};
+use crate::run::{Subject, Suite, SuiteKey, SuitePhase, Trust};
 use crate::time::Timestamp;
-use crate::{configured, merge, report, trust};
+use crate::{configured, merge, plan, report, trust};
 
 pub(super) fn reviewed(state: &mut Repository, number: PullNumber, review: &crate::event::Review, now: Timestamp) {
     let Some(pull) = state.pulls.get(&number) else {
@@ -99,6 +99,17 @@ fn move_branch(state: &mut Repository, push: &PushFact, now: Timestamp) {
     if push.git_ref == state.default_branch() {
         state.touch(Topic::Repository);
         configured::touch_deployments(state);
+        touch_targets(state);
+    }
+}
+
+/// What is to be read at the default branch's tip is read at the new one.
+pub(super) fn touch_targets(state: &mut Repository) {
+    let is_reading =
+        |suite: &&Suite| matches!(suite.phase, SuitePhase::Reading { .. }) && plan::is_of_default_branch(suite);
+    let keys: Vec<SuiteKey> = state.suites.values().filter(is_reading).map(|suite| suite.key.clone()).collect();
+    for key in keys {
+        state.touch(Topic::Suite(key));
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a pull request wants: its suite, what follows its merge, and the one comment that explains.
 
+use super::change::touch_targets;
 use crate::effect::{Answer, Effect, Outcome};
 use crate::event::PullStanding;
 use crate::id::{EffectKey, PullNumber, RefName, Sha};
@@ -73,6 +74,7 @@ pub(super) fn ensure_branch(state: &mut Repository, name: &RefName, tip: Sha) {
     state.branches.insert(name.clone(), branch);
     if *name == state.default_branch() {
         state.touch(Topic::Repository);
+        touch_targets(state);
     }
 }
 

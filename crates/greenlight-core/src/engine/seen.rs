@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::target;
 use crate::event::{PullSnapshot, PullStanding};
 use crate::fact::{PullFact, Source};
 use crate::id::{PullNumber, RefName};
@@ -13,6 +14,7 @@ use crate::{merge, trust};
 
 pub(super) fn pull_seen(state: &mut Repository, fact: &PullFact, now: Timestamp) {
     let number = fact.pull.number;
+    let before = state.pulls.get(&number).map(|pull| pull.snapshot.clone());
     other_activity(state, fact, now);
     match state.pulls.get(&number) {
         None => first_seen(state, fact, now),
@@ -31,6 +33,7 @@ pub(super) fn pull_seen(state: &mut Repository, fact: &PullFact, now: Timestamp)
             Newness::Newer => changed(state, fact, now),
         },
     }
+    target::begins(state, fact, before.as_ref(), now);
     state.touch(Topic::Pull(number));
 }
 
@@ -150,7 +153,7 @@ fn other_activity(state: &mut Repository, fact: &PullFact, now: Timestamp) {
     if fact.source == Source::Read || is_start(fact) || &*fact.event.name != "pull_request" {
         return;
     }
-    let subject = Subject::PullAction(fact.pull.number, action, fact.pull.updated_at);
+    let subject = Subject::PullAction(fact.pull.number, action.clone(), fact.pull.updated_at);
     let key = SuiteKey { head_sha: fact.pull.head_sha, event: fact.event.name.clone(), subject };
     if state.suites.contains(&key) {
         return;
@@ -170,6 +173,7 @@ fn other_activity(state: &mut Repository, fact: &PullFact, now: Timestamp) {
         note: Note::default(),
     };
     let (trusted, author) = trust::of_pull(state, &known, now);
+    target::told(state, fact, &action, now);
     let git_ref = match fact.pull.standing {
         PullStanding::Merged { .. } => fact.pull.base_ref.clone(),
         _ => RefName::from(format!("refs/pull/{number}/merge")),

@@ -6,6 +6,7 @@ mod events;
 mod groups;
 mod reruns;
 mod runners;
+mod targets;
 mod world;
 
 use greenlight_core::fact::Wish;

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use greenlight_core::effect::{JobOrder, Reply};
 use greenlight_core::id::{AttemptId, JobKey, RunNumber, RunnerId, Sha, Token};
+use greenlight_core::plan::TARGET;
 use greenlight_core::run::{Conclusion, Job, JobState, Run, Subject};
 
 use super::{Checked, must, turns};
 use crate::coverage::{Coverage, Moment};
-use crate::objects::Objects;
+use crate::objects::{Objects, name};
 use crate::world::World;
 
 /// How the jobs of one run attempt ended, as its runners told.
@@ -51,7 +52,7 @@ impl Jobs {
         good > 0
     }
 
-    fn lease(&mut self, order: &JobOrder, subject: Subject) {
+    fn lease(&mut self, order: &JobOrder, run: &Run) {
         let attempt = &order.attempt;
         // A retest moves a run to another commit.
         if let Some(before) = self.runs.insert(attempt.run, order.checkout.sha)
@@ -60,7 +61,10 @@ impl Jobs {
         {
             runs.remove(&attempt.run);
         }
-        let fresh = || Tested { subject, attempt: attempt.run_attempt, good: 0, bad: 0, open: 0 };
+        let fresh = || {
+            let (good, bad) = kept(run);
+            Tested { subject: run.suite.subject.clone(), attempt: attempt.run_attempt, good, bad, open: 0 }
+        };
         let runs = self.tested.entry(order.checkout.sha).or_default();
         if runs.get(&attempt.run).is_none_or(|known| known.attempt != attempt.run_attempt) {
             runs.insert(attempt.run, fresh());
@@ -91,17 +95,27 @@ impl Jobs {
     }
 }
 
+/// Returns how many of a run's jobs were kept from earlier attempts as a success, and how many as something else.
+fn kept(run: &Run) -> (u32, u32) {
+    let kept = run.jobs.iter().filter(|job| job.attempt < run.attempt && !job.is_open_call());
+    kept.filter_map(Job::conclusion).fold((0, 0), |(good, bad), conclusion| match conclusion {
+        Conclusion::Success => (good + 1, bad),
+        Conclusion::Skipped => (good, bad),
+        _ => (good, bad + 1),
+    })
+}
+
 /// A runner was given a job.
 pub fn leased(world: &mut World, runner: &RunnerId, order: &JobOrder) -> Checked {
     i10_one_lease(world, runner, order)?;
     i12_its_turn(world, order)?;
     i25_untrusted_is_approved(world, order)?;
+    i25_target_is_the_default_branch(world, order)?;
     super::deploys::i22_never_twice(world, order)?;
     // What deploys a commit does not test it.
     let deploys = order.env.iter().any(|(name, _)| &**name == "DEPLOYMENT_ID");
-    let subject = world.run(order.attempt.run).map(|run| run.suite.subject.clone());
-    if let Some(subject) = subject.filter(|_| !deploys) {
-        world.checks.jobs.lease(order, subject);
+    if let Some(run) = world.run(order.attempt.run).filter(|_| !deploys) {
+        world.checks.jobs.lease(order, &run);
     }
     Ok(())
 }
@@ -177,6 +191,21 @@ fn i25_untrusted_is_approved(world: &mut World, order: &JobOrder) -> Checked {
     Ok(())
 }
 
+/// I25: what runs for a pull request without an approval is the default branch's code, never that of a head.
+fn i25_target_is_the_default_branch(world: &mut World, order: &JobOrder) -> Checked {
+    let Some(run) = world.run(order.attempt.run).filter(|run| &*run.suite.event == TARGET) else { return Ok(()) };
+    let main = &world.github.branches[0].name;
+    must(order.checkout.git_ref == *main, "I25", || {
+        format!("{} checks out {}", order.attempt, order.checkout.git_ref)
+    })?;
+    let of_a_head = world.github.pulls.iter().any(|pull| name(pull.head) == order.checkout.sha);
+    must(!of_a_head && order.checkout.sha != run.suite.head_sha, "I25", || {
+        format!("{} checks out the head {}", order.attempt, order.checkout.sha.short())
+    })?;
+    world.coverage.saw(Moment::TargetRun);
+    Ok(())
+}
+
 /// A report was taken in.
 pub fn heard(
     world: &mut World,
@@ -225,7 +254,8 @@ pub fn i9_a_repeat_is_refused(reply: Option<&Reply>) -> Checked {
 pub fn i9_terminal_states_stay(jobs: &mut Jobs, run: &Run, objects: &Objects, coverage: &mut Coverage) -> Checked {
     for job in &run.jobs {
         let JobState::Completed { conclusion, .. } = &job.state else { continue };
-        let place = (run.number, run.attempt, job.key.clone(), job.tried);
+        // What was kept when a part of the run began anew ended in an earlier attempt, and so it stays.
+        let place = (run.number, job.attempt, job.key.clone(), job.tried);
         if let Some(known) = jobs.ended.get(&place) {
             must(known == conclusion, "I9", || {
                 format!("run {} job {} ended as {known:?} and then as {conclusion:?}", run.number, job.key)

@@ -83,7 +83,8 @@ fn asks_elsewhere(inner: &Inner, number: RunNumber) -> bool {
 /// Returns the groups that a run has a part in, itself or by its jobs.
 fn parts(run: &Run) -> impl Iterator<Item = (Arc<str>, Option<JobKey>, Stand)> {
     let stand = |begun| if begun { Stand::Begun } else { Stand::Waits };
-    let was_run = |job: &Job| matches!(job.state, JobState::Completed { started_at: Some(_), .. });
+    let was_run =
+        |job: &Job| job.attempt == run.attempt && matches!(job.state, JobState::Completed { started_at: Some(_), .. });
     let itself = run.concurrency.iter().filter(|_| !run.is_over()).map(move |concurrency| {
         let begun = run.jobs.iter().any(|job| job.has_begun() || was_run(job));
         (concurrency.group.clone(), None, stand(begun))

@@ -164,6 +164,18 @@ jobs:
 ",
 ];
 
+/// The workflow that hears of pull requests, by the default branch's word.
+pub const TRIAGE_TEXT: &str = "name: Triage
+on:
+  pull_request_target:
+    types: [opened, synchronize, labeled]
+jobs:
+  greet:
+    runs-on: self-hosted
+    steps:
+      - run: make greeting
+";
+
 /// The workflow that deploys.
 pub const DEPLOY_TEXT: &str = "name: Deploy
 on: deployment

@@ -22,6 +22,12 @@ impl World {
         self.show_pull(number, head, RepoId(2), "opened");
     }
 
+    /// Something happens to a pull request from a fork.
+    pub fn act_on_fork(&mut self, number: u64, head: char, action: &str) {
+        self.now = self.now + Duration::from_secs(2);
+        self.show_pull(number, head, RepoId(2), action);
+    }
+
     pub fn push_pull(&mut self, number: u64, head: char) {
         self.now = self.now + Duration::from_secs(2);
         self.show_pull(number, head, RepoId(1), "synchronize");
