@@ -537,7 +537,7 @@ merge:
         );
         assert_eq!(
             fails(TEXT),
-            ".greenlight.yml:2: notify names no room; name one of [rooms] in greenlight.toml, and 6 more"
+            ".greenlight.yml:2: notify names no room; name one of [rooms] in greenlight.toml (and 6 more)"
         );
         let all = explain(".greenlight.yml", TEXT).unwrap();
         assert_eq!(all.matches("--> .greenlight.yml:").count(), 7, "{all}");

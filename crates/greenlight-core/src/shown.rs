@@ -179,7 +179,7 @@ pub fn description(text: &str) -> Arc<str> {
 /// Longest sentence that others are put in front of or behind, in characters: a report still says how much more is wrong.
 const COUNTED_MAX: usize = DESCRIPTION_MAX - 28;
 
-/// Returns a sentence with what there is besides behind it (", and 2 more"), which stays where the sentence is cut.
+/// Returns a sentence with what there is besides behind it (" (and 2 more)"), which stays where the sentence is cut.
 pub fn counted(text: &str, more: &str) -> String {
     let room = COUNTED_MAX.saturating_sub(more.chars().count());
     match text.char_indices().nth(room) {
@@ -194,7 +194,7 @@ pub fn counted(text: &str, more: &str) -> String {
 /// Returns what is wrong with a file in one sentence: the first of its errors, with what to do where that has room, and how many
 /// there are besides.
 pub fn first_of(finding: &str, help: Option<&str>, others: usize) -> String {
-    let more = if others == 0 { String::new() } else { format!(", and {others} more") };
+    let more = if others == 0 { String::new() } else { format!(" (and {others} more)") };
     let helped = help.map(|help| format!("{finding}; {help}"));
     let has_room = |text: &String| text.chars().count() + more.chars().count() <= COUNTED_MAX;
     match (helped.filter(has_room), others) {
@@ -226,11 +226,11 @@ mod tests {
     #[test]
     fn how_much_more_is_wrong_is_said_however_long_the_first_is() {
         assert_eq!(first_of("a:1: no", Some("do b"), 0), "a:1: no; do b");
-        assert_eq!(first_of("a:1: no", Some("do b"), 2), "a:1: no; do b, and 2 more");
-        assert_eq!(first_of("a:1: no", Some(&"b".repeat(200)), 2), "a:1: no, and 2 more");
+        assert_eq!(first_of("a:1: no", Some("do b"), 2), "a:1: no; do b (and 2 more)");
+        assert_eq!(first_of("a:1: no", Some(&"b".repeat(200)), 2), "a:1: no (and 2 more)");
         assert_eq!(first_of(&"ü".repeat(200), None, 0).chars().count(), 200);
         let long = first_of(&"ü".repeat(200), None, 12);
-        assert!(long.ends_with("ü…, and 12 more") && long.chars().count() == COUNTED_MAX, "{long}");
+        assert!(long.ends_with("ü… (and 12 more)") && long.chars().count() == COUNTED_MAX, "{long}");
         let longer = counted(&long, "; 20 more files are wrong");
         assert!(longer.ends_with("; 20 more files are wrong") && longer.chars().count() <= DESCRIPTION_MAX, "{longer}");
     }

@@ -4,7 +4,7 @@
 //! Actions write HTML into their Markdown (`core.summary` makes headings and tables of it), so the tags that only format are known
 //! and written anew, without their attributes; all others are left out, and their text stays. Nothing is loaded: a picture becomes a link.
 
-use pulldown_cmark::{CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{Alignment, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 /// Tags that are kept where they stand as HTML.
 const TAGS: &[&str] = &[
@@ -99,6 +99,11 @@ impl Writer {
             Event::Start(Tag::CodeBlock(_)) => {
                 out.push(Event::Start(Tag::CodeBlock(pulldown_cmark::CodeBlockKind::Indented)))
             }
+            // How columns are set would be an inline style, which no page may have.
+            Event::Start(Tag::Table(columns)) => {
+                out.push(Event::Start(Tag::Table(vec![Alignment::None; columns.len()])));
+            }
+            Event::TaskListMarker(is_done) => out.push(Event::Text(if is_done { "☑ " } else { "☐ " }.into())),
             Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
                 let opened = opening(&dest_url);
                 self.links.push(opened.is_some());
@@ -304,10 +309,11 @@ mod tests {
     #[test]
     fn markdown_becomes_html_below_the_headings_of_the_page() {
         let shown =
-            html("# Tests\n\n| a | b |\n|---|---|\n| 1 | `2` |\n\n- [x] done\n\n[more](https://example.org/?a=1&b=2)");
+            html("# Tests\n\n| a | b |\n|---|--:|\n| 1 | `2` |\n\n- [x] done\n\n[more](https://example.org/?a=1&b=2)");
         for part in [
             "<h3>Tests</h3>",
             "<td>1</td><td><code>2</code></td>",
+            "☑ done",
             "<a rel=\"noreferrer nofollow\" href=\"https://example.org/?a=1&amp;b=2\">more</a>",
         ] {
             assert!(shown.contains(part), "{shown}");

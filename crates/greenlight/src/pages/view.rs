@@ -21,18 +21,24 @@ pub struct Frame {
     /// The repositories whose `.greenlight.yml` is wrong, and how.
     pub wrong: Vec<(String, String)>,
     /// The repositories of which somebody should see to something, and to what.
-    pub warned: Vec<(String, String)>,
+    pub warned: Vec<(Vec<String>, String)>,
 }
 
 impl Frame {
     /// Returns the frame of a page about everything.
     pub fn new(shared: &Shared, title: &str) -> Self {
         let repositories = history::repositories(shared).repositories;
-        let named = |told: fn(&shape::Repository) -> Option<String>| {
+        let named = |told: fn(&shape::Repository) -> Option<String>| -> Vec<(String, String)> {
             repositories.iter().filter_map(|known| Some((known.full_name.clone(), told(known)?))).collect()
         };
         let wrong = named(|known| known.config_problem.clone());
-        let warned = named(|known| known.warning.clone());
+        let mut warned: Vec<(Vec<String>, String)> = Vec::new();
+        for (name, warning) in named(|known| known.warning.clone()) {
+            match warned.iter_mut().find(|(_, told)| *told == warning) {
+                Some((names, _)) => names.push(name),
+                None => warned.push((vec![name], warning)),
+            }
+        }
         let waits = history::waits(shared);
         Self { title: title.to_owned(), repository: String::new(), live: false, waits, wrong, warned }
     }
@@ -41,7 +47,8 @@ impl Frame {
     pub fn of(mut self, repository: &str) -> Self {
         repository.clone_into(&mut self.repository);
         self.wrong.retain(|(name, _)| name == repository);
-        self.warned.retain(|(name, _)| name == repository);
+        self.warned.iter_mut().for_each(|(names, _)| names.retain(|name| name == repository));
+        self.warned.retain(|(names, _)| !names.is_empty());
         self
     }
 

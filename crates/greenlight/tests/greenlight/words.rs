@@ -43,7 +43,7 @@ async fn a_wrong_configuration_on_the_default_branch_is_shown_everywhere() {
     let github = GitHub::start(dir.path(), files).await;
     let server = Server::start(dir.path(), &github.settings()).await;
     github.hook(&server).await;
-    let told = ".greenlight.yml:2: unknown key whn in merge; did you mean when?, and 1 more";
+    let told = ".greenlight.yml:2: unknown key whn in merge; did you mean when? (and 1 more)";
     let main = github.get("/git/ref/heads/main").await["object"]["sha"].as_str().unwrap().to_owned();
     assert_eq!(github.status(&main, "greenlight", "failure").await, told);
     let repositories = server.json("/api/v1/repos").await;
@@ -82,7 +82,7 @@ async fn a_pull_request_that_brings_a_wrong_configuration_tells_all_that_is_wron
     github.hook(&server).await;
     let (number, head) = github.open_pull("change", ".greenlight.yml", WRONG).await;
     let told = github.status(&head, "greenlight", "failure").await;
-    assert!(told.starts_with(".greenlight.yml:2: environment staging") && told.ends_with(", and 1 more"), "{told}");
+    assert!(told.starts_with(".greenlight.yml:2: environment staging") && told.ends_with(" (and 1 more)"), "{told}");
     let statuses = github.get(&format!("/commits/{head}/status")).await;
     let statuses = statuses["statuses"].as_array().unwrap();
     let aggregate = statuses.iter().find(|status| status["context"] == "greenlight").unwrap();
@@ -113,7 +113,7 @@ async fn the_status_says_how_much_is_wrong_with_workflows() {
     let (_, head) = github.open_pull("change", "change.txt", "changed").await;
     let told = github.status(&head, "greenlight", "failure").await;
     assert!(
-        told.contains("stesp") && told.contains("steps") && told.ends_with(" more; 1 more file is wrong"),
+        told.contains("stesp") && told.contains("steps") && told.ends_with(" more); 1 more file is wrong"),
         "{told}"
     );
     server.stop().await;
