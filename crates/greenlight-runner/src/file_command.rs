@@ -44,6 +44,9 @@ pub(crate) enum FileError {
     Unreadable(String),
 }
 
+/// The number of a job's first step.
+pub(crate) const FIRST_STEP: u32 = 1;
+
 /// The files of one step.
 #[derive(Debug)]
 pub(crate) struct StepFiles {
@@ -59,6 +62,11 @@ impl StepFiles {
             write_new(&files.path(name), b"")?;
         }
         Ok(files)
+    }
+
+    /// Returns the files of a step that were made ahead.
+    pub(crate) fn made_ahead(folder: &Path, number: u32) -> Self {
+        Self { folder: folder.to_owned(), number }
     }
 
     /// Returns the number of the step.

@@ -6,7 +6,7 @@ use greenlight_core::run::Conclusion;
 use greenlight_workflow::{Context, Template};
 
 use crate::contexts::{ActionPlace, Frame, Status};
-use crate::file_command::StepFiles;
+use crate::file_command::{FIRST_STEP, StepFiles};
 use crate::job::JobRun;
 use crate::output::{Output, discard};
 use crate::process::{Exit, Limits, Place, Program, run};
@@ -40,7 +40,10 @@ impl JobRun {
     /// Makes the files that a step speaks through.
     pub(crate) fn step_files(&self) -> std::io::Result<StepFiles> {
         let number = self.file_count.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
-        StepFiles::create(&self.workspace.commands, number)
+        match number == FIRST_STEP && self.workspace.has_first_files {
+            true => Ok(StepFiles::made_ahead(&self.workspace.commands, number)),
+            false => StepFiles::create(&self.workspace.commands, number),
+        }
     }
 
     /// Runs a step's process to its end, and takes in what it wrote and said. What it keeps for itself goes into `kept`.

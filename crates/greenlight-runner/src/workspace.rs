@@ -30,6 +30,8 @@ pub(crate) struct Workspace {
     pub(crate) commands: PathBuf,
     /// `GITHUB_EVENT_PATH`.
     pub(crate) event: PathBuf,
+    /// Were the files of the first step made ahead, before anybody could have touched them?
+    pub(crate) has_first_files: bool,
 }
 
 impl Workspace {
@@ -46,6 +48,7 @@ impl Workspace {
             commands: temp.clone(),
             temp,
             root,
+            has_first_files: false,
         };
         for folder in [&workspace.workspace, &workspace.home, &workspace.temp] {
             std::fs::create_dir(folder)?;

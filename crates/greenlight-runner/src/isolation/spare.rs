@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use crate::file_command::{FIRST_STEP, StepFiles};
 use crate::sandbox::Sandbox;
 use crate::workspace::Workspace;
 
@@ -112,7 +113,9 @@ async fn made<S>(
     repository: &str,
     enter: impl AsyncFnOnce(&Workspace) -> std::io::Result<Option<S>>,
 ) -> std::io::Result<Option<Spare<S>>> {
-    let workspace = Workspace::create(work_dir, repository)?;
+    let mut workspace = Workspace::create(work_dir, repository)?;
+    StepFiles::create(&workspace.commands, FIRST_STEP)?;
+    workspace.has_first_files = true;
     match enter(&workspace).await {
         Ok(Some(sandbox)) => Ok(Some(Spare { work_dir: work_dir.to_owned(), workspace, sandbox })),
         Ok(None) => std::fs::remove_dir_all(&workspace.root).map(|()| None),
