@@ -6,7 +6,7 @@ use greenlight_core::deployment::{Carrying, DeployWish, Deployment, Environment,
 use greenlight_core::entity::{Entity, EntityKey};
 use greenlight_core::event::DeploymentState;
 use greenlight_core::id::RepoId;
-use greenlight_core::run::{Conclusion, Job, JobState, Run, RunState, Subject};
+use greenlight_core::run::{Job, JobState, Run, RunState, Subject};
 use greenlight_core::time::Timestamp;
 use sqlx::SqliteConnection;
 
@@ -85,18 +85,6 @@ struct JobProjection {
     completed_at: Option<i64>,
 }
 
-/// Returns the word for a conclusion, as rows and pages have it.
-pub fn conclusion_word(conclusion: Conclusion) -> &'static str {
-    match conclusion {
-        Conclusion::Success => "success",
-        Conclusion::Skipped => "skipped",
-        Conclusion::Failure => "failure",
-        Conclusion::Cancelled => "cancelled",
-        Conclusion::TimedOut => "timed_out",
-        Conclusion::Lost => "lost",
-    }
-}
-
 fn deployment_state_word(state: DeploymentState) -> &'static str {
     match state {
         DeploymentState::Pending => "pending",
@@ -114,9 +102,7 @@ impl RunProjection {
         let (subject, pull, git_ref) = subject_of(&run.suite.subject);
         let (state, conclusion, completed_at) = match run.state {
             RunState::Active => ("active", None, None),
-            RunState::Completed { conclusion, at } => {
-                ("completed", Some(conclusion_word(conclusion)), Some(at.as_millis()))
-            }
+            RunState::Completed { conclusion, at } => ("completed", Some(conclusion.as_str()), Some(at.as_millis())),
         };
         Self {
             number: run.number.0.cast_signed(),
@@ -181,7 +167,7 @@ impl JobProjection {
             },
             JobState::Completed { conclusion, at, reason, started_at } => Self {
                 state: "completed",
-                conclusion: Some(conclusion_word(*conclusion)),
+                conclusion: Some(conclusion.as_str()),
                 reason: Some(reason.clone()),
                 started_at: started_at.map(millis),
                 completed_at: Some(millis(*at)),

@@ -8,7 +8,6 @@ use greenlight_core::time::Timestamp;
 use sqlx::SqliteConnection;
 
 use crate::dialect::{ROWS_MAX, RowsStatement};
-use crate::projection::conclusion_word;
 
 /// One step of a job attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,7 +99,7 @@ fn columns(state: StepState) -> (&'static str, Option<&'static str>, Option<Time
         StepState::Waiting => ("waiting", None, None, None),
         StepState::Running { started_at } => ("running", None, Some(started_at), None),
         StepState::Completed { conclusion, started_at, at } => {
-            ("completed", Some(conclusion_word(conclusion)), started_at, Some(at))
+            ("completed", Some(conclusion.as_str()), started_at, Some(at))
         }
     }
 }

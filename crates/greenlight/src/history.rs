@@ -20,7 +20,7 @@ use crate::server::clock::written;
 use crate::server::repository::{Handle, Unavailable};
 
 pub use deployments::{environments, unlock};
-pub use runs::{attempt_of, deliveries, delivery, run, runs, runs_of_pull, summaries, word};
+pub use runs::{attempt_of, deliveries, delivery, run, runs, runs_of_pull, summaries};
 pub use sentences::why;
 
 /// Lines of one page where nobody says how many.

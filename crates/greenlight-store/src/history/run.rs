@@ -321,14 +321,7 @@ fn step_row(row: &SqliteRow) -> sqlx::Result<StepRow> {
 }
 
 fn conclusion(row: &SqliteRow) -> sqlx::Result<Option<Conclusion>> {
-    Ok(Some(match row.get::<Option<&str>, _>("conclusion") {
-        None => return Ok(None),
-        Some("success") => Conclusion::Success,
-        Some("skipped") => Conclusion::Skipped,
-        Some("failure") => Conclusion::Failure,
-        Some("cancelled") => Conclusion::Cancelled,
-        Some("timed_out") => Conclusion::TimedOut,
-        Some("lost") => Conclusion::Lost,
-        Some(other) => return Err(sqlx::Error::Decode(format!("{other} is no conclusion").into())),
-    }))
+    let Some(word) = row.get::<Option<&str>, _>("conclusion") else { return Ok(None) };
+    let unknown = || sqlx::Error::Decode(format!("{word} is no conclusion").into());
+    Conclusion::parse(word).map(Some).ok_or_else(unknown)
 }

@@ -23,7 +23,6 @@ use super::client::{Client, Server};
 use super::{Exit, parent, serve};
 use crate::actions::{self, ActionsOptions};
 use crate::api::{segment, shape};
-use crate::history::word;
 use link::{Agent, Link};
 
 /// Most jobs that one runner takes at once.
@@ -228,7 +227,7 @@ async fn say_the_rest(link: &Arc<Link>, spools: &Path) {
 /// Says how the one job ended.
 fn say(done: &Done) {
     let told = if done.is_told { "" } else { " (the server has not heard of it)" };
-    println!("{} of {}: {}: {}{told}", done.job, done.repository, word(done.end.conclusion), done.end.reason);
+    println!("{} of {}: {}: {}{told}", done.job, done.repository, done.end.conclusion.as_str(), done.end.reason);
 }
 
 async fn pool(args: &Start, data: &Path, key: &key::Key) -> anyhow::Result<Pool> {

@@ -140,18 +140,6 @@ fn end_of(job: &Job) -> (Conclusion, &str, Option<Duration>) {
     }
 }
 
-/// Returns the word for a conclusion.
-fn word_of(conclusion: Conclusion) -> &'static str {
-    match conclusion {
-        Conclusion::Success => "success",
-        Conclusion::Skipped => "skipped",
-        Conclusion::Failure => "failure",
-        Conclusion::Cancelled => "cancelled",
-        Conclusion::TimedOut => "timed_out",
-        Conclusion::Lost => "lost",
-    }
-}
-
 /// Returns the line that says what is run.
 fn headline(header: &Header) -> String {
     let at = match (header.sha, header.is_dirty) {

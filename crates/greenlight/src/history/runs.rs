@@ -149,7 +149,7 @@ async fn lines(shared: &Shared, rows: Vec<RunRow>) -> Vec<shape::RunLine> {
 }
 
 fn line(shared: &Shared, row: RunRow) -> shape::RunLine {
-    let conclusion = row.conclusion.map(word);
+    let conclusion = row.conclusion.map(Conclusion::as_str);
     shape::RunLine {
         repository: row.repository.unwrap_or_else(|| name_of(shared, row.repo)),
         number: row.number.0,
@@ -170,7 +170,7 @@ fn line(shared: &Shared, row: RunRow) -> shape::RunLine {
 
 fn job(row: JobRow, first_lines: &[(u32, u64)]) -> shape::Job {
     let state = match row.conclusion {
-        Some(conclusion) => word(conclusion),
+        Some(conclusion) => conclusion.as_str(),
         None => match row.state.as_str() {
             "leased" | "running" => "running",
             "queued" => "queued",
@@ -197,7 +197,7 @@ fn job(row: JobRow, first_lines: &[(u32, u64)]) -> shape::Job {
 }
 
 fn step(row: StepRow, first_lines: &[(u32, u64)]) -> shape::Step {
-    let state = row.conclusion.map_or_else(|| row.state.clone(), |conclusion| word(conclusion).to_owned());
+    let state = row.conclusion.map_or_else(|| row.state.clone(), |conclusion| conclusion.as_str().to_owned());
     shape::Step {
         number: row.index + 1,
         name: row.name,
@@ -288,17 +288,5 @@ fn delivery_line(row: DeliveryRow) -> shape::Delivery {
         received_at: written(row.received_at),
         state: state.to_owned(),
         reason: row.reason.unwrap_or_else(|| default.to_owned()),
-    }
-}
-
-/// Returns the word for a conclusion.
-pub fn word(conclusion: Conclusion) -> &'static str {
-    match conclusion {
-        Conclusion::Success => "success",
-        Conclusion::Skipped => "skipped",
-        Conclusion::Failure => "failure",
-        Conclusion::Cancelled => "cancelled",
-        Conclusion::TimedOut => "timed_out",
-        Conclusion::Lost => "lost",
     }
 }

@@ -27,7 +27,7 @@ impl GitHub {
 
     /// Starts one with an App that may do all that Greenlight does; returns settings for a server that is it, too.
     pub async fn start_for_an_app(dir: &Path, files: Value) -> (Self, String) {
-        let write = ["checks", "statuses", "contents", "pull_requests", "deployments"]
+        let write = ["checks", "statuses", "contents", "pull_requests", "deployments", "issues"]
             .map(|name| (name.to_owned(), json!("write")));
         let mut permissions: serde_json::Map<String, Value> = write.into_iter().collect();
         permissions.insert("metadata".into(), json!("read"));

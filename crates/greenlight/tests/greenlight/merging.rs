@@ -57,16 +57,7 @@ async fn what_is_green_is_merged_when_somebody_says_so() {
 async fn an_app_goes_all_the_way() {
     const CONFIG: &str = "merge: { when: green }\nenvironments:\n  staging: { on: merge, run: { workflow: deploy } }\n";
     let dir = tempfile::tempdir().unwrap();
-    let write = ["checks", "statuses", "contents", "pull_requests", "deployments", "issues"]
-        .map(|name| (name.to_owned(), json!("write")));
-    let mut permissions: serde_json::Map<String, Value> = write.into_iter().collect();
-    permissions.insert("metadata".into(), json!("read"));
-    let app = json!({
-        "id": 7, "slug": "greenlight", "owner": "octocat", "permissions": permissions, "events": ["*"],
-        "installations": [{ "id": 9, "account": "octocat", "repositories": ["Spoon-Knife"] }],
-    });
-    let github = GitHub::start_with(dir.path(), files(CONFIG), json!([app])).await;
-    let settings = github.settings_of_app(dir.path(), 7).await;
+    let (github, settings) = GitHub::start_for_an_app(dir.path(), files(CONFIG)).await;
     let server = Server::start(dir.path(), &settings).await;
     github.hook(&server).await;
     let (number, head) = github.green_pull("change").await;

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
+use greenlight_core::run::Conclusion;
 use greenlight_core::time::Timestamp;
 use greenlight_runner::{LogBlock, StepState, StepUpdate};
 use serde_json::{Value, json};
 
-use super::{JobName, StepEnd, View, Word, end_of, word_of};
+use super::{JobName, StepEnd, View, Word, end_of};
 use crate::server::clock;
 
 /// JSON lines.
@@ -67,7 +68,7 @@ fn values(word: &Word<'_>) -> Vec<Value> {
             of(
                 job,
                 json!({
-                    "type": "job.end", "workflow": &*run.name, "name": &*job.name, "conclusion": word_of(conclusion),
+                    "type": "job.end", "workflow": &*run.name, "name": &*job.name, "conclusion": conclusion.as_str(),
                     "reason": reason, "outputs": outputs, "ms": length.map(|length| length.as_millis() as u64),
                     "at": now(),
                 }),
@@ -75,11 +76,11 @@ fn values(word: &Word<'_>) -> Vec<Value> {
         }
         Word::RunEnd { run } => json!({
             "type": "run.end", "run": run.number.0, "workflow": &*run.name, "path": &*run.workflow,
-            "conclusion": run.conclusion().map(word_of), "reason": &*run.reason, "at": now(),
+            "conclusion": run.conclusion().map(Conclusion::as_str), "reason": &*run.reason, "at": now(),
         }),
         Word::Interrupted => json!({ "type": "interrupted" }),
         Word::End { conclusion, length } => json!({
-            "type": "end", "conclusion": conclusion.map(word_of), "ms": length.as_millis() as u64,
+            "type": "end", "conclusion": conclusion.map(Conclusion::as_str), "ms": length.as_millis() as u64,
         }),
     };
     vec![one]
@@ -99,8 +100,8 @@ fn step(update: &StepUpdate, end: Option<&StepEnd>) -> Value {
             "type": "step.start", "step": update.index, "name": &*update.name, "at": written(started_at),
         }),
         StepState::Completed { conclusion, started_at, completed_at } => json!({
-            "type": "step.end", "step": update.index, "name": &*update.name, "conclusion": word_of(conclusion),
-            "outcome": word_of(end.map_or(conclusion, |end| end.outcome)),
+            "type": "step.end", "step": update.index, "name": &*update.name, "conclusion": conclusion.as_str(),
+            "outcome": end.map_or(conclusion, |end| end.outcome).as_str(),
             "outputs": end.map(|end| named(&end.outputs)).unwrap_or_default(),
             "ms": started_at.map(|at| completed_at.since(at).as_millis() as u64), "at": written(completed_at),
         }),

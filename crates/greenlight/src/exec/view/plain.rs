@@ -3,10 +3,11 @@
 use std::io::Write;
 use std::sync::Mutex;
 
+use greenlight_core::run::Conclusion;
 use greenlight_core::time::spoken;
 use greenlight_runner::StepState;
 
-use super::{View, Word, end_of, headline, word_of};
+use super::{View, Word, end_of, headline};
 
 /// The runner's own step at the end of each job, which has nothing to say.
 const LAST_STEP: &str = "Complete job";
@@ -51,7 +52,7 @@ pub(super) fn lines(word: &Word<'_>, is_quiet: bool, out: &mut String) {
                 && let Some(started_at) = started_at
             {
                 let length = spoken(completed_at.since(started_at));
-                out.push_str(&format!("{}: {}: {} in {length}\n", job.name, update.name, word_of(conclusion)));
+                out.push_str(&format!("{}: {}: {} in {length}\n", job.name, update.name, conclusion.as_str()));
             }
         }
         Word::Log { job, block } if !is_quiet => {
@@ -63,15 +64,15 @@ pub(super) fn lines(word: &Word<'_>, is_quiet: bool, out: &mut String) {
         Word::JobEnd { job, state, .. } => {
             let (conclusion, reason, length) = end_of(state);
             let length = length.map(|length| format!(" in {}", spoken(length))).unwrap_or_default();
-            out.push_str(&format!("{}: {}{length}: {reason}\n", job.name, word_of(conclusion)));
+            out.push_str(&format!("{}: {}{length}: {reason}\n", job.name, conclusion.as_str()));
         }
         Word::RunEnd { run } => {
-            let conclusion = run.conclusion().map_or("", word_of);
+            let conclusion = run.conclusion().map_or("", Conclusion::as_str);
             out.push_str(&format!("{}: {conclusion}: {}\n", run.name, run.reason));
         }
         Word::Interrupted => out.push_str("stopping; interrupt once more to end everything at once\n"),
         Word::End { conclusion, length } => {
-            let conclusion = conclusion.map_or("nothing ran", word_of);
+            let conclusion = conclusion.map_or("nothing ran", Conclusion::as_str);
             out.push_str(&format!("{conclusion} after {}\n", spoken(*length)));
         }
     }
