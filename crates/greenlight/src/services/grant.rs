@@ -18,6 +18,8 @@ use super::keys::Keys;
 const AFTER_JOB: Duration = Duration::from_secs(5 * 60);
 /// How the places of caches are called that nothing trusted reads.
 const UNTRUSTED: &str = "untrusted:";
+/// Events that anybody can cause, and that run trusted code all the same: what it caches may be a stranger's (S3).
+const OF_ANYBODY: [&str; 3] = ["pull_request_target", "issue_comment", "workflow_run"];
 /// The permission without which a job has no identity to show.
 const ID_TOKEN: &str = "id-token";
 /// Repositories that were made from here on have ids in their identity's subject.
@@ -47,9 +49,10 @@ impl Grant {
         let github = |name| order.github.get(name).coerce_string().to_string();
         let git_ref = github("ref");
         let base = Some(github("base_ref")).filter(|base| !base.is_empty());
+        let for_all = caches_for_all(&github("event_name"), order.trusted);
         Self {
             attempt: order.attempt.clone(),
-            scopes: scopes(&git_ref, base.as_deref(), default_branch, order.trusted),
+            scopes: scopes(&git_ref, base.as_deref(), default_branch, for_all),
             url: url.into(),
             identity: identity(order),
             until: now + order.timeout + AFTER_JOB,
@@ -78,10 +81,15 @@ fn named(code: [u8; 32]) -> String {
     uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
 }
 
-/// Returns the places of caches that a job on this ref reads; the first is the one that it writes.
-pub fn scopes(git_ref: &str, base: Option<&str>, default_branch: &str, trusted: bool) -> Vec<Arc<str>> {
+/// May trusted jobs read what a job of this event caches?
+fn caches_for_all(event: &str, trusted: bool) -> bool {
+    trusted && !OF_ANYBODY.contains(&event)
+}
+
+/// Returns the places of caches that a job on this ref reads; the first is the one that it writes, for all or for its like.
+pub fn scopes(git_ref: &str, base: Option<&str>, default_branch: &str, for_all: bool) -> Vec<Arc<str>> {
     let mut scopes: Vec<Arc<str>> = Vec::new();
-    if !trusted {
+    if !for_all {
         scopes.push(format!("{UNTRUSTED}{git_ref}").into());
     }
     scopes.push(git_ref.into());
@@ -223,5 +231,24 @@ impl GrantShape {
 
     pub(super) fn into_grant(self, until: Timestamp) -> Grant {
         Grant { attempt: self.attempt.into(), scopes: self.scopes, url: self.url, identity: self.identity, until }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_anybody_can_cause_caches_for_nobody_else() {
+        for (event, trusted, own) in [
+            ("push", true, "refs/heads/main"),
+            ("push", false, "untrusted:refs/heads/main"),
+            ("pull_request_target", true, "untrusted:refs/heads/main"),
+            ("issue_comment", true, "untrusted:refs/heads/main"),
+        ] {
+            let scopes = scopes("refs/heads/main", None, "main", caches_for_all(event, trusted));
+            assert_eq!(&*scopes[0], own, "{event}");
+            assert_eq!(scopes.last().map(|scope| &**scope), Some("refs/heads/main"), "{event} reads what all read");
+        }
     }
 }
