@@ -1,5 +1,7 @@
 //! The manifest of an action, `action.yml`: what it takes, what it gives, and how it runs.
 
+use std::sync::Arc;
+
 use crate::decode;
 use crate::expression::Scope;
 use crate::finding::{Finding, point, put_in_order};
@@ -36,6 +38,10 @@ pub struct ActionManifest {
     pub outputs: Vec<(String, Option<Template>)>,
     /// How it runs.
     pub runs: ActionRuns,
+    /// The whole file as the grammar understood it.
+    pub(crate) tree: Tree,
+    /// The file itself, for those who point into it.
+    pub(crate) text: Arc<str>,
 }
 
 /// How an action is shown in the marketplace; nothing here means anything to a runner.
@@ -119,7 +125,7 @@ pub fn parse_action(path: &str, text: &str) -> ParsedAction {
     let yaml::Reading { node, mut findings, .. } = yaml::read(text, &yaml::Limits::default());
     let manifest = node.and_then(|node| {
         let tree = reader::read(schema::action(), "action", node, &mut findings);
-        let manifest = manifest(path, &tree, &mut findings);
+        let manifest = manifest(path, text, tree, &mut findings);
         manifest.filter(|_| !findings.iter().any(Finding::is_error))
     });
     put_in_order(&mut findings);
@@ -127,7 +133,8 @@ pub fn parse_action(path: &str, text: &str) -> ParsedAction {
     ParsedAction { manifest, findings }
 }
 
-fn manifest(path: &str, tree: &Tree, findings: &mut Vec<Finding>) -> Option<ActionManifest> {
+fn manifest(path: &str, text: &str, file: Tree, findings: &mut Vec<Finding>) -> Option<ActionManifest> {
+    let tree = &file;
     let entries = |key: &str| tree.get(key).map(Tree::entries).unwrap_or_default();
     let runs = runs(tree.get("runs")?, findings)?;
     Some(ActionManifest {
@@ -144,6 +151,8 @@ fn manifest(path: &str, tree: &Tree, findings: &mut Vec<Finding>) -> Option<Acti
             .map(|(name, tree)| (name.source().to_owned(), decode::template(tree, "value")))
             .collect(),
         runs,
+        text: text.into(),
+        tree: file,
     })
 }
 

@@ -35,7 +35,9 @@ pub use expression::{
     parse_expression,
 };
 pub use finding::{Finding, Severity, Span, nearest};
-pub use lint::{Script, ScriptChecker, ScriptProblem, check_scripts, lint_action, lint_draft, lint_workflow};
+pub use lint::{
+    Script, ScriptChecker, ScriptProblem, check_action_scripts, check_scripts, lint_action, lint_draft, lint_workflow,
+};
 pub use permission::{PermissionLevel, Permissions};
 pub use plan::{
     JobPlan, MatrixContext, PlanError, PlannedJob, RunPlan, ancestors, below_caller, expand_job, plan_run, skip_words,

@@ -12,7 +12,7 @@ use crate::finding::{Finding, point, put_in_order};
 use crate::template::Tree;
 use crate::workflow::{JobKind, Step, StepKind, Workflow};
 
-pub use script::{Script, ScriptChecker, ScriptProblem, check_scripts};
+pub use script::{Script, ScriptChecker, ScriptProblem, check_action_scripts, check_scripts};
 
 /// Returns the warnings about a workflow, in the order of the file. Scripts are looked at by [`check_scripts`], which needs
 /// somebody who can.
@@ -49,12 +49,14 @@ pub fn lint_draft(draft: &Workflow) -> Vec<Finding> {
 pub fn lint_action(manifest: &ActionManifest) -> Vec<Finding> {
     let mut findings = Vec::new();
     if let ActionRuns::Composite { steps } = &manifest.runs {
-        each_step(steps, None, &mut |step, tree| {
+        let trees = manifest.tree.get("runs").and_then(|runs| runs.get("steps"));
+        each_step(steps, trees, &mut |step, tree| {
             pin::check_step(step, tree, &mut findings);
             danger::check_step(step, tree, false, &mut findings);
         });
     }
     put_in_order(&mut findings);
+    point(&mut findings, &manifest.text);
     findings
 }
 

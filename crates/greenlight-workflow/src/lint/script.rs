@@ -1,9 +1,10 @@
 //! The shell scripts of `run:` steps, for somebody who can look at them (shellcheck, where it is installed). Expressions are
 //! replaced by words of their length, so that lines and columns stay what they are.
 
-use crate::finding::{FINDINGS_MAX, Finding, Span};
+use crate::action::{ActionManifest, ActionRuns};
+use crate::finding::{FINDINGS_MAX, Finding, Part, Span, point};
 use crate::template::Template;
-use crate::workflow::{Defaults, Step, StepKind, Workflow};
+use crate::workflow::{Step, StepKind, Workflow};
 
 /// How many scripts of one file are looked at.
 pub const SCRIPTS_MAX: usize = 200;
@@ -15,6 +16,8 @@ pub struct Script {
     pub shell: &'static str,
     /// The text.
     pub text: String,
+    /// The text as it was written.
+    written: String,
     /// Where it stands.
     pub span: Span,
 }
@@ -24,8 +27,12 @@ pub struct Script {
 pub struct ScriptProblem {
     /// The line of the script, from 1.
     pub line: u32,
-    /// The column in it, from 1.
+    /// The column in it, from 1, in characters.
     pub column: u32,
+    /// The line where it ends.
+    pub end_line: u32,
+    /// Where in that line it ends.
+    pub end_column: u32,
     /// The checker's name for it, as `SC2086`.
     pub name: String,
     /// What is wrong.
@@ -40,16 +47,29 @@ pub trait ScriptChecker {
 
 /// Returns what a checker says about the scripts of a workflow, as warnings at their places in the file.
 pub fn check_scripts(workflow: &Workflow, checker: &dyn ScriptChecker) -> Result<Vec<Finding>, String> {
+    told_of(scripts(workflow), &workflow.text, checker)
+}
+
+/// Returns what a checker says about the scripts of a composite action.
+pub fn check_action_scripts(manifest: &ActionManifest, checker: &dyn ScriptChecker) -> Result<Vec<Finding>, String> {
+    let ActionRuns::Composite { steps } = &manifest.runs else { return Ok(Vec::new()) };
+    let mut scripts = Vec::new();
+    super::each_step(steps, None, &mut |step, _| scripts.extend(script(step, own_shell(step).and_then(posix))));
+    scripts.truncate(SCRIPTS_MAX);
+    told_of(scripts, &manifest.text, checker)
+}
+
+fn told_of(scripts: Vec<Script>, text: &str, checker: &dyn ScriptChecker) -> Result<Vec<Finding>, String> {
     let mut findings = Vec::new();
-    for script in scripts(workflow) {
+    for script in scripts {
         for problem in checker.check(&script)? {
-            if findings.len() >= FINDINGS_MAX {
-                return Ok(findings);
+            if findings.len() < FINDINGS_MAX {
+                let message = format!("{}: {}", problem.name, problem.message);
+                findings.push(Finding::warning("shellcheck", script.span, message).about(part(&script, &problem)));
             }
-            let message = format!("{}: {}", problem.name, problem.message);
-            findings.push(Finding::warning("shellcheck", place(&script, &problem), message));
         }
     }
+    point(&mut findings, text);
     Ok(findings)
 }
 
@@ -60,27 +80,31 @@ fn scripts(workflow: &Workflow) -> Vec<Script> {
         let runs_elsewhere =
             job.runs_on.labels.iter().any(|label| label.source().to_ascii_lowercase().contains("windows"));
         super::each_step(job.steps(), None, &mut |step, _| {
-            let shell = shell_of(step, &job.defaults, &workflow.defaults);
+            let shell = own_shell(step).or(job.defaults.shell.as_ref()).or(workflow.defaults.shell.as_ref());
             let shell = match shell {
                 None if runs_elsewhere => None,
                 None => Some("bash"),
                 Some(template) => posix(template),
             };
-            if let (StepKind::Run { script, .. }, Some(shell)) = (&step.kind, shell) {
-                scripts.push(Script { shell, text: without_expressions(script.source()), span: script.span() });
-            }
+            scripts.extend(script(step, shell));
         });
     }
     scripts.truncate(SCRIPTS_MAX);
     scripts
 }
 
-fn shell_of<'a>(step: &'a Step, job: &'a Defaults, workflow: &'a Defaults) -> Option<&'a Template> {
-    let own = match &step.kind {
+/// Returns the script of a step, for this shell.
+fn script(step: &Step, shell: Option<&'static str>) -> Option<Script> {
+    let StepKind::Run { script, .. } = &step.kind else { return None };
+    let written = script.source().to_owned();
+    Some(Script { shell: shell?, text: without_expressions(&written), written, span: script.span() })
+}
+
+fn own_shell(step: &Step) -> Option<&Template> {
+    match &step.kind {
         StepKind::Run { shell, .. } => shell.as_ref(),
         _ => None,
-    };
-    own.or(job.shell.as_ref()).or(workflow.shell.as_ref())
+    }
 }
 
 fn posix(shell: &Template) -> Option<&'static str> {
@@ -106,16 +130,22 @@ fn without_expressions(text: &str) -> String {
     out
 }
 
-/// Returns where in the file a problem stands: in a block of several lines its line, else where the script starts.
-fn place(script: &Script, problem: &ScriptProblem) -> Span {
-    let Span { line, end_line, .. } = script.span;
-    let is_block = end_line > line;
-    if !is_block {
-        return script.span;
-    }
-    let line = line + problem.line;
-    let column = script.span.column.max(1);
-    Span { line, column, end_line: line, end_column: column + 1 }
+/// Returns the part of the script that a problem is about. What replaced expressions has their length, so that places agree.
+fn part(script: &Script, problem: &ScriptProblem) -> Option<Part> {
+    let text = &script.written;
+    let start = offset(text, problem.line, problem.column)?;
+    let end = offset(text, problem.end_line, problem.end_column).filter(|end| *end > start);
+    let end = end.unwrap_or_else(|| start + text[start..].chars().next().map_or(0, char::len_utf8));
+    let about = text[start..end].lines().next().unwrap_or_default();
+    Some(Part::after(&text[..start], about))
+}
+
+/// Returns where a place of a text is, counted from its start; its end where the line is shorter.
+fn offset(text: &str, line: u32, column: u32) -> Option<usize> {
+    let before: usize = text.split_inclusive('\n').take(line.checked_sub(1)? as usize).map(str::len).sum();
+    let line = text[before..].lines().next().unwrap_or_default();
+    let in_line = line.char_indices().nth(column.checked_sub(1)? as usize).map_or(line.len(), |(at, _)| at);
+    Some(before + in_line)
 }
 
 #[cfg(test)]
@@ -130,7 +160,17 @@ mod tests {
         fn check(&self, script: &Script) -> Result<Vec<ScriptProblem>, String> {
             let line = script.text.lines().position(|line| line.contains("bad")).map_or(0, |at| at as u32 + 1);
             let message = format!("{} {:?}", script.shell, script.text);
-            Ok(vec![ScriptProblem { line, column: 1, name: "SC1".into(), message }])
+            let column =
+                script.text.lines().nth(line.saturating_sub(1) as usize).and_then(|line| line.split("bad").next());
+            let column = column.unwrap_or_default().chars().count() as u32 + 1;
+            Ok(vec![ScriptProblem {
+                line,
+                column,
+                end_line: line,
+                end_column: column + 3,
+                name: "SC1".into(),
+                message,
+            }])
         }
     }
 
@@ -171,5 +211,33 @@ jobs:
                 "21 SC1: bash \"five\"",
             ]
         );
+    }
+
+    #[test]
+    fn problems_are_told_where_they_stand_however_the_script_is_written() {
+        let text = "name: x
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      run: |
+
+        echo ${{ inputs.x }}  \u{e9}; bad
+    - shell: sh
+      run: >-
+        one ${{ inputs.x }}
+        two bad
+
+        three
+    - shell: bash
+      run: \"echo \\t\\u00e9 \\
+        bad\"
+    - { shell: bash, run: 'it''s bad' }
+    - { shell: pwsh, run: bad }
+";
+        let manifest = crate::action::parse_action("action.yml", text).manifest.unwrap();
+        let found = check_action_scripts(&manifest, &Echo).unwrap();
+        let places = found.iter().map(|finding| (finding.span.line, finding.span.column, finding.span.end_column));
+        assert_eq!(places.collect::<Vec<_>>(), [(8, 34, 37), (12, 13, 16), (17, 9, 12), (18, 34, 37)], "{found:#?}");
     }
 }

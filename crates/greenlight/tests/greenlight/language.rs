@@ -341,7 +341,7 @@ fn warnings_refuse_only_where_they_are_to() {
 #[test]
 fn shellcheck_is_asked_where_it_is_installed() {
     use std::os::unix::fs::PermissionsExt as _;
-    let fake = "#!/bin/sh\nread -r line\nprintf '{\"comments\":[{\"line\":2,\"column\":1,\"code\":2086,\"message\":\"%s\"}]}' \"$line\"\n";
+    let fake = "#!/bin/sh\nread -r line\nprintf '{\"comments\":[{\"line\":2,\"column\":1,\"endLine\":2,\"endColumn\":4,\"code\":2086,\"message\":\"%s\"}]}' \"$line\"\n";
     let text = "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: |\n          one ${{ github.ref }}\n          two\n";
     let dir = repository(&[("bin/shellcheck", fake), ("ci.yml", text)]);
     let program = dir.path().join("bin/shellcheck");
@@ -349,9 +349,58 @@ fn shellcheck_is_asked_where_it_is_installed() {
     let path = format!("{}:/usr/bin:/bin", dir.path().join("bin").display());
     let told = run_with_path(dir.path(), &["workflow", "check", "ci.yml"], "", &path);
     assert!(told.code == 0 && told.out.contains("warning[shellcheck]: SC2086: one _________________"), "{}", told.out);
-    assert!(told.out.contains("--> ci.yml:8:"), "{}", told.out);
+    assert!(told.out.contains("--> ci.yml:8:11") && told.out.contains("^^^\n"), "{}", told.out);
     let told = run_with_path(dir.path(), &["workflow", "check", "--no-shellcheck", "ci.yml"], "", &path);
     assert!(!told.out.contains("shellcheck"));
+}
+
+/// What shellcheck itself says, where it is installed; the machines that judge every change have it.
+#[test]
+fn shellcheck_s_own_findings_stand_in_their_lines() {
+    let path = std::env::var("PATH").unwrap();
+    if !std::env::split_paths(&path).any(|folder| folder.join("shellcheck").is_file()) {
+        return;
+    }
+    let workflow = "on: push
+jobs:
+  a:
+    runs-on: x
+    steps:
+      - run: |
+          set -e
+
+          if [ \"${{ github.ref }}\" = x ]; then
+            rm $HOME/a
+          fi
+      - run: >-
+          echo ok;
+          cd $HOME
+      - run: 'echo ''a'' `date`'
+";
+    let action = "name: x
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      run: |
+        echo ${{ inputs.x }}
+        cat $HOME/x
+";
+    let dir = repository(&[("ci.yml", workflow), ("action.yml", action)]);
+    let told = run_with_path(dir.path(), &["workflow", "check", "--json", "ci.yml", "action.yml"], "", &path);
+    let said: serde_json::Value = serde_json::from_str(&told.out).unwrap();
+    let files = said["files"].as_array().unwrap().iter();
+    let found: Vec<String> = files
+        .flat_map(|file| file["errors"].as_array().unwrap())
+        .filter(|error| error["code"] == "shellcheck")
+        .map(|error| {
+            let name = error["message"].as_str().unwrap().split(':').next().unwrap();
+            format!("{name} {}:{}-{}", error["at"]["line"], error["at"]["column"], error["at"]["end_column"])
+        })
+        .collect();
+    for expected in ["SC2086 10:16-21", "SC2164 14:11-19", "SC2046 15:26-32", "SC2086 8:13-18"] {
+        assert!(found.iter().any(|found| found == expected), "{expected} is not among {found:?}");
+    }
 }
 
 #[test]

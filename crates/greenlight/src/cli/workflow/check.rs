@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use greenlight_workflow::{
-    CallRules, Finding, Permissions, Span, Workflow, check_scripts, lint_action, lint_draft, lint_workflow,
-    parse_action, parse_workflow, resolve_calls,
+    CallRules, Finding, Permissions, Span, Workflow, check_action_scripts, check_scripts, lint_action, lint_draft,
+    lint_workflow, parse_action, parse_workflow, resolve_calls,
 };
 
 use super::report::{self, Checked, Format};
@@ -127,7 +127,7 @@ impl Check {
             _ => source::shown(path),
         };
         if Path::new(&name).file_stem().is_some_and(|stem| stem == "action") {
-            let mut checked = action(name, text);
+            let mut checked = action(name, text, shellcheck);
             checked.findings.extend(doubt);
             return Ok(vec![checked]);
         }
@@ -138,7 +138,7 @@ impl Check {
         match (&parsed.workflow, &parsed.draft) {
             (Some(workflow), _) => {
                 checked[0].findings.extend(lint_workflow(workflow));
-                let told = shellcheck.into_iter().flat_map(|shellcheck| scripts(workflow, shellcheck));
+                let told = shellcheck.into_iter().flat_map(|shellcheck| told(check_scripts(workflow, shellcheck)));
                 checked[0].findings.extend(told);
                 self.calls(path, workflow, &mut checked);
             }
@@ -202,15 +202,20 @@ impl Check {
     }
 }
 
-fn action(path: String, text: String) -> Checked {
+fn action(path: String, text: String, shellcheck: Option<&ShellCheck>) -> Checked {
     let parsed = parse_action(&path, &text);
     let mut findings = parsed.findings;
-    findings.extend(parsed.manifest.iter().flat_map(lint_action));
+    if let Some(manifest) = &parsed.manifest {
+        findings.extend(lint_action(manifest));
+        findings.extend(shellcheck.into_iter().flat_map(|shellcheck| told(check_action_scripts(manifest, shellcheck))));
+        findings.sort_by_key(|finding| finding.span);
+    }
     Checked { path, text, findings }
 }
 
-fn scripts(workflow: &Workflow, shellcheck: &ShellCheck) -> Vec<Finding> {
-    check_scripts(workflow, shellcheck).unwrap_or_else(|problem| {
+/// Returns what shellcheck said; why it said nothing is told apart.
+fn told(said: Result<Vec<Finding>, String>) -> Vec<Finding> {
+    said.unwrap_or_else(|problem| {
         eprintln!("greenlight: shellcheck was not asked: {problem}");
         Vec::new()
     })

@@ -27,6 +27,10 @@ struct Answer {
 struct Comment {
     line: u32,
     column: u32,
+    #[serde(rename = "endLine")]
+    end_line: u32,
+    #[serde(rename = "endColumn")]
+    end_column: u32,
     code: u32,
     message: String,
 }
@@ -70,6 +74,8 @@ impl ScriptChecker for ShellCheck {
         let problem = |comment: Comment| ScriptProblem {
             line: comment.line,
             column: comment.column,
+            end_line: comment.end_line,
+            end_column: comment.end_column,
             name: format!("SC{}", comment.code),
             message: comment.message,
         };
