@@ -114,6 +114,9 @@ async fn perform(
     let began_at = watcher::now();
     let github = GitHub::new(&stage.github(), &stage.api())?;
     up(&github, &format!("{}/_emulator/faults", stage.github()), emulator).await?;
+    // Whoever moves to Greenlight switches hosted Actions off; left on, the pages would warn of them.
+    let hosted = format!("/repos/{}/actions/permissions", project::FULL_NAME);
+    github.put(&stage.owner.token, &hosted, &json!({"enabled": false})).await?;
     up(&github, &format!("{}/livez", stage.server()), server).await?;
     up(&github, &format!("{}/readyz", stage.pages()), server).await?;
     let mut watcher = Watcher {

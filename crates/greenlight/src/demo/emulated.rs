@@ -64,6 +64,11 @@ impl GitHub {
         self.call(Method::POST, token, path, Some(body)).await
     }
 
+    /// Sets something through the API.
+    pub async fn put(&self, token: &str, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.call(Method::PUT, token, path, Some(body)).await
+    }
+
     async fn call(&self, method: Method, token: &str, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let mut request = self
             .http
