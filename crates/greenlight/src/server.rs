@@ -16,6 +16,7 @@ pub mod directory;
 pub mod said;
 pub mod github;
 pub mod mirrors;
+pub mod called;
 pub mod outbox;
 
 pub mod board;
@@ -90,7 +91,7 @@ pub struct Shared {
     /// The mirrors.
     pub git: Arc<mirrors::Git>,
     /// The actions of other repositories.
-    pub actions: Arc<greenlight_runner::ActionStore>,
+    pub actions: Arc<mirrors::ActionStores>,
     /// The repositories.
     pub directory: directory::Directory,
     /// Deliveries stayed in the store and are to be looked for again.
@@ -229,18 +230,19 @@ async fn share(
     let services = Services::open(&config.data.join("keys"), store.clone(), blobs, config.services.limits);
     let standing = Arc::new(standing::Standing::default());
     let git = Arc::new(mirrors::Git::new(config.data.join("mirrors"), github.clone(), standing.clone()));
-    let hands = Arc::new(outbox::Hands::new(git.clone(), github.clone(), rooms, standing.clone()));
+    let actions = mirrors::ActionStores::open(&config, &github, git.clone()).map_err(StartError::Actions)?;
+    let actions = Arc::new(actions);
+    let hands = Arc::new(outbox::Hands::new(git.clone(), actions.clone(), github.clone(), rooms, standing.clone()));
     let directory = directory::Directory::new(config.github.repositories.clone(), github.clone(), hands);
     let door: Arc<dyn Store> = store.clone();
     let boot: Arc<str> = uuid::Uuid::new_v4().to_string().into();
-    let actions = mirrors::open_actions(&config, &github).map_err(StartError::Actions)?;
     let fleet = fleet::Fleet::default();
     for runner in store.runners().await.map_err(StartError::Runners)? {
         fleet.add_labels(&runner.labels);
     }
     Ok(Arc::new(Shared {
         fleet,
-        actions: Arc::new(actions),
+        actions,
         services: Arc::new(services.map_err(StartError::Services)?),
         dev_jobs: holders::DevJobs::default(),
         public_at,

@@ -169,7 +169,7 @@ impl JobHost for Host {
     }
 
     fn actions(&self) -> Option<Arc<dyn ActionSource>> {
-        Some(Arc::new(Actions::of(self.shared.clone(), self.repository.clone())))
+        Some(Arc::new(Actions::of(self.shared.actions.clone(), self.repository.clone())))
     }
 
     fn annotate<'a>(&'a self, annotation: Annotation) -> Reply<'a, ()> {

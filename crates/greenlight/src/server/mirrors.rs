@@ -14,7 +14,6 @@ use greenlight_runner::{
 };
 use tokio::sync::OnceCell;
 
-use super::Shared;
 use super::github::GitHub;
 use super::standing::Standing;
 use crate::actions::{self, ActionsOptions};
@@ -90,7 +89,7 @@ impl Credentials for Tokens {
 ///
 /// Nobody is asked who we are: our token may read repositories that the author of a workflow may not, and what is in the store is
 /// for every job.
-pub fn open_actions(config: &Config, github: &GitHub) -> std::io::Result<ActionStore> {
+fn open_actions(config: &Config, github: &GitHub) -> std::io::Result<ActionStore> {
     let url = config.actions.url.as_deref().unwrap_or(github.web_url()).trim_end_matches('/').to_owned();
     let folder = config.data.join("actions");
     let options = ActionsOptions { folder, url, credentials: Arc::new(Anonymous), transport: Transport::Http };
@@ -102,23 +101,38 @@ fn store_options(config: &Config) -> ActionStoreOptions {
     ActionStoreOptions { offline, pins, ..ActionStoreOptions::default() }
 }
 
-/// The actions that a job may use: those of its own repository from its mirror, and everybody's.
+/// The stores of actions: one for everybody, and one for each repository's own.
+pub struct ActionStores {
+    everybody: ActionStore,
+    git: Arc<Git>,
+    folder: PathBuf,
+    options: ActionStoreOptions,
+}
+
+impl ActionStores {
+    /// Opens them.
+    pub fn open(config: &Config, github: &GitHub, git: Arc<Git>) -> std::io::Result<Self> {
+        let (folder, options) = (config.data.join("actions"), store_options(config));
+        Ok(Self { everybody: open_actions(config, github)?, git, folder, options })
+    }
+
+    fn own(&self, repository: &RepositoryRef) -> std::io::Result<ActionStore> {
+        let folder = self.folder.join("own").join(repository.id.to_string());
+        let remote = OwnActions { git: self.git.clone(), repository: repository.clone() };
+        ActionStore::open(ActionStoreOptions { folder, ..self.options.clone() }, Some(Arc::new(remote)))
+    }
+}
+
+/// The actions that a job may use, and the workflows that it may call: those of its own repository from its mirror, and everybody's.
 pub struct Actions {
-    shared: Arc<Shared>,
+    stores: Arc<ActionStores>,
     repository: RepositoryRef,
 }
 
 impl Actions {
     /// Returns the actions for the jobs of a repository.
-    pub fn of(shared: Arc<Shared>, repository: RepositoryRef) -> Self {
-        Self { shared, repository }
-    }
-
-    fn own(&self) -> std::io::Result<ActionStore> {
-        let config = &self.shared.config;
-        let folder = config.data.join("actions").join("own").join(self.repository.id.to_string());
-        let remote = OwnActions { git: self.shared.git.clone(), repository: self.repository.clone() };
-        ActionStore::open(ActionStoreOptions { folder, ..store_options(config) }, Some(Arc::new(remote)))
+    pub fn of(stores: Arc<ActionStores>, repository: RepositoryRef) -> Self {
+        Self { stores, repository }
     }
 }
 
@@ -126,9 +140,10 @@ impl ActionSource for Actions {
     fn find<'a>(&'a self, name: &'a ActionName) -> Reply<'a, Result<ActionFiles, String>> {
         Box::pin(async move {
             if !name.repository().eq_ignore_ascii_case(&self.repository.full_name) {
-                return self.shared.actions.find(name).await;
+                return ActionSource::find(&self.stores.everybody, name).await;
             }
-            let own = self.own().map_err(|error| format!("the store of actions cannot be written: {error}"))?;
+            let own = self.stores.own(&self.repository);
+            let own = own.map_err(|error| format!("the store of actions cannot be written: {error}"))?;
             ActionSource::find(&own, name).await
         })
     }

@@ -10,9 +10,9 @@ use greenlight_core::port;
 use greenlight_github::client::NOTHING_THERE;
 use tokio::sync::Semaphore;
 
-use super::clock;
+use super::{called, clock};
 use super::github::{GitHub, Profile};
-use super::mirrors::Git;
+use super::mirrors::{ActionStores, Actions, Git};
 use super::standing::Standing;
 use crate::rooms::Rooms;
 
@@ -24,6 +24,7 @@ const ROOMS_MAX: usize = 8;
 /// The hands of the server.
 pub struct Hands {
     git: Arc<Git>,
+    actions: Arc<ActionStores>,
     github: Arc<GitHub>,
     rooms: Rooms,
     standing: Arc<Standing>,
@@ -34,9 +35,15 @@ pub struct Hands {
 
 impl Hands {
     /// Puts the hands together.
-    pub fn new(git: Arc<Git>, github: Arc<GitHub>, rooms: Rooms, standing: Arc<Standing>) -> Self {
+    pub fn new(
+        git: Arc<Git>,
+        actions: Arc<ActionStores>,
+        github: Arc<GitHub>,
+        rooms: Rooms,
+        standing: Arc<Standing>,
+    ) -> Self {
         let (git_slots, room_slots) = (Semaphore::new(GIT_MAX), Semaphore::new(ROOMS_MAX));
-        Self { git, github, rooms, standing, git_slots, room_slots, budgets: Mutex::default() }
+        Self { git, actions, github, rooms, standing, git_slots, room_slots, budgets: Mutex::default() }
     }
 
     /// Uses what the token of this repository may still write.
@@ -54,7 +61,10 @@ impl Hands {
         match dispatch.effect.target() {
             Target::Git => {
                 let _slot = self.git_slots.acquire().await;
-                self.git.perform(repository, dispatch).await
+                let mut outcome = self.git.perform(repository, dispatch).await;
+                let source = Actions::of(self.actions.clone(), repository.clone());
+                called::complete(&mut outcome, repository, &source).await;
+                outcome
             }
             Target::GitHubRead | Target::GitHubWrite => {
                 let outcome = self.github.perform(repository, dispatch).await;

@@ -19,8 +19,20 @@ pub struct GitHub {
     http: reqwest::Client,
 }
 
+/// A workflow of another repository that everybody may call.
+const SHARED: &str = "on:
+  workflow_call:
+    inputs: { what: { type: string } }
+    outputs: { said: { value: '${{ jobs.say.outputs.said }}' } }
+jobs:
+  say:
+    runs-on: ubuntu-latest
+    outputs: { said: '${{ steps.s.outputs.said }}' }
+    steps: [{ id: s, run: 'echo said=${{ inputs.what }}-from-shared >> $GITHUB_OUTPUT' }]
+";
+
 impl GitHub {
-    /// Starts one whose repository has these files.
+    /// Starts one whose repository has these files; beside it there is another one with a workflow to call.
     pub async fn start(dir: &Path, files: Value) -> Self {
         Self::start_with(dir, files, json!([])).await
     }
@@ -46,7 +58,10 @@ impl GitHub {
             "apps": apps,
             "users": [{ "login": "octocat" }, { "login": "hubot" }],
             "tokens": [{ "token": "octocat-token", "user": "octocat" }, { "token": "hubot-token", "user": "hubot" }],
-            "repositories": [{ "owner": "octocat", "name": "Spoon-Knife", "files": files }],
+            "repositories": [
+                { "owner": "octocat", "name": "Spoon-Knife", "files": files },
+                { "owner": "hubot", "name": "shared", "files": { ".github/workflows/shared.yml": SHARED } },
+            ],
         });
         let seed: Seed = serde_json::from_value(seed).unwrap();
         let options = Options { lag: Duration::ZERO, seed: Some(seed), ..Options::ghes(dir.join("github")) };

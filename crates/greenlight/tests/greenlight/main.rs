@@ -1,5 +1,6 @@
 //! The program as a whole: over real sockets, with its real store, and an emulated GitHub where there has to be one.
 
+mod called;
 mod checkout;
 mod demo;
 mod exec;

@@ -1,0 +1,191 @@
+//! Workflow files of other repositories that a commit's workflows call: read when the commit is, so that a run has all its files from its
+//! first moment, whatever becomes of them later.
+//!
+//! They come from the store of actions, at the commit that their ref names by then, and obey the same pins. What cannot be read is left
+//! out: the job that calls it fails and says so, and no other does.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use greenlight_core::effect::{Answer, Outcome};
+use greenlight_core::event::CommitFiles;
+use greenlight_core::fact::RepositoryRef;
+use greenlight_core::plan;
+use greenlight_runner::{ActionName, ActionSource};
+use greenlight_workflow::{CallRef, JobKind, parse_workflow};
+
+/// How many files the workflows of one commit may call, over all levels.
+const CALLED_MAX: usize = 100;
+/// How long a called file may be.
+const FILE_BYTES_MAX: u64 = 512 << 10;
+/// What stands in a text that calls anything at all.
+const CALLS: &str = "/workflows/";
+
+/// Adds to what was read of a commit the files that its workflows call.
+pub async fn complete(outcome: &mut Outcome, repository: &RepositoryRef, source: &dyn ActionSource) {
+    let files = match outcome {
+        Outcome::Done(Answer::Commit(files)) => &mut **files,
+        Outcome::Done(Answer::TestMerge(merge)) => &mut merge.files,
+        _ => return,
+    };
+    let called = find(files, repository, source).await;
+    files.called.extend(called);
+}
+
+/// Finds what workflows call of other repositories, and what that calls.
+async fn find(files: &CommitFiles, repository: &RepositoryRef, source: &dyn ActionSource) -> Vec<(Arc<str>, Arc<str>)> {
+    let mut found: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut waiting = files.workflows.clone();
+    while let Some((path, text)) = waiting.pop() {
+        for call in calls_of(&path, &text) {
+            if seen.len() >= CALLED_MAX || !seen.insert(call.reference.clone()) {
+                continue;
+            }
+            match read(&call, source).await {
+                Ok(text) => {
+                    waiting.push((call.reference.clone(), text.clone()));
+                    found.push((call.reference, text));
+                }
+                Err(why) => {
+                    tracing::warn!(
+                        "{}: {path} calls {}, which cannot be read: {why}",
+                        repository.full_name,
+                        call.reference
+                    );
+                }
+            }
+        }
+    }
+    found
+}
+
+/// A file of another repository that is called.
+struct Call {
+    /// As it stands in the run: "owner/repo/path@ref".
+    reference: Arc<str>,
+    name: ActionName,
+    path: String,
+}
+
+/// Returns the files of other repositories that a workflow calls.
+fn calls_of(path: &str, text: &str) -> Vec<Call> {
+    if !text.contains(CALLS) {
+        return Vec::new();
+    }
+    let Some(workflow) = parse_workflow(path, text).workflow.clone() else { return Vec::new() };
+    let calls = workflow.jobs.iter().filter_map(|job| match &job.kind {
+        JobKind::Call { uses, .. } => call(&plan::reference(path, uses), uses),
+        _ => None,
+    });
+    calls.collect()
+}
+
+/// Returns what a reference means; nothing where it is a file of the commit itself.
+fn call(reference: &str, uses: &CallRef) -> Option<Call> {
+    let (file, git_ref) = reference.rsplit_once('@').filter(|_| !reference.starts_with("./"))?;
+    let mut parts = file.splitn(3, '/');
+    let name = ActionName::new(parts.next()?, parts.next()?, git_ref)?;
+    let path = match uses {
+        CallRef::Local(path) | CallRef::Repository { path, .. } => path.trim_start_matches("./").to_owned(),
+    };
+    Some(Call { reference: reference.into(), name, path })
+}
+
+async fn read(call: &Call, source: &dyn ActionSource) -> Result<Arc<str>, String> {
+    let files = source.find(&call.name).await?;
+    let text = text_in(&files.folder, &call.path)?;
+    let commit = files.commit.map_or_else(|| "a folder".to_owned(), |commit| commit.to_string());
+    tracing::info!("{} is taken from {commit}", call.reference);
+    Ok(text)
+}
+
+/// Reads a file of a repository. A link there may lead anywhere, but not out.
+fn text_in(folder: &Path, path: &str) -> Result<Arc<str>, String> {
+    let missing = |error: std::io::Error| format!("it has no file {path} ({error})");
+    let folder = folder.canonicalize().map_err(missing)?;
+    let file = folder.join(path).canonicalize().map_err(missing)?;
+    let length = file.metadata().map_err(missing)?.len();
+    match (file.starts_with(&folder) && file.is_file(), length) {
+        (false, _) => Err(format!("{path} is no file of it")),
+        (true, FILE_BYTES_MAX..) => Err(format!("{path} has {FILE_BYTES_MAX} bytes or more")),
+        (true, _) => std::fs::read_to_string(&file).map(Arc::from).map_err(missing),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use greenlight_core::id::{RepoId, Sha};
+    use greenlight_core::port::Reply;
+    use greenlight_runner::{ActionFiles, Origin};
+
+    use super::*;
+
+    /// Repositories that lie below a folder.
+    struct Below(PathBuf);
+
+    impl ActionSource for Below {
+        fn find<'a>(&'a self, name: &'a ActionName) -> Reply<'a, Result<ActionFiles, String>> {
+            Box::pin(async move {
+                let folder = self.0.join(name.repository()).join(&*name.git_ref);
+                let files = ActionFiles { folder, commit: Some(Sha::ZERO), origin: Origin::Fetched };
+                if files.folder.is_dir() { Ok(files) } else { Err(format!("{name} cannot be found")) }
+            })
+        }
+    }
+
+    fn write(path: &Path, text: &str) {
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_is_called_elsewhere_is_read_with_all_that_it_calls() {
+        let root = tempfile::tempdir().unwrap();
+        let shared = root.path().join("acme/shared/v1");
+        let calls = |what: &str| format!("on: workflow_call\njobs:\n  a:\n    uses: {what}\n");
+        write(&shared.join(".github/workflows/one.yml"), &calls("./.github/workflows/two.yml"));
+        write(&shared.join(".github/workflows/two.yml"), &calls("acme/other/.github/workflows/three.yml@main"));
+        write(&root.path().join("acme/other/main/.github/workflows/three.yml"), "on: workflow_call\njobs: {}\n");
+        write(&root.path().join("secret.yml"), "on: workflow_call\n");
+        std::os::unix::fs::symlink(root.path().join("secret.yml"), shared.join(".github/workflows/link.yml")).unwrap();
+        write(&shared.join(".github/workflows/long.yml"), &"#".repeat(FILE_BYTES_MAX as usize));
+        let own: Vec<(Arc<str>, Arc<str>)> = ["one", "link", "missing", "long", "one"]
+            .iter()
+            .enumerate()
+            .map(|(number, name)| {
+                let path = format!(".github/workflows/{number}.yml");
+                (path.into(), calls(&format!("acme/shared/.github/workflows/{name}.yml@v1")).into())
+            })
+            .chain([(".github/workflows/near.yml".into(), calls("./.github/workflows/0.yml").into())])
+            .collect();
+        let files = CommitFiles {
+            sha: Sha::ZERO,
+            tree: Sha::ZERO,
+            message: "".into(),
+            workflows: own,
+            called: Vec::new(),
+            config: None,
+            cibuild: false,
+            changed_paths: None,
+        };
+        let repository = RepositoryRef { id: RepoId(7), full_name: "acme/app".into(), default_branch: "main".into() };
+        let mut outcome = Outcome::Done(Answer::Commit(Box::new(files)));
+        complete(&mut outcome, &repository, &Below(root.path().to_owned())).await;
+        let Outcome::Done(Answer::Commit(files)) = outcome else { panic!("{outcome:?}") };
+        let mut called: Vec<&str> = files.called.iter().map(|(reference, _)| &**reference).collect();
+        called.sort_unstable();
+        assert_eq!(
+            called,
+            [
+                "acme/other/.github/workflows/three.yml@main",
+                "acme/shared/.github/workflows/one.yml@v1",
+                "acme/shared/.github/workflows/two.yml@v1",
+            ],
+            "each once, and none that leads out or is too long"
+        );
+    }
+}
