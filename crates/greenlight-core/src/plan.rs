@@ -197,7 +197,7 @@ fn make_run(state: &mut Repository, suite: &Suite, chosen: Chosen, files: &Commi
     state.parsed.remove(&number);
     let read = chosen.workflow.and_then(|workflow| {
         run.name = workflow.title().into();
-        let called = find_called(&workflow, files, state.settings.edition)?;
+        let called = find_called(state, &workflow, &run.source, files)?;
         Ok((workflow, called))
     });
     match read {

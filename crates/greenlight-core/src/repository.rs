@@ -139,6 +139,8 @@ pub struct Repository {
     pub(crate) github: BTreeMap<RunNumber, Remembered>,
     /// What was read last, by path and text: most pushes bring the same files.
     pub(crate) read: BTreeMap<(Arc<str>, Arc<str>), Reading>,
+    /// What workflows call, by path and text of the caller, where all of it was right and at hand.
+    pub(crate) called: BTreeMap<(Arc<str>, Arc<str>), Vec<(Arc<str>, Arc<str>)>>,
     /// The suites of each pull request: an index.
     by_pull: BTreeMap<PullNumber, BTreeSet<SuiteKey>>,
     /// Those of them that may not be over: an index. One that is over may be here; one that is not is.
@@ -238,6 +240,7 @@ impl Repository {
             parsed: BTreeMap::new(),
             github: BTreeMap::new(),
             read: BTreeMap::new(),
+            called: BTreeMap::new(),
             by_pull: BTreeMap::new(),
             open_by_pull: BTreeMap::new(),
             indexed: true,

@@ -143,14 +143,13 @@ fn index(state: &mut Repository, number: RunNumber) {
             count => members.insert(number, count),
         };
         // Somebody came, or left: it may be another's turn.
-        let others: Vec<_> = members.keys().copied().filter(|other| *other != number).collect();
+        let is_news = before.unwrap_or(0) != count;
+        let others: Vec<_> = members.keys().copied().filter(|other| is_news && *other != number).collect();
         if members.is_empty() {
             state.groups.remove(&group);
         }
-        if before.unwrap_or(0) != count {
-            for other in others {
-                state.touch(Topic::Run(other));
-            }
+        for other in others {
+            state.touch(Topic::Run(other));
         }
     }
     match oldest {

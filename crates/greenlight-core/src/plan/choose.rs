@@ -1,6 +1,6 @@
 //! Which workflow files an event starts, as they were read, with those that they call.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -159,24 +159,54 @@ type Called = Vec<(Arc<str>, Arc<str>)>;
 
 /// Finds the files that a workflow calls, and those call. The error is what is wrong: in one sentence, and rendered.
 pub(super) fn find_called(
+    state: &mut Repository,
     workflow: &Workflow,
+    source: &Arc<str>,
     files: &CommitFiles,
-    edition: Edition,
 ) -> Result<Called, (Arc<str>, Arc<str>)> {
     if !workflow.jobs.iter().any(|job| matches!(job.kind, JobKind::Call { .. })) {
         return Ok(Vec::new());
     }
+    let name = (workflow.path.clone(), source.clone());
+    let is_here = |(reference, text): &(Arc<str>, Arc<str>)| called_text(files, reference) == Some(text);
+    if let Some(known) = state.called.get(&name).filter(|known| known.iter().all(is_here)) {
+        return Ok(known.clone());
+    }
+    let (called, is_whole) = resolve_called(workflow, files, state.settings.edition)?;
+    if is_whole {
+        if state.called.len() >= READ_MAX {
+            state.called.clear();
+        }
+        state.called.insert(name, called.clone());
+    }
+    Ok(called)
+}
+
+/// Returns the text of a called file, where the commit's files have it.
+fn called_text<'a>(files: &'a CommitFiles, reference: &str) -> Option<&'a Arc<str>> {
+    let beside = files.called.iter().find(|(known, _)| **known == *reference);
+    let path = path_of(reference);
+    let found = beside.or_else(|| files.workflows.iter().find(|(known, _)| **known == *path));
+    found.map(|(_, text)| text)
+}
+
+/// Returns the files that a workflow calls, and whether they are all here.
+fn resolve_called(
+    workflow: &Workflow,
+    files: &CommitFiles,
+    edition: Edition,
+) -> Result<(Called, bool), (Arc<str>, Arc<str>)> {
     let found: RefCell<BTreeMap<Arc<str>, Arc<str>>> = RefCell::default();
+    let is_whole = Cell::new(true);
     let source = |caller_path: &str, uses: &CallRef| {
         let reference: Arc<str> = reference(caller_path, uses).into();
-        let path = path_of(&reference);
-        let beside = files.called.iter().find(|(known, _)| *known == reference);
-        let Some((_, text)) = beside.or_else(|| files.workflows.iter().find(|(known, _)| **known == *path)) else {
+        let Some(text) = called_text(files, &reference) else {
+            is_whole.set(false);
             // Another repository's is missed when the job is to start, which says so.
             return if reference.starts_with("./") { CallSource::Missing } else { CallSource::Elsewhere };
         };
         found.borrow_mut().insert(reference.clone(), text.clone());
-        CallSource::File(CalledFile { path: path.to_owned(), text: text.to_string() })
+        CallSource::File(CalledFile { path: path_of(&reference).to_owned(), text: text.to_string() })
     };
     let rules = match edition {
         Edition::GitHubCom => CallRules::default(),
@@ -184,7 +214,9 @@ pub(super) fn find_called(
     };
     let calls = resolve_calls(workflow, &rules, &source);
     let mut errors = calls.findings.iter().filter(|found| found.finding.is_error()).peekable();
-    let Some(first) = errors.peek() else { return Ok(found.into_inner().into_iter().collect()) };
+    let Some(first) = errors.peek() else {
+        return Ok((found.into_inner().into_iter().collect(), is_whole.get()));
+    };
     let others = calls.findings.iter().filter(|found| found.finding.is_error()).count() - 1;
     let reason = first_of(&first.finding.summary(&first.path), first.finding.help.as_deref(), others).into();
     let text_of = |path: &str| {
