@@ -173,10 +173,11 @@ fn excerpt(source: &str, column: usize) -> (String, String) {
     (shown, " ".repeat(at - from))
 }
 
-/// Puts findings in the order of the file, and keeps the first ones of too many. An error stays an error: where the file is
-/// refused, the findings that are kept say so.
+/// Puts findings in the order of the file, and keeps the first ones of too many. What stands behind an anchor is told once,
+/// however many aliases bring it again. An error stays an error: where the file is refused, the findings that are kept say so.
 pub(crate) fn put_in_order(findings: &mut Vec<Finding>) {
     findings.sort_by_key(|finding| (finding.span.line, finding.span.column));
+    drop_repeated(findings);
     let left_out = findings.len().saturating_sub(FINDINGS_MAX);
     let refused_later = findings.iter().skip(FINDINGS_MAX).find(|finding| finding.is_error()).cloned();
     findings.truncate(FINDINGS_MAX);
@@ -185,6 +186,20 @@ pub(crate) fn put_in_order(findings: &mut Vec<Finding>) {
     }
 }
 
+/// Keeps the first of findings that are the same; those of one place stand beside each other.
+fn drop_repeated(findings: &mut Vec<Finding>) {
+    let mut kept: Vec<Finding> = Vec::with_capacity(findings.len());
+    for finding in findings.drain(..) {
+        let at_place = kept.iter().rev().take(SAME_PLACE_MAX).take_while(|known| known.span == finding.span);
+        if !at_place.into_iter().any(|known| *known == finding) {
+            kept.push(finding);
+        }
+    }
+    *findings = kept;
+}
+
+/// How many findings of one place are looked at for one that is the same.
+const SAME_PLACE_MAX: usize = 20;
 /// How many letters are enough to mean a longer name by its start.
 const START_LENGTH_MIN: usize = 3;
 

@@ -151,7 +151,7 @@ impl Reader<'_> {
                 self.check_loose_key(name, key_span, key_type);
                 tree.push((key, self.value(value_node, value_type, scope)));
             } else {
-                self.unknown_key(name, key_span, &candidates);
+                self.unknown_key(name, key_span, &candidates, &tree);
             }
         }
         self.check_complete(span, &candidates, &tree, has_expression_key);
@@ -176,16 +176,17 @@ impl Reader<'_> {
         }
     }
 
-    fn unknown_key(&mut self, name: &str, span: Span, candidates: &Candidates<'_>) {
+    fn unknown_key(&mut self, name: &str, span: Span, candidates: &Candidates<'_>, before: &[(Template, Tree)]) {
         if self.findings.len() > FINDINGS_MAX {
             return self.error("unknown-key", span, format!("Unexpected value '{name}'"));
         }
         let known: Vec<&str> =
             candidates.left().flat_map(|mapping| &mapping.properties).map(|property| property.key.as_str()).collect();
         let mut finding = Finding::error("unknown-key", span, format!("Unexpected value '{name}'"));
-        finding.help = Some(match nearest(name, &known) {
-            Some(meant) => format!("did you mean '{meant}'?"),
-            None => format!("known here: {}", list(known)),
+        finding.help = Some(match (candidates.rival(name, before), nearest(name, &known)) {
+            (Some(rival), _) => format!("'{name}' and '{rival}' do not go together; remove one of them"),
+            (None, Some(meant)) => format!("did you mean '{meant}'?"),
+            (None, None) => format!("known here: {}", list(known)),
         });
         self.findings.push(finding);
     }
@@ -254,6 +255,12 @@ impl<'a> Candidates<'a> {
 
     fn only(&self) -> Option<&'a Mapping> {
         if self.left.count_ones() == 1 { self.left().next() } else { None }
+    }
+
+    /// Returns the key that says that this is no mapping in which a key could stand that others have.
+    fn rival<'t>(&self, name: &str, before: &'t [(Template, Tree)]) -> Option<&'t str> {
+        let with_name = self.mappings.iter().find(|mapping| mapping.property(name).is_some())?;
+        before.iter().map(|(key, _)| key.source()).find(|key| with_name.property(key).is_none())
     }
 
     /// Returns the property that some of them have; those that lack it are candidates no longer.

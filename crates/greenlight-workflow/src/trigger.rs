@@ -273,6 +273,9 @@ impl EventTrigger {
 
 fn refused_name(filter: &Filter, what: &str, key: &str, name: &str) -> Option<String> {
     match filter {
+        Filter::Only(patterns) if name.is_empty() && !patterns.matches(name) => {
+            Some(format!("the event tells no {what}, and '{key}' asks for one ({patterns})"))
+        }
         Filter::Only(patterns) if !patterns.matches(name) => {
             Some(format!("the {what} '{name}' does not match '{key}' ({patterns})"))
         }

@@ -241,7 +241,8 @@ jobs:
 
 #[test]
 fn calls_go_as_deep_as_the_edition_of_github_allows() {
-    let caller = |at: usize| format!("on: [push, workflow_call]\njobs: {{ a: {{ uses: ./.github/workflows/{at}.yml }} }}\n");
+    let caller =
+        |at: usize| format!("on: [push, workflow_call]\njobs: {{ a: {{ uses: ./.github/workflows/{at}.yml }} }}\n");
     let problem = |levels: usize, rules: &CallRules| {
         let workflow = read(".github/workflows/ci.yml", &caller(2));
         let source = |_: &str, reference: &greenlight_workflow::CallRef| {

@@ -356,6 +356,44 @@ fn a_manifest_is_told_what_is_wrong_with_it() {
 }
 
 #[test]
+fn keys_that_exclude_each_other_are_named_together() {
+    check(
+        "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: x\n        uses: a/b@v1\n  b:\n    uses: ./x.yml\n    steps: []\n",
+        &[
+            "7:9 unknown-key: Unexpected value 'uses' | 'uses' and 'run' do not go together; remove one of them",
+            "10:5 unknown-key: Unexpected value 'steps' | 'steps' and 'uses' do not go together; remove one of them",
+        ],
+    );
+}
+
+#[test]
+fn an_id_that_cannot_be_is_mended() {
+    let jobs = "on: push\njobs:\n  my job: {runs-on: x, steps: [{run: x, id: 1.x}]}\n";
+    let help: Vec<String> = told(jobs).iter().map(|told| told.rsplit(" | ").next().unwrap().to_owned()).collect();
+    assert_eq!(help, ["write 'my_job', for instance", "write '_1_x', for instance"]);
+}
+
+#[test]
+fn a_condition_that_yaml_takes_for_a_tag_is_told_so() {
+    check(
+        &job("    if: !cancelled() && x\n"),
+        &[
+            "6:9 yaml-tag: Unexpected tag '!cancelled()' | in YAML '!' begins a tag: put the whole expression between '${{' and '}}'",
+        ],
+    );
+}
+
+#[test]
+fn what_aliases_repeat_is_told_once() {
+    check(
+        "on: push\njobs:\n  a:\n    runs-on: x\n    steps: &steps\n      - runn: x\n        run: y\n  b: { runs-on: x, steps: *steps }\n",
+        &["6:9 unknown-key: Unexpected value 'runn' | did you mean 'run'?"],
+    );
+    let message = "The workflow must contain at least one job with no dependencies.";
+    check("on: push\njobs: {}\n", &[&format!("2:7 no-first-job: {message} | add a job")]);
+}
+
+#[test]
 fn every_error_says_what_to_do() {
     let root = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/conformance");
     let mut folders = vec![root.join("actionlint"), root.join("schemastore"), root.join("workflow-parser")];

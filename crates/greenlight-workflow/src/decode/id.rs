@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::finding::{Finding, Span};
 use crate::value::fold_case;
 
 /// How long an id may be.
@@ -68,6 +69,20 @@ pub(crate) fn check(id: &str) -> Result<(), String> {
         return Err(format!("The identifier '{id}' is invalid. IDs starting with '__' are reserved."));
     }
     Ok(())
+}
+
+/// Returns the finding about an id that cannot be taken.
+pub(crate) fn finding(id: &str, span: Span, problem: String) -> Finding {
+    let help = mended(id).map(|mended| format!("write '{mended}', for instance"));
+    Finding::error("invalid-id", span, problem).with_help_of(help)
+}
+
+/// Returns an id that may be written, made of one that may not; None where its letters are not what is wrong with it.
+fn mended(id: &str) -> Option<String> {
+    let letters: String = id.chars().map(legal).collect();
+    let starts_well = letters.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+    let mended = if starts_well { letters } else { format!("_{letters}") };
+    (mended != id && check(&mended).is_ok()).then_some(mended)
 }
 
 fn legal(letter: char) -> char {

@@ -52,7 +52,7 @@ fn job(key: &Template, tree: &Tree, findings: &mut Vec<Finding>) -> Job {
     if !key.source().is_empty()
         && let Err(problem) = id::check(key.source())
     {
-        findings.push(Finding::error("invalid-id", key.span(), problem));
+        findings.push(id::finding(key.source(), key.span(), problem));
     }
     Job {
         id: key.source().into(),

@@ -18,7 +18,8 @@ const CIRCLE_SHOWN_MAX: usize = 10;
 pub(super) fn check(nodes: &[Node<'_>], jobs: Span, findings: &mut Vec<Finding>) {
     if !nodes.iter().any(|node| node.needs.is_empty()) {
         let message = "The workflow must contain at least one job with no dependencies.";
-        findings.push(Finding::error("no-first-job", jobs, message));
+        let help = nodes.is_empty().then(|| "add a job".to_owned());
+        findings.push(Finding::error("no-first-job", jobs, message).with_help_of(help));
     }
     let index: Index = nodes.iter().enumerate().map(|(at, node)| (fold_case(node.id).into(), at)).collect();
     let done = reachable(nodes, &index);

@@ -1,6 +1,6 @@
 //! `steps:`, of jobs and of composite actions.
 
-use super::id::Ids;
+use super::id::{self, Ids};
 use super::{condition, entries, template, text};
 use crate::expression::Scope;
 use crate::finding::Finding;
@@ -25,7 +25,7 @@ fn step(tree: &Tree, if_scope: &Scope, ids: &mut Ids, findings: &mut Vec<Finding
         && let Err(problem) = ids.take(id)
     {
         let span = tree.get("id").map_or(tree.span, |id| id.span);
-        findings.push(Finding::error("invalid-id", span, problem));
+        findings.push(id::finding(id, span, problem));
     }
     let kind = kind(tree, if_scope, ids, own_id.as_deref(), findings)?;
     Some(Step {

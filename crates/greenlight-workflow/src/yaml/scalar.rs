@@ -86,7 +86,13 @@ fn tagged(text: &str, style: Style, tag: &str, span: Span) -> Result<Value, Find
 }
 
 fn unexpected_tag(tag: &str, span: Span) -> Finding {
-    Finding::error("yaml-tag", span, format!("Unexpected tag '{tag}'")).with_help("remove the tag")
+    // `if: !cancelled()` is no expression to YAML.
+    let is_negation = tag.starts_with('!') && tag.contains(['(', '.']);
+    let help = match is_negation {
+        true => "in YAML '!' begins a tag: put the whole expression between '${{' and '}}'",
+        false => "remove the tag",
+    };
+    Finding::error("yaml-tag", span, format!("Unexpected tag '{tag}'")).with_help(help)
 }
 
 fn null(text: &str) -> Option<Value> {
