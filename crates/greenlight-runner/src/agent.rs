@@ -69,18 +69,16 @@ impl Terms {
     }
 }
 
+/// What becomes of telling how a job goes: an error is one sentence.
+pub type Answered<'a> = Reply<'a, Result<Answer, String>>;
+
 /// Who hands out work.
 pub trait Server: Send + Sync {
     /// Asks for a job. It should answer when there is one, or after some seconds with nothing; an error is one sentence.
     fn ask(&self, asked: LeaseAsked) -> Reply<'_, Result<Option<JobOrder>, String>>;
 
     /// Tells how a job goes. An error means that it was not heard, and it is told again.
-    fn report<'a>(
-        &'a self,
-        attempt: &'a AttemptId,
-        token: Token,
-        report: JobReport,
-    ) -> Reply<'a, Result<Answer, String>>;
+    fn report<'a>(&'a self, attempt: &'a AttemptId, token: Token, report: JobReport) -> Answered<'a>;
 
     /// Returns the place that a job runs in.
     fn host(&self, order: &JobOrder) -> Arc<dyn JobHost>;

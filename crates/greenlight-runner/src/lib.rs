@@ -57,7 +57,7 @@ pub mod mask;
 mod tests;
 
 pub use action_store::{ActionOverride, ActionPin, ActionRemote, ActionStore, ActionStoreOptions, Pinned, RemoteError};
-pub use agent::{Done, Pool, PoolOptions, Server, Terms};
+pub use agent::{Answered, Done, Pool, PoolOptions, Server, Terms};
 pub use host::{
     Annotation, AnnotationLevel, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, Sparse, StepState, StepUpdate,
 };

@@ -31,7 +31,7 @@ use greenlight_runner::{
 };
 
 use crate::server::clock;
-use driver::{Driver, Gate};
+use driver::{Driver, Gate, Means};
 use event::Happened;
 use host::Place;
 use platform::Platforms;
@@ -93,7 +93,14 @@ pub async fn run(order: Order, view: Arc<dyn View>) -> anyhow::Result<Option<Con
     let (place, closed) =
         Place::new(order.tree.clone(), order.happened.sha, order.given, order.actions, services, view.clone());
     let (gate, mailbox) = Gate::open(place, closed);
-    let mut driver = Driver::new(order.repository, order.files, order.platforms, pool.clone(), view.clone(), mailbox);
+    let mut driver = Driver::new(Means {
+        repository: order.repository,
+        files: order.files,
+        platforms: order.platforms,
+        pool: pool.clone(),
+        view: view.clone(),
+        mailbox,
+    });
     let began = clock::now();
     let serve = pool.serve(Arc::new(gate));
     let drive = async {

@@ -12,7 +12,7 @@ use greenlight_core::port::Reply;
 use greenlight_core::run::Conclusion;
 
 use super::{Place, order, workflow};
-use crate::agent::{LEASE_LENGTH, Pool, PoolOptions, SILENCE_MAX, Server, Terms};
+use crate::agent::{Answered, LEASE_LENGTH, Pool, PoolOptions, SILENCE_MAX, Server, Terms};
 use crate::host::JobHost;
 use crate::job::RunnerOptions;
 
@@ -40,12 +40,7 @@ impl Server for Fake {
         })
     }
 
-    fn report<'a>(
-        &'a self,
-        attempt: &'a AttemptId,
-        token: Token,
-        report: JobReport,
-    ) -> Reply<'a, Result<Answer, String>> {
+    fn report<'a>(&'a self, attempt: &'a AttemptId, token: Token, report: JobReport) -> Answered<'a> {
         if let Some(unheard) = &mut *self.silence.lock().unwrap() {
             *unheard += 1;
             return Box::pin(async { Err("connection refused".to_owned()) });

@@ -15,7 +15,7 @@ use greenlight_core::port;
 use greenlight_core::repository::Settings;
 use greenlight_core::run::{Conclusion, Job, JobState, Run, RunState, SuitePhase};
 use greenlight_core::step::{self, Cell, Input};
-use greenlight_runner::{JobHost, Pool, Server};
+use greenlight_runner::{Answered, JobHost, Pool, Server};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::host::{Images, Place};
@@ -95,12 +95,7 @@ impl Server for Gate {
         Box::pin(self.find(asked))
     }
 
-    fn report<'a>(
-        &'a self,
-        attempt: &'a AttemptId,
-        token: Token,
-        report: JobReport,
-    ) -> port::Reply<'a, Result<Reply, String>> {
+    fn report<'a>(&'a self, attempt: &'a AttemptId, token: Token, report: JobReport) -> Answered<'a> {
         Box::pin(self.tell(attempt, token, report))
     }
 
@@ -117,14 +112,25 @@ enum Told {
     Over,
 }
 
+/// What the loop works with.
+pub struct Means {
+    /// What is run.
+    pub repository: RepositoryRef,
+    /// Its files.
+    pub files: CommitFiles,
+    /// Which labels mean this machine, and which an image.
+    pub platforms: Platforms,
+    /// What runs the jobs.
+    pub pool: Arc<Pool>,
+    /// What is told how they go.
+    pub view: Arc<dyn View>,
+    /// What the jobs say.
+    pub mailbox: Mailbox,
+}
+
 /// The loop.
 pub struct Driver {
-    repository: RepositoryRef,
-    files: CommitFiles,
-    platforms: Platforms,
-    pool: Arc<Pool>,
-    view: Arc<dyn View>,
-    mailbox: Mailbox,
+    means: Means,
     told: BTreeMap<(RunNumber, JobKey), Told>,
     /// Jobs that were handed to a slot and have not said their last word: their end is shown behind it.
     open: BTreeSet<(RunNumber, JobKey)>,
@@ -134,27 +140,20 @@ pub struct Driver {
 
 impl Driver {
     /// Returns a loop that has not begun.
-    pub fn new(
-        repository: RepositoryRef,
-        files: CommitFiles,
-        platforms: Platforms,
-        pool: Arc<Pool>,
-        view: Arc<dyn View>,
-        mailbox: Mailbox,
-    ) -> Self {
+    pub fn new(means: Means) -> Self {
         let (told, open, ended) = (BTreeMap::new(), BTreeSet::new(), BTreeMap::new());
-        Self { repository, files, platforms, pool, view, mailbox, told, open, ended, interrupted: false }
+        Self { means, told, open, ended, interrupted: false }
     }
 
     /// Lets something happen, and goes on until all that follows from it is over.
     pub async fn drive(&mut self, settings: Settings, happened: Fact) -> anyhow::Result<Option<Conclusion>> {
-        let mut cell = step::open(&Memory, self.repository.clone(), settings, clock::now()).await?;
+        let mut cell = step::open(&Memory, self.means.repository.clone(), settings, clock::now()).await?;
         self.take(&mut cell, vec![happened]).await?;
         while !is_over(&cell) || !self.open.is_empty() {
             let sleep = cell.wake_at().map_or(SLEEP_MAX, |at| at.since(clock::now()).min(SLEEP_MAX));
             tokio::select! {
-                Some(message) = self.mailbox.messages.recv() => self.hear(&mut cell, message).await?,
-                Some(attempt) = self.mailbox.closed.recv() => {
+                Some(message) = self.means.mailbox.messages.recv() => self.hear(&mut cell, message).await?,
+                Some(attempt) = self.means.mailbox.closed.recv() => {
                     self.open.remove(&(attempt.run, attempt.job));
                     self.show(&cell);
                 }
@@ -204,9 +203,9 @@ impl Driver {
             };
             let job = cell.repository().runs.get(&order.attempt.run).and_then(|run| run.job(&order.attempt.job));
             let labels = job.map(|job| job.labels.clone()).unwrap_or_default();
-            if let Some(platform) = self.platforms.of(&labels) {
+            if let Some(platform) = self.means.platforms.of(&labels) {
                 if let Platform::Image(image) = platform {
-                    let mut images = self.mailbox.images.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut images = self.means.mailbox.images.lock().unwrap_or_else(PoisonError::into_inner);
                     images.insert(order.attempt.clone(), image);
                 }
                 self.open.insert((order.attempt.run, order.attempt.job.clone()));
@@ -223,9 +222,9 @@ impl Driver {
     /// The first interruption asks the jobs to end in good order, the second ends them at once.
     async fn interrupt(&mut self, cell: &mut Cell) -> anyhow::Result<()> {
         if std::mem::replace(&mut self.interrupted, true) {
-            self.pool.close();
+            self.means.pool.close();
         }
-        self.view.tell(&Word::Interrupted);
+        self.means.view.tell(&Word::Interrupted);
         let runs: Vec<_> = cell.repository().runs.values().filter(|run| !run.is_over()).map(|run| run.number).collect();
         let cancel = |number| Fact::Click(Click { by: "you".into(), wish: Wish::Cancel(number) });
         self.take(cell, runs.into_iter().map(cancel).collect()).await.map(|_| ())
@@ -250,18 +249,18 @@ impl Driver {
             facts = dispatches.iter().map(outcome).collect();
         }
         self.show(cell);
-        crate::server::pool::cancel(&self.pool, cell);
-        self.mailbox.board.send_modify(|version| *version += 1);
+        crate::server::pool::cancel(&self.means.pool, cell);
+        self.means.mailbox.board.send_modify(|version| *version += 1);
         Ok(reply)
     }
 
     /// Carries an effect out, as far as there is anything outside.
     fn perform(&self, effect: &Effect) -> Outcome {
         match effect {
-            Effect::ReadCommit { .. } => Outcome::Done(Answer::Commit(Box::new(self.files.clone()))),
+            Effect::ReadCommit { .. } => Outcome::Done(Answer::Commit(Box::new(self.means.files.clone()))),
             Effect::ReadPermission(_) => Outcome::Done(Answer::Permission(Permission::Admin)),
             Effect::Reconcile { .. } => Outcome::Done(Answer::Reconciled(Box::new(Reconciled {
-                repository: self.repository.clone(),
+                repository: self.means.repository.clone(),
                 pulls: Vec::new(),
                 pulls_until: None,
                 reviews: Vec::new(),
@@ -291,7 +290,7 @@ impl Driver {
                 && !self.open.iter().any(|(number, _)| *number == run.number)
                 && self.ended.insert(run.number, conclusion).is_none()
             {
-                self.view.tell(&Word::RunEnd { run });
+                self.means.view.tell(&Word::RunEnd { run });
             }
         }
     }
@@ -311,10 +310,10 @@ impl Driver {
         let before = std::mem::replace(told, now);
         let name = JobName { run: run.number, key: job.key.clone(), name: job.name.clone() };
         if now == Told::Begun {
-            self.view.tell(&Word::JobStart { run, job: &name });
+            self.means.view.tell(&Word::JobStart { run, job: &name });
         }
         if now == Told::Over {
-            self.view.tell(&Word::JobEnd { run, job: &name, state: job, began: before == Told::Begun });
+            self.means.view.tell(&Word::JobEnd { run, job: &name, state: job, began: before == Told::Begun });
         }
     }
 }

@@ -11,7 +11,7 @@ use greenlight_core::fact::{Fact, LeaseAsked};
 use greenlight_core::id::{AttemptId, Token};
 use greenlight_core::port::Reply;
 use greenlight_core::step::Cell;
-use greenlight_runner::{Isolation, IsolationOptions, JobHost, Pool, PoolOptions, RunnerOptions, Server};
+use greenlight_runner::{Answered, Isolation, IsolationOptions, JobHost, Pool, PoolOptions, RunnerOptions, Server};
 use greenlight_store::{Blobs, Logs};
 use tokio::sync::Mutex;
 
@@ -170,12 +170,7 @@ impl Server for Work {
         Box::pin(self.find(asked, || true))
     }
 
-    fn report<'a>(
-        &'a self,
-        attempt: &'a AttemptId,
-        token: Token,
-        report: JobReport,
-    ) -> Reply<'a, Result<Answer, String>> {
+    fn report<'a>(&'a self, attempt: &'a AttemptId, token: Token, report: JobReport) -> Answered<'a> {
         Box::pin(self.tell(attempt, token, report))
     }
 

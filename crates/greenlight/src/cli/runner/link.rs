@@ -18,7 +18,7 @@ use greenlight_runner::wire::message::{About, Checkout, EndShape, Heard, News, R
 use greenlight_runner::wire::order::Asked;
 use greenlight_runner::wire::spool::{self, Entry, Left, read_batch};
 use greenlight_runner::wire::{PROTOCOL, PROTOCOL_HEADER};
-use greenlight_runner::{ActionPin, ActionSource, CheckedOut, CheckoutRequest, JobHost, Pool, Server, Terms};
+use greenlight_runner::{ActionPin, ActionSource, Answered, CheckedOut, CheckoutRequest, JobHost, Pool, Server, Terms};
 use reqwest::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -407,12 +407,7 @@ impl Server for Agent {
         Box::pin(self.0.find())
     }
 
-    fn report<'a>(
-        &'a self,
-        attempt: &'a AttemptId,
-        token: Token,
-        report: JobReport,
-    ) -> Reply<'a, Result<Answer, String>> {
+    fn report<'a>(&'a self, attempt: &'a AttemptId, token: Token, report: JobReport) -> Answered<'a> {
         Box::pin(self.0.tell_of(attempt, token, report))
     }
 
