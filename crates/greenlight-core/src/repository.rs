@@ -140,7 +140,7 @@ pub struct Repository {
     /// What was read last, by path and text: most pushes bring the same files.
     pub(crate) read: BTreeMap<(Arc<str>, Arc<str>), Reading>,
     /// What workflows call, by path and text of the caller, where all of it was right and at hand.
-    pub(crate) called: BTreeMap<(Arc<str>, Arc<str>), Vec<(Arc<str>, Arc<str>)>>,
+    pub(crate) called: BTreeMap<(Arc<str>, Arc<str>), Called>,
     /// The suites of each pull request: an index.
     by_pull: BTreeMap<PullNumber, BTreeSet<SuiteKey>>,
     /// Those of them that may not be over: an index. One that is over may be here; one that is not is.
@@ -192,6 +192,9 @@ pub(crate) struct MadeOf {
     pub full_name: Arc<str>,
     pub refs: Option<(Arc<str>, RefName)>,
 }
+
+/// Called files: their references and their texts.
+pub(crate) type Called = Vec<(Arc<str>, Arc<str>)>;
 
 /// What a workflow file was read as: the workflow, or what is wrong with it, in one sentence and rendered.
 pub(crate) type Reading = Result<Arc<Workflow>, (Arc<str>, Arc<str>)>;

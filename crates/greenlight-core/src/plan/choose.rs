@@ -12,7 +12,7 @@ use greenlight_workflow::{
 use super::payload_of;
 use crate::event::CommitFiles;
 use crate::id::{RefName, RunNumber};
-use crate::repository::{Edition, Reading, Repository};
+use crate::repository::{Called, Edition, Reading, Repository};
 use crate::run::{Subject, Suite};
 use crate::shown::first_of;
 
@@ -153,9 +153,6 @@ pub fn reference(caller_path: &str, uses: &CallRef) -> String {
 pub(crate) fn path_of(reference: &str) -> &str {
     reference.strip_prefix("./").unwrap_or(reference)
 }
-
-/// Files by their references.
-type Called = Vec<(Arc<str>, Arc<str>)>;
 
 /// Finds the files that a workflow calls, and those call. The error is what is wrong: in one sentence, and rendered.
 pub(super) fn find_called(
