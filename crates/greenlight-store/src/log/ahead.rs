@@ -7,11 +7,10 @@ use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-
-use bytes::Bytes;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::finished::{BLOCK, Packer};
-use super::frame::{Framed, read_frame};
+use super::frame::{HEAD, Head};
 
 /// What is packed so far of a log that grows.
 pub struct Ahead {
@@ -28,6 +27,12 @@ pub fn path_beside(live: &Path) -> PathBuf {
     live.with_extension("packed")
 }
 
+/// What frames are read into to be packed. One is kept for all logs: it is large, and every thread's own would stay in the allocator.
+fn buffer() -> MutexGuard<'static, Vec<u8>> {
+    static BUFFER: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+    BUFFER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Ahead {
     /// Begins with the first frame of a live log, which stands at `offset`.
     pub fn new(live: &Path, offset: u64) -> Self {
@@ -41,20 +46,19 @@ impl Ahead {
 
     /// Packs the frames up to `end` as one block.
     pub fn pack(&mut self, live: &File, end: u64) -> io::Result<()> {
-        let mut frames = vec![0; usize::try_from(end - self.offset).map_err(io::Error::other)?];
+        let length = usize::try_from(end - self.offset).map_err(io::Error::other)?;
+        let mut frames = std::mem::take(&mut *buffer());
+        frames.resize(length, 0);
         live.read_exact_at(&mut frames, self.offset)?;
-        let mut frames = Bytes::from(frames);
-        let mut line = self.line;
-        self.packer.begin(line);
+        self.packer.begin(self.line);
         let packed = self.packer.pack(&frames)?;
-        while !frames.is_empty() {
-            let Framed::Whole(block, length) = read_frame(&frames, line) else {
-                return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame that was just written cannot be read"));
-            };
-            self.packer.note(&block);
-            line = block.end();
-            frames = frames.slice(length..);
+        let (mut at, mut line) = (0, self.line);
+        while let Some(head) = frames.get(at..).and_then(Head::read) {
+            self.packer.note(line, &head);
+            line += u64::from(head.count);
+            at += HEAD + head.length;
         }
+        *buffer() = frames;
         self.file()?.write_all(&packed)?;
         (self.offset, self.line) = (end, line);
         Ok(())

@@ -1,10 +1,13 @@
 //! The log of an attempt that is over, as one blob: compressed blocks, an index of them, and at the very end where the index is.
 
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::{Buf as _, BufMut as _, Bytes};
 
-use super::frame::{Framed, LogBlock, TEXT_MAX, read_frame, write_frame};
+use zstd::bulk::Compressor;
+
+use super::frame::{Framed, Head, LogBlock, TEXT_MAX, read_frame, write_frame};
 
 /// How much text goes into one compressed block, about.
 pub const BLOCK: usize = 256 << 10;
@@ -133,7 +136,7 @@ impl Packer {
         if self.frames.is_empty() {
             self.begin(block.first_line);
         }
-        self.note(block);
+        self.note(block.first_line, &Head::of(block));
         write_frame(&mut self.frames, block);
         if self.frames.len() < BLOCK { Ok(None) } else { self.pack_gathered().map(Some) }
     }
@@ -143,18 +146,18 @@ impl Packer {
         self.first_line = line;
     }
 
-    /// Takes a block into the index.
-    pub fn note(&mut self, block: &LogBlock) {
-        if self.index.steps.last().is_none_or(|(step, _)| *step != block.step) {
-            self.index.steps.push((block.step, block.first_line));
+    /// Takes a block into the index, by its first line and its head.
+    pub fn note(&mut self, first_line: u64, head: &Head) {
+        if self.index.steps.last().is_none_or(|(step, _)| *step != head.step) {
+            self.index.steps.push((head.step, first_line));
         }
-        self.index.lines = block.end();
-        self.index.bytes += block.text.len() as u64;
+        self.index.lines = first_line + u64::from(head.count);
+        self.index.bytes += head.length as u64;
     }
 
     /// Compresses frames to one block.
     pub fn pack(&mut self, frames: &[u8]) -> io::Result<Vec<u8>> {
-        let packed = zstd::bulk::compress(frames, LEVEL)?;
+        let packed = compress(frames)?;
         let length = u32::try_from(packed.len()).expect("a block is shorter than 4 GiB");
         self.index.stretches.push(Stretch {
             line: self.first_line,
@@ -180,6 +183,30 @@ impl Packer {
         last.extend(self.index.write()?);
         Ok(last)
     }
+}
+
+/// Compressors that wait for the next block, each with its buffer. They are large: made anew in whichever thread needs one, they would
+/// leave their size behind in the allocator for every such thread.
+static IDLE: Mutex<Vec<(Compressor<'static>, Vec<u8>)>> = Mutex::new(Vec::new());
+
+/// How many wait at most.
+const IDLE_MAX: usize = 4;
+
+fn compress(frames: &[u8]) -> io::Result<Vec<u8>> {
+    let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let waiting = idle().pop();
+    let (mut compressor, mut buffer) = match waiting {
+        Some(waiting) => waiting,
+        None => (Compressor::new(LEVEL)?, Vec::new()),
+    };
+    buffer.resize(zstd::zstd_safe::compress_bound(frames.len()), 0);
+    let length = compressor.compress_to_buffer(frames, &mut buffer[..])?;
+    let packed = buffer[..length].to_vec();
+    let mut idle = idle();
+    if idle.len() < IDLE_MAX {
+        idle.push((compressor, buffer));
+    }
+    Ok(packed)
 }
 
 /// Returns the blocks that a compressed one holds.

@@ -1,6 +1,6 @@
 //! Blocks of lines, and how they stand in a file.
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::Bytes;
 use flate2::Crc;
 use greenlight_core::time::Timestamp;
 
@@ -77,21 +77,19 @@ impl LogBlock {
 }
 
 /// Splits text into blocks that fit into frames, on lines' ends where there are any. A last line without its line feed gets one.
-pub fn blocks_of(first_line: u64, step: u32, at: Timestamp, text: &[u8]) -> Vec<LogBlock> {
+/// The text is shared, not copied.
+pub fn blocks_of(first_line: u64, step: u32, at: Timestamp, text: &Bytes) -> Vec<LogBlock> {
     let mut blocks = Vec::new();
-    let mut rest = text;
+    let mut rest = text.clone();
     let mut first_line = first_line;
     while !rest.is_empty() {
-        let (head, tail) = rest.split_at(cut_of(rest));
-        let mut block = BytesMut::with_capacity(head.len() + 1);
-        block.extend_from_slice(head);
-        if !head.ends_with(b"\n") {
-            block.put_u8(b'\n');
+        let mut text = rest.split_to(cut_of(&rest));
+        if !text.ends_with(b"\n") {
+            text = [&text[..], b"\n"].concat().into();
         }
-        let count = count_lines(&block);
-        blocks.push(LogBlock { first_line, step, at, count, text: block.freeze() });
+        let count = count_lines(&text);
+        blocks.push(LogBlock { first_line, step, at, count, text });
         first_line += u64::from(count);
-        rest = tail;
     }
     blocks
 }
@@ -116,17 +114,54 @@ fn count_lines(text: &[u8]) -> u32 {
     u32::try_from(memchr::memchr_iter(b'\n', text).count()).expect("a frame is shorter than 4 GiB")
 }
 
+/// What a frame's head says of its block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// How long the text is.
+    pub length: usize,
+    /// The step that printed it.
+    pub step: u32,
+    /// How many lines it has.
+    pub count: u32,
+}
+
+impl Head {
+    /// Returns the head of a block.
+    pub fn of(block: &LogBlock) -> Self {
+        Self { length: block.text.len(), step: block.step, count: block.count }
+    }
+
+    /// Reads the head of the frame at the beginning of the bytes, which is one of ours.
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        bytes.first_chunk().map(Self::in_front)
+    }
+
+    fn in_front(head: &[u8; HEAD]) -> Self {
+        Self { length: word(head, 0) as usize, step: word(head, 8), count: word(head, 12) }
+    }
+}
+
+fn word(head: &[u8; HEAD], at: usize) -> u32 {
+    u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"))
+}
+
+/// Returns the head of the block's frame; the text follows it.
+pub fn head_of(block: &LogBlock) -> [u8; HEAD] {
+    let mut head = [0; HEAD];
+    let length = u32::try_from(block.text.len()).expect("a frame is shorter than 4 GiB");
+    head[..4].copy_from_slice(&length.to_le_bytes());
+    head[8..12].copy_from_slice(&block.step.to_le_bytes());
+    head[12..16].copy_from_slice(&block.count.to_le_bytes());
+    head[16..].copy_from_slice(&block.at.as_millis().to_le_bytes());
+    let sum = sum_of(&head[8..], &block.text);
+    head[4..8].copy_from_slice(&sum.to_le_bytes());
+    head
+}
+
 /// Appends the block's frame.
 pub fn write_frame(out: &mut Vec<u8>, block: &LogBlock) {
-    let start = out.len();
-    out.put_u32_le(u32::try_from(block.text.len()).expect("a frame is shorter than 4 GiB"));
-    out.put_u32_le(0);
-    out.put_u32_le(block.step);
-    out.put_u32_le(block.count);
-    out.put_i64_le(block.at.as_millis());
+    out.extend_from_slice(&head_of(block));
     out.extend_from_slice(&block.text);
-    let sum = sum_of(&out[start + 8..]);
-    out[start + 4..start + 8].copy_from_slice(&sum.to_le_bytes());
 }
 
 /// What stands at the beginning of some bytes.
@@ -142,8 +177,7 @@ pub enum Framed {
 /// Reads one frame off the beginning of the bytes.
 pub fn read_frame(bytes: &Bytes, first_line: u64) -> Framed {
     let Some(head) = bytes.first_chunk::<HEAD>() else { return Framed::Part(HEAD) };
-    let word = |at: usize| u32::from_le_bytes(head[at..at + 4].try_into().expect("four bytes"));
-    let length = word(0) as usize;
+    let Head { length, step, count } = Head::in_front(head);
     if length == 0 || length > TEXT_MAX + 1 {
         return Framed::Torn;
     }
@@ -151,17 +185,18 @@ pub fn read_frame(bytes: &Bytes, first_line: u64) -> Framed {
     if bytes.len() < end {
         return Framed::Part(end);
     }
-    if sum_of(&bytes[8..end]) != word(4) {
+    if sum_of(&head[8..], &bytes[HEAD..end]) != word(head, 4) {
         return Framed::Torn;
     }
     let at = Timestamp::from_millis(i64::from_le_bytes(head[16..24].try_into().expect("eight bytes")));
-    let block = LogBlock { first_line, step: word(8), at, count: word(12), text: bytes.slice(HEAD..end) };
+    let block = LogBlock { first_line, step, at, count, text: bytes.slice(HEAD..end) };
     Framed::Whole(block, end)
 }
 
-fn sum_of(bytes: &[u8]) -> u32 {
+fn sum_of(head: &[u8], text: &[u8]) -> u32 {
     let mut sum = Crc::new();
-    sum.update(bytes);
+    sum.update(head);
+    sum.update(text);
     sum.sum()
 }
 
@@ -175,7 +210,7 @@ mod tests {
 
     #[test]
     fn a_frame_comes_back_and_a_torn_one_is_known() {
-        let [block] = &blocks_of(7, 2, at(), b"one\ntwo").try_into().unwrap() as &[LogBlock; 1];
+        let [block] = &blocks_of(7, 2, at(), &Bytes::from_static(b"one\ntwo")).try_into().unwrap() as &[LogBlock; 1];
         assert_eq!((block.count, &block.text[..]), (2, &b"one\ntwo\n"[..]));
         let mut written = Vec::new();
         write_frame(&mut written, block);
@@ -194,7 +229,7 @@ mod tests {
     #[test]
     fn long_text_becomes_several_blocks_and_loses_nothing() {
         let text: String = (0..60_000).map(|number| format!("line {number}\n")).collect();
-        let blocks = blocks_of(0, 0, at(), text.as_bytes());
+        let blocks = blocks_of(0, 0, at(), &text.into());
         assert!(blocks.len() > 1);
         let lines: Vec<_> = blocks.iter().flat_map(LogBlock::lines).collect();
         assert_eq!(lines.len(), 60_000);
@@ -204,13 +239,13 @@ mod tests {
                 .zip(0..)
                 .all(|(line, number)| line.number == number && line.text == format!("line {number}").as_bytes())
         );
-        let endless = vec![b'x'; TEXT_MAX * 2 + 10];
+        let endless = Bytes::from(vec![b'x'; TEXT_MAX * 2 + 10]);
         assert_eq!(blocks_of(0, 0, at(), &endless).iter().map(|block| block.count).sum::<u32>(), 3);
     }
 
     #[test]
     fn a_block_is_cut_at_lines() {
-        let block = blocks_of(10, 0, at(), b"a\n\nb\nc\n").remove(0);
+        let block = blocks_of(10, 0, at(), &Bytes::from_static(b"a\n\nb\nc\n")).remove(0);
         let middle = block.clone().starting_at(11).up_to(2);
         assert_eq!(
             middle.lines().map(|line| (line.number, line.text)).collect::<Vec<_>>(),

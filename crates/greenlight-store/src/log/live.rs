@@ -13,7 +13,7 @@ use greenlight_core::time::Timestamp;
 
 use super::ahead::{Ahead, path_beside};
 use super::finished::Packer;
-use super::frame::{Framed, HEAD, LogBlock, TEXT_MAX, blocks_of, read_frame, write_frame};
+use super::frame::{Framed, HEAD, LogBlock, TEXT_MAX, blocks_of, head_of, read_frame};
 
 /// How much one attempt may print; what comes after is not kept, and the log says so. A runner ends a log after a gibibyte and says so
 /// in it, so this is for one that does not.
@@ -27,6 +27,9 @@ const TAIL_BYTES_MAX: usize = 256 << 10;
 
 /// How much is read from the file at once.
 const READ_BYTES: u64 = 1 << 20;
+
+/// How long a text is at most that is copied so that its frame is written in one piece.
+const COPIED_MAX: usize = 4 << 10;
 
 /// What every live log begins with.
 const MAGIC: &[u8; 8] = b"GLLOG\0\0\x01";
@@ -138,14 +141,14 @@ impl LiveLog {
         }
     }
 
-    /// Appends whole lines of one step: one write. `first_line` says which line of the attempt's output it begins with, where the
+    /// Appends whole lines of one step. `first_line` says which line of the attempt's output it begins with, where the
     /// sender may repeat itself; lines that are there already are left out. `Err(None)` where lines are missing in between.
     pub fn append(
         &mut self,
         step: u32,
         at: Timestamp,
         first_line: Option<u64>,
-        text: &[u8],
+        text: &Bytes,
     ) -> Result<Appended, Option<io::Error>> {
         let first_line = first_line.unwrap_or(self.given);
         if first_line > self.given {
@@ -189,16 +192,16 @@ impl LiveLog {
         }
         if full {
             let line = kept.last().map_or(self.lines, LogBlock::end);
-            kept.extend(blocks_of(line, step, at, self.notice().as_bytes()));
-        }
-        let mut frames = Vec::with_capacity(kept.iter().map(|block| HEAD + block.text.len()).sum());
-        let mut ends = Vec::with_capacity(kept.len());
-        for block in &kept {
-            write_frame(&mut frames, block);
-            ends.push(self.end + frames.len() as u64);
+            kept.extend(blocks_of(line, step, at, &self.notice().into()));
         }
         // A write that failed half way is overwritten by the next one: nothing beyond `end` is ever read.
-        self.file.write_all_at(&frames, self.end)?;
+        let mut ends = Vec::with_capacity(kept.len());
+        let mut end = self.end;
+        for block in &kept {
+            write_at(&self.file, block, end)?;
+            end += (HEAD + block.text.len()) as u64;
+            ends.push(end);
+        }
         for (block, end) in kept.iter().zip(ends) {
             self.note(block, end);
             self.pack_ahead();
@@ -275,6 +278,16 @@ impl LiveLog {
             None => FrameReader::new(self.file.clone(), self.end, self.end, self.lines),
         }
     }
+}
+
+/// Writes a block's frame: in one piece, where that is not worth more than the copy of it.
+fn write_at(file: &File, block: &LogBlock, offset: u64) -> io::Result<()> {
+    let head = head_of(block);
+    if block.text.len() > COPIED_MAX {
+        file.write_all_at(&head, offset)?;
+        return file.write_all_at(&block.text, offset + HEAD as u64);
+    }
+    file.write_all_at(&[&head[..], &block.text].concat(), offset)
 }
 
 /// What makes a packed log of a live one.

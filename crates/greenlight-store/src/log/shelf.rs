@@ -168,6 +168,8 @@ impl Logs {
         at: Timestamp,
         text: Bytes,
     ) -> Result<u64, LogError> {
+        // What is kept of it in memory must not keep the whole message there that it came in.
+        let text = Bytes::copy_from_slice(&text);
         self.add(attempt, step, at, Some(first_line), text).await.map(|appended| appended.given)
     }
 
