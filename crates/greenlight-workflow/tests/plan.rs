@@ -260,3 +260,24 @@ fn calls_go_as_deep_as_the_edition_of_github_allows() {
     assert_eq!(problem(11, &com).unwrap(), "Nested reusable workflow depth exceeded 9.");
     assert_eq!(problem(5, &server).unwrap(), "Nested reusable workflow depth exceeded 3.");
 }
+
+#[test]
+fn what_comes_from_a_matrix_that_is_not_known_is_left_open() {
+    let text = "on: push
+jobs:
+  a:
+    runs-on: x
+    outputs: { list: '${{ steps.x.outputs.x }}' }
+    steps: [{ id: x, run: x }]
+  b:
+    needs: a
+    strategy: { matrix: { path: '${{ fromJSON(needs.a.outputs.list) }}' } }
+    runs-on: ${{ fromJSON(matrix.path).os }}
+    environment: npm-${{ matrix.path }}
+    concurrency: publish-${{ fromJSON(matrix.path).name }}
+    steps: [{ run: x }]
+";
+    let found = plan(text, &[], "{}");
+    check(&found, &["a: a runs=true on x", "b: b runs=?; its matrix comes from 'a', which has not run"]);
+    assert_eq!((&found.jobs[1].environment, found.problems.len()), (&None, 0));
+}

@@ -274,7 +274,7 @@ impl Planner {
         }
     }
 
-    /// Returns what something comes to, None where that takes jobs that have not run.
+    /// Returns what something comes to, None where that takes jobs that have not run, or a matrix that comes from them.
     fn known<'t, T>(
         &mut self,
         job: &Job,
@@ -283,10 +283,12 @@ impl Planner {
         evaluate: impl FnOnce() -> Result<T, ExpressionError>,
     ) -> Option<T> {
         let expressions: Vec<&Expression> = templates.into_iter().flat_map(Template::expressions).collect();
-        match unknown_need(job, expressions, context) {
-            Some(_) => None,
-            None => self.of_job(job, evaluate()),
+        let is_of_variant = |one: &&Expression| one.refers_to("matrix") || one.refers_to("strategy");
+        let lacks_variant = context.named("strategy").is_null() && expressions.iter().any(is_of_variant);
+        if lacks_variant || unknown_need(job, expressions, context).is_some() {
+            return None;
         }
+        self.of_job(job, evaluate())
     }
 
     fn of_job<T>(&mut self, job: &Job, result: Result<T, ExpressionError>) -> Option<T> {
