@@ -7,6 +7,7 @@ mod id;
 pub(crate) mod job;
 mod matrix;
 mod needs;
+mod recovery;
 mod requirement;
 pub(crate) mod step;
 mod trigger;
@@ -24,12 +25,21 @@ use crate::{reader, schema, yaml};
 pub(crate) fn workflow(path: &str, text: &str, limits: &yaml::Limits) -> Parsed {
     let path_bytes = yaml::text_bytes(path);
     let limits = yaml::Limits { bytes: limits.bytes.saturating_sub(path_bytes), ..*limits };
-    let yaml::Reading { node, mut findings, bytes } = yaml::read(text, &limits);
+    let reading = yaml::read(text, &limits);
+    let mut recovered = match reading.node {
+        Some(_) => None,
+        None => recovery::read(text, &reading, &limits),
+    };
+    let reading = recovered.as_mut().map_or(reading, |recovered| std::mem::take(&mut recovered.reading));
+    let yaml::Reading { node, mut findings, bytes } = reading;
     let workflow = node.map(|node| {
         let tree = reader::read(schema::workflow(), "workflow", node, &mut findings);
         Workflow::new(Document { bytes: path_bytes + bytes, text: text.into(), ..document(path, tree, &mut findings) })
     });
     drop_what_follows_from_lost_aliases(&mut findings);
+    if let Some(recovered) = recovered {
+        findings.retain(|finding| !recovered.follows(finding));
+    }
     put_in_order(&mut findings);
     point(&mut findings, text);
     match findings.iter().any(Finding::is_error) {

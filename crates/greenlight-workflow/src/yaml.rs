@@ -143,6 +143,7 @@ impl Default for Limits {
 
 /// What became of a file: the tree as far as there is one (with findings it lacks what they are about, as a second key of
 /// the same name), what is wrong with it, and what it comes to in memory.
+#[derive(Default)]
 pub(crate) struct Reading {
     pub node: Option<Node>,
     pub findings: Vec<Finding>,

@@ -356,6 +356,43 @@ fn a_manifest_is_told_what_is_wrong_with_it() {
 }
 
 #[test]
+fn an_error_of_syntax_does_not_hide_what_is_wrong_in_other_jobs() {
+    let codes = |text: &str| -> Vec<String> {
+        let findings = parse_workflow("ci.yml", text).findings;
+        findings.iter().map(|finding| format!("{} {}", finding.span.line, finding.code)).collect()
+    };
+    let jobs = "on: {pusch: }
+jobs:
+  a:
+    runs_on: x
+    needs: b
+    steps: [{ run: x }]
+  b: # why
+    runs-on: x
+    steps:
+      - run: echo: x
+        runn: &text y
+  c:
+    needs: [a, b]
+    runs-on: x
+    env: *text
+    steps: [{ uses: nothing }]
+";
+    let expected = ["1 unknown-key", "4 unknown-key", "4 missing-key", "10 yaml-syntax", "16 uses-syntax"];
+    assert_eq!(codes(jobs), expected);
+    // A key of the file; the only job; a cause that stands elsewhere: nothing is invented.
+    assert_eq!(
+        codes("on: push\nenv:\n  A: b: c\njobs:\n  a: {runs_on: x}\n"),
+        ["3 yaml-syntax", "5 ambiguous-mapping", "5 unknown-key"]
+    );
+    assert_eq!(codes("on: push\njobs:\n  a:\n    runs-on: x: y\n"), ["4 yaml-syntax"]);
+    let unclosed = "on: push\njobs:\n  a:\n    runs-on: [x\n    steps: []\n  b:\n    runs_on: x\n";
+    assert_eq!(codes(unclosed).iter().filter(|code| code.ends_with("yaml-syntax")).count(), 1);
+    let quote = "on: push\njobs:\n  a:\n    name: 'x\n    runs-on: x\n  b:\n    name: 'y'\n    runs_on: x\n";
+    assert!(codes(quote).iter().any(|code| code.ends_with("yaml-syntax")), "{:?}", codes(quote));
+}
+
+#[test]
 fn keys_that_exclude_each_other_are_named_together() {
     check(
         "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: x\n        uses: a/b@v1\n  b:\n    uses: ./x.yml\n    steps: []\n",
