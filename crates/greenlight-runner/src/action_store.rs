@@ -120,6 +120,10 @@ impl ActionSource for Pinned {
             self.source.find(&at_commit).await
         })
     }
+
+    fn replaces(&self, name: &ActionName) -> bool {
+        self.source.replaces(name)
+    }
 }
 
 /// How the store is to be.

@@ -1,6 +1,7 @@
 //! `run:`: a script, the shell that runs it, and the process that both come to.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 
 use greenlight_core::run::Conclusion;
 use greenlight_workflow::{Context, Template};
@@ -56,6 +57,11 @@ impl JobRun {
         files: StepFiles,
         kept: &mut Vec<(String, String)>,
     ) -> StepEnd {
+        if matches!(place, Place::Container(_))
+            && let Err(error) = open_to_all(&files)
+        {
+            return StepEnd::failure(format!("cannot be given its files: {error}"));
+        }
         let output = Output::new(self.log.clone(), scope.at.index, self.may_set_env(frame, scope));
         let known = scope.at.stop.borrow().clone();
         let goes_on = || {
@@ -121,11 +127,12 @@ impl JobRun {
         let script = text(script)?;
         let env = self.variables(frame, scope, files, frame.action.as_ref());
         let is_contained = matches!(self.place, Place::Container(_));
+        let usual = if let Place::Container(home) = &self.place { home.shell } else { None };
         let path = env.get("PATH").map(String::as_str).unwrap_or_default();
         // What an image has is not known here: its shell is called by its name.
         let path = if is_contained { "" } else { path };
-        let shell =
-            Shell::of(shell.as_deref().filter(|shell| !shell.is_empty()), path).map_err(|error| error.to_string())?;
+        let shell = Shell::of(shell.as_deref().filter(|shell| !shell.is_empty()).or(usual), path)
+            .map_err(|error| error.to_string())?;
         let file = self.workspace.temp.join(format!("_step_{}{}", files.number(), shell.ending()));
         write_new(&file, shell.script(&script).as_bytes())
             .map_err(|error| format!("cannot be written as a script: {error}"))?;
@@ -173,6 +180,12 @@ impl JobRun {
         variables.retain(|name, value| !name.is_empty() && !name.contains(['\0', '=']) && !value.contains('\0'));
         variables
     }
+}
+
+/// Lets everybody write the files that a step speaks through: the user of its container may be anybody.
+fn open_to_all(files: &StepFiles) -> std::io::Result<()> {
+    let open = std::fs::Permissions::from_mode(0o666);
+    crate::file_command::FILES.iter().try_for_each(|name| std::fs::set_permissions(files.path(name), open.clone()))
 }
 
 /// Says how a process's end counts, with what it wrote.

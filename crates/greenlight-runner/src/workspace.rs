@@ -71,6 +71,14 @@ impl Workspace {
         [&self.workspace, &self.temp, &self.home, &self.tools, &self.actions].map(PathBuf::clone)
     }
 
+    /// Lets everybody write in the job's folders, for a container whose user is not ours. Nobody outside of it comes that far.
+    pub(crate) fn open_to_all(&self) -> std::io::Result<()> {
+        let set = |path: &Path, mode| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
+        set(&self.root, 0o700)?;
+        let made = self.folders().into_iter().filter(|folder| folder.is_dir());
+        made.into_iter().try_for_each(|folder| set(&folder, 0o777))
+    }
+
     /// Returns what the job sees as `/tmp`, where it has a view of its own.
     pub(crate) fn shared_temp(&self) -> PathBuf {
         self.root.join("_tmp")

@@ -111,7 +111,9 @@ impl JobRun {
         }
         let env = evaluate_entries(env, &seen).map_err(bad)?;
         let image = self.image_of(action, image, scope).await?;
-        Ok(Some(Asked { image, entrypoint: begins.map(|begins| vec![begins]), arguments, env }))
+        // GitHub takes it as one program's name; what has blanks in it is meant as a program with arguments.
+        let entrypoint = begins.map(|begins| words(&begins)).transpose()?;
+        Ok(Some(Asked { image, entrypoint, arguments, env }))
     }
 
     /// Pulls an action's image, or builds it.

@@ -31,6 +31,15 @@ const PIECE_BYTES_MAX: usize = 64 << 20;
 /// Writes down a program's number, and becomes it. `$0` is the file.
 const BEGIN: &str = "echo $$ 2>/dev/null > \"$0\"; exec \"$@\"";
 
+/// What marks a program that no shell begins, so that it can be found.
+const MARK: &str = "GREENLIGHT_PROGRAM";
+
+/// Does every shell hand a variable of this name on? Some forget what is no name of theirs, as an input with a dash (`INPUT_FETCH-DEPTH`).
+fn is_kept_by_shells(name: &str) -> bool {
+    !name.starts_with(|letter: char| letter.is_ascii_digit())
+        && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_')
+}
+
 /// A job's container that runs.
 #[derive(Clone, Debug)]
 pub(crate) struct Home {
@@ -39,6 +48,8 @@ pub(crate) struct Home {
     pub(crate) mounts: Mounts,
     /// Where numbers of programs are written down, inside.
     pub(crate) notes: String,
+    /// What runs scripts where nothing is written; `sh` where nothing.
+    pub(crate) shell: Option<&'static str>,
 }
 
 /// A container that is made for one program.
@@ -61,7 +72,7 @@ pub(crate) struct Contained {
 
 #[derive(Clone, Debug)]
 enum Target {
-    /// A program beside others: the engine, the container, the note with its number.
+    /// A program beside others: the engine, the container, the words that find its number there.
     Within(Engine, String, String),
     /// All of a container.
     Whole(Engine, String),
@@ -78,13 +89,22 @@ impl Home {
     pub(crate) async fn spawn(&self, program: &Program, writer: std::io::PipeWriter) -> std::io::Result<Contained> {
         static COUNT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
         let number = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        let note = format!("{}/_program_{number}", self.notes);
+        let mut env = env_of(&self.mounts, program);
         let text = |text: &std::ffi::OsStr| self.mounts.translate(&text.to_string_lossy());
-        let mut command = vec!["sh".to_owned(), "-c".to_owned(), BEGIN.to_owned(), note.clone()];
+        let mut command = Vec::new();
+        let find = if program.env.keys().all(|name| is_kept_by_shells(name)) {
+            let note = format!("{}/_program_{number}", self.notes);
+            command.extend(["sh".to_owned(), "-c".to_owned(), BEGIN.to_owned(), note.clone()]);
+            format!("cat {note}")
+        } else {
+            env.push(format!("{MARK}={number}"));
+            let is_it = format!("tr '\\0' '\\n' < $p/environ 2>/dev/null | grep -qx {MARK}={number}");
+            format!("for p in /proc/[0-9]*; do {is_it} && echo ${{p#/proc/}}; done | sort -n | head -n 1")
+        };
         command.push(text(program.path.as_os_str()));
         command.extend(program.arguments.iter().map(|argument| text(argument)));
         let body = json!({
-            "AttachStdout": true, "AttachStderr": true, "Cmd": command, "Env": env_of(&self.mounts, program),
+            "AttachStdout": true, "AttachStderr": true, "Cmd": command, "Env": env,
             "WorkingDir": text(program.folder.as_os_str()),
         });
         let id = create_exec(&self.engine, &self.id, body).await.map_err(other)?;
@@ -105,7 +125,7 @@ impl Home {
             // Nobody waits where the step was given up.
             let _ = ended.send(exit);
         });
-        let target = Target::Within(self.engine.clone(), self.id.clone(), note);
+        let target = Target::Within(self.engine.clone(), self.id.clone(), find);
         Ok(Contained { target, exited, is_let_go: false })
     }
 
@@ -259,8 +279,9 @@ impl Contained {
         let number = signal.as_raw();
         tokio::spawn(async move {
             let sent = match &target {
-                Target::Within(engine, container, note) => {
-                    let script = format!("p=$(cat {note}) && {{ kill -{number} -- -$p || kill -{number} $p; }}");
+                Target::Within(engine, container, find) => {
+                    let script =
+                        format!("p=$({find}) && [ -n \"$p\" ] && {{ kill -{number} -- -$p || kill -{number} $p; }}");
                     run_in(engine, container, Some("0"), &["sh", "-c", &script]).await.map(drop)
                 }
                 Target::Whole(engine, id) => {

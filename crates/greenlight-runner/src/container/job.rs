@@ -24,6 +24,15 @@ use crate::workspace::Workspace;
 /// How long a service may take to become healthy where it does not say.
 const HEALTHY_WAIT: Duration = Duration::from_secs(120);
 
+/// What a job's container is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StandsFor {
+    /// The container that its workflow names.
+    Itself,
+    /// The machine that the job asks for: scripts run as they do there.
+    Machine,
+}
+
 /// How often a service is looked at: the engines' checks take place at intervals of their own, and where an engine leaves them to a
 /// service manager that is not there, no event comes and the look is the check.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -114,6 +123,7 @@ impl Containers {
     pub(crate) async fn start_home(
         &self,
         spec: &ContainerSpec,
+        stands_for: StandsFor,
         workspace: &Workspace,
         nodes: &[(PathBuf, String)],
     ) -> Result<BTreeMap<String, String>, String> {
@@ -137,7 +147,10 @@ impl Containers {
         let notes = mounts.translate(&workspace.temp.display().to_string());
         let network = Word::string(self.network.get().cloned().unwrap_or_default());
         let container = Word::object([("id", Word::string(&*id)), ("network", network)]);
-        let home = Home { engine: self.engine.clone(), id, mounts, notes };
+        let mut home = Home { engine: self.engine.clone(), id, mounts, notes, shell: None };
+        if stands_for == StandsFor::Machine && matches!(home.run(None, &["sh", "-c", "command -v bash"]).await, Ok(0)) {
+            home.shell = Some("bash -e {0}");
+        }
         // It is started once.
         let _ = self.home.set((Arc::new(home), container));
         let env = seen["Config"]["Env"].as_array().into_iter().flatten().filter_map(Value::as_str);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use greenlight_workflow::{ContainerSpec, Value};
 
-use super::job::Containers;
+use super::job::{Containers, StandsFor};
 use crate::job::JobRun;
 use crate::process::Place;
 use crate::{shell, variables};
@@ -61,7 +61,11 @@ impl JobRun {
         let set = self.options.nodes.iter().map(|(version, node)| (node.clone(), format!("/__e/node{version}")));
         nodes.extend(set.chain(shell::find("node", path).map(|node| (node, "/__e/node".to_owned()))));
         nodes.dedup_by(|one, other| one.0 == other.0);
-        let image_env = containers.start_home(spec, &self.workspace, &nodes).await?;
+        self.workspace
+            .open_to_all()
+            .map_err(|error| format!("the job's folders cannot be opened to its container: {error}"))?;
+        let stands_for = if self.job.container.is_some() { StandsFor::Itself } else { StandsFor::Machine };
+        let image_env = containers.start_home(spec, stands_for, &self.workspace, &nodes).await?;
         let path = image_env.get("PATH").cloned().unwrap_or_else(|| variables::PATH.to_owned());
         let home = self.workspace.home.display().to_string();
         self.inherited = BTreeMap::from([("PATH".to_owned(), path), ("HOME".to_owned(), home)]);

@@ -33,6 +33,8 @@ pub(super) fn forms(text: &str) -> Vec<String> {
         text.trim_matches(['"', '\'']).to_owned(),
         percent(bytes, "%20", ""),
         percent(bytes, "+", ""),
+        // Python leaves the slash alone, too.
+        percent(bytes, "%20", "/"),
         percent(bytes, "%20", COMPONENT_MARKS),
         percent(bytes, "%20", URL_MARKS),
         percent(bytes, "%20", "").to_lowercase(),
@@ -150,4 +152,17 @@ fn around_ampersand(text: &str) -> Vec<String> {
     let (before, after) = text.split_at(cut);
     let after = if is_plus { after.chars().skip(1).collect() } else { after.to_owned() };
     [before.to_owned(), after].into_iter().filter(|part| part.len() >= PART_LENGTH_MIN).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slash_may_be_left_alone_in_a_url() {
+        let forms = forms("p@ss w/ord");
+        for form in ["p%40ss%20w/ord", "p%40ss%20w%2Ford", "p%40ss+w%2Ford", "p@ss%20w/ord"] {
+            assert!(forms.iter().any(|known| known == form), "{form} is not among {forms:?}");
+        }
+    }
 }

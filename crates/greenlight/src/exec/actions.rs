@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::port::Reply;
 use greenlight_git::{AccessToken, Credentials, Transport};
-use greenlight_runner::{ActionOverride, ActionSource, ActionStoreOptions};
+use greenlight_runner::{ActionFiles, ActionName, ActionOverride, ActionSource, ActionStore, ActionStoreOptions};
 
 use super::files::Sources;
 use crate::actions::{self, ActionsOptions};
@@ -65,7 +65,23 @@ pub fn open(wanted: &Wanted<'_>) -> anyhow::Result<Arc<dyn ActionSource>> {
     let store = ActionStoreOptions { overrides, offline: wanted.offline, ..ActionStoreOptions::default() };
     let store = actions::open(options, store);
     let store = store.with_context(|| format!("the folder of actions, {}, cannot be used", folder.display()))?;
-    Ok(Arc::new(store))
+    Ok(Arc::new(Helpful(store)))
+}
+
+/// The store, which says what to do about an action that is not to be had.
+struct Helpful(ActionStore);
+
+impl ActionSource for Helpful {
+    fn find<'a>(&'a self, name: &'a ActionName) -> Reply<'a, Result<ActionFiles, String>> {
+        Box::pin(async move {
+            let found = ActionSource::find(&self.0, name).await;
+            found.map_err(|why| format!("{why}; --action-source {}=DIR takes a folder in its place", name.repository()))
+        })
+    }
+
+    fn replaces(&self, name: &ActionName) -> bool {
+        self.0.replaces(name)
+    }
 }
 
 fn cache() -> Option<PathBuf> {

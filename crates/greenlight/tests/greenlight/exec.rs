@@ -104,7 +104,7 @@ fn jobs_run_as_their_needs_allow_and_see_outputs() {
     assert_eq!(ran.code(), 0, "{}", ran.text());
     assert!(ran.text().contains("changes that are not committed"), "{}", ran.text());
     assert!(ran.has("test (one) | testing new one") && ran.has("test (two) | testing new two"), "{}", ran.text());
-    assert!(ran.text().contains("after: skipped"), "{}", ran.text());
+    assert!(ran.text().contains("after: skipped: its condition"), "{}", ran.text());
     assert!(ran.has("CI: success: 3 jobs succeeded"), "{}", ran.text());
 }
 

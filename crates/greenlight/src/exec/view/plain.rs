@@ -64,11 +64,12 @@ pub(super) fn lines(word: &Word<'_>, is_quiet: bool, out: &mut String) {
         Word::JobEnd { job, state, .. } => {
             let (conclusion, reason, length) = end_of(state);
             let length = length.map(|length| format!(" in {}", spoken(length))).unwrap_or_default();
+            let reason = beyond(reason, conclusion.as_str());
             out.push_str(&format!("{}: {}{length}: {reason}\n", job.name, conclusion.as_str()));
         }
         Word::RunEnd { run } => {
             let conclusion = run.conclusion().map_or("", Conclusion::as_str);
-            out.push_str(&format!("{}: {conclusion}: {}\n", run.name, run.reason));
+            out.push_str(&format!("{}: {conclusion}: {}\n", run.name, beyond(&run.reason, conclusion)));
         }
         Word::Interrupted => out.push_str("stopping; interrupt once more to end everything at once\n"),
         Word::End { conclusion, length } => {
@@ -76,4 +77,9 @@ pub(super) fn lines(word: &Word<'_>, is_quiet: bool, out: &mut String) {
             out.push_str(&format!("{conclusion} after {}\n", spoken(*length)));
         }
     }
+}
+
+/// Returns what a reason says beyond the conclusion, which stands before it.
+fn beyond<'a>(reason: &'a str, conclusion: &str) -> &'a str {
+    reason.strip_prefix(conclusion).and_then(|rest| rest.strip_prefix(": ")).unwrap_or(reason)
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Mutex;
 
 /// How many cases run side by side.
-const THREADS: usize = 3;
+pub const THREADS: usize = 3;
 /// How long a case may take, in seconds.
 const SECONDS_MAX: &str = "120";
 
@@ -100,12 +100,12 @@ pub fn copy(from: &Path, to: &Path) {
 }
 
 /// Runs all cases, and holds them against what is expected of them.
-pub fn check(cases: &[Case], unmet: &[(&str, &str)]) {
+pub fn check(cases: &[Case], unmet: &[(&str, &str)], threads: usize) {
     let cache = tempfile::tempdir().unwrap();
     let next = Mutex::new(cases.iter());
     let ended: Mutex<BTreeMap<&str, (bool, String)>> = Mutex::default();
     std::thread::scope(|scope| {
-        for _ in 0..THREADS {
+        for _ in 0..threads {
             scope.spawn(|| {
                 loop {
                     let Some(case) = next.lock().unwrap().next() else { return };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use greenlight_workflow::{Job, StepKind, UsesRef, Workflow, parse_workflow};
 
-use super::conformance::{Case, End, check, commit, copy, data, is_at_hand, repository, stand_ins};
+use super::conformance::{Case, End, THREADS, check, commit, copy, data, is_at_hand, repository, stand_ins};
 
 /// What is not met, and why.
 const UNMET: [(&str, &str); 3] = [
@@ -133,5 +133,5 @@ fn runner_server_cases_end_as_they_should() {
             }
         }
     }
-    check(&cases, &UNMET);
+    check(&cases, &UNMET, THREADS);
 }
