@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use greenlight_core::run::Conclusion;
 use greenlight_runner::container::Engine;
-use greenlight_runner::{Stop, container, stop};
+use greenlight_runner::{IsolationWanted, Stop, container, stop};
 
 use crate::bench::{self, Bench, Test};
 
@@ -209,15 +209,24 @@ async fn an_image_is_an_action(bench: Bench) {
 }
 
 async fn a_step_is_cancelled(bench: Bench) {
+    cancelled(bench, "A: b").await;
+    // A shell forgets such a name: the program begins without one, and is found all the same.
+    cancelled(Bench::new(IsolationWanted::Auto).await, "A-NAME: 'kept'").await;
+}
+
+async fn cancelled(bench: Bench, env: &str) {
     let bench = bench.with_container(&image());
-    let job = bench.run(
-        "- run: |
+    let steps = format!(
+        "- env: {{{env}}}
+  run: |
     trap 'echo interrupted; exit 5' INT
+    tr '\\0' '\\n' < /proc/$$/environ | grep '^A.*='
     echo ready
     while true; do sleep 0.05; done
 - if: always()
-  run: echo 'cleaning up'",
+  run: echo 'cleaning up'"
     );
+    let job = bench.run(&steps);
     let told = async {
         bench.heard("ready").await;
         stop::tell(&bench.stop, Stop::Cancelled("by a person".into()));
@@ -225,6 +234,8 @@ async fn a_step_is_cancelled(bench: Bench) {
     let (done, ()) = tokio::join!(job, told);
     assert_eq!(done.conclusion, Conclusion::Cancelled);
     assert!(bench.log().contains("interrupted\n") && bench.log().contains("cleaning up\n"), "{}", bench.log());
+    let (name, value) = env.split_once(": ").expect("it is a name with its value");
+    assert!(bench.log().contains(&format!("\n{name}={}\n", value.trim_matches('\''))), "{}", bench.log());
     nothing_is_left(&bench).await;
 }
 
