@@ -10,10 +10,10 @@ use greenlight_core::port;
 use greenlight_github::client::NOTHING_THERE;
 use tokio::sync::Semaphore;
 
-use super::{called, clock};
 use super::github::{GitHub, Profile};
 use super::mirrors::{ActionStores, Actions, Git};
 use super::standing::Standing;
+use super::{called, clock};
 use crate::rooms::Rooms;
 
 /// Git processes of ours at once: a fetch is mostly waiting, a merge mostly the disk.
