@@ -163,7 +163,8 @@ fn look_at(
     }
     let called = call::workflow_at(state, number, Some(&job.key));
     match called.ok_or_else(|| {
-        "the workflow that it calls is not here: its repository has no such file at this ref, or is not open to us".to_owned()
+        "the workflow that it calls is not here: its repository has no such file at this ref, or is not open to us"
+            .to_owned()
     }) {
         Ok(called) => match call::inputs(&called, spec, &seen) {
             Ok(inputs) => Some(Verdict::Opens(inputs)),
