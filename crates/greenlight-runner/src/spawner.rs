@@ -4,6 +4,7 @@
 //! priority of the thread that started it; setting it afterwards would miss what the process started meanwhile, most of all on a busy
 //! machine, and a program that sets it would cost a start of its own. So there is one thread of that priority, and it starts them.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Once, OnceLock};
 
@@ -15,6 +16,14 @@ use tokio::sync::oneshot;
 
 /// The lowest priority there is.
 const NICENESS: i32 = 19;
+
+/// Have jobs the priority of this program?
+static AT_OWN_PRIORITY: AtomicBool = AtomicBool::new(false);
+
+/// Runs the jobs of this program at its own priority: for one that answers nobody meanwhile. To be called before the first job.
+pub fn run_at_own_priority() {
+    AT_OWN_PRIORITY.store(true, Ordering::Relaxed);
+}
 
 struct Start {
     command: Command,
@@ -54,8 +63,10 @@ fn is_ignored(status: &str, signal: i32) -> bool {
 fn start_thread() -> Option<Sender<Start>> {
     let (sender, starts) = channel::<Start>();
     let work = move || {
-        // On Linux this is the priority of the thread. A machine that does not allow it runs jobs as it runs us.
-        let _ = setpriority_process(None, NICENESS);
+        if !AT_OWN_PRIORITY.load(Ordering::Relaxed) {
+            // On Linux this is the priority of the thread. A machine that does not allow it runs jobs as it runs us.
+            let _ = setpriority_process(None, NICENESS);
+        }
         for mut start in starts {
             let _runtime = start.runtime.enter();
             // Who asked may be gone: then the process is killed with its handle.

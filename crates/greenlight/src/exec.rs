@@ -73,6 +73,8 @@ pub struct Order {
 
 /// Runs what is ordered. Returns how it ended: nothing where nothing was to run.
 pub async fn run(order: Order, view: Arc<dyn View>) -> anyhow::Result<Option<Conclusion>> {
+    // Nobody else is served meanwhile, and whoever waits for it is a person.
+    greenlight_runner::run_at_own_priority();
     let work_dir = order.folder.join("work");
     let mut runner = RunnerOptions::new(&work_dir, "exec");
     let mut hidden = order.hidden;
