@@ -16,6 +16,7 @@ use greenlight_core::repository::Settings;
 use greenlight_core::run::{Conclusion, Job, JobState, Run, RunState, SuitePhase};
 use greenlight_core::step::{self, Cell, Input};
 use greenlight_runner::{Answered, JobHost, Pool, Server};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::host::{Images, Place};
@@ -147,6 +148,7 @@ impl Driver {
 
     /// Lets something happen, and goes on until all that follows from it is over.
     pub async fn drive(&mut self, settings: Settings, happened: Fact) -> anyhow::Result<Option<Conclusion>> {
+        let mut terminate = signal(SignalKind::terminate())?;
         let mut cell = step::open(&Memory, self.means.repository.clone(), settings, clock::now()).await?;
         self.take(&mut cell, vec![happened]).await?;
         while !is_over(&cell) || !self.open.is_empty() {
@@ -161,6 +163,7 @@ impl Driver {
                     interrupt?;
                     self.interrupt(&mut cell).await?;
                 }
+                Some(()) = terminate.recv() => self.interrupt(&mut cell).await?,
                 () = tokio::time::sleep(sleep) => {
                     self.take(&mut cell, Vec::new()).await?;
                 }
@@ -221,13 +224,17 @@ impl Driver {
 
     /// The first interruption asks the jobs to end in good order, the second ends them at once.
     async fn interrupt(&mut self, cell: &mut Cell) -> anyhow::Result<()> {
-        if std::mem::replace(&mut self.interrupted, true) {
-            self.means.pool.close();
-        }
-        self.means.view.tell(&Word::Interrupted);
+        let is_second = std::mem::replace(&mut self.interrupted, true);
+        self.means.view.tell(&Word::Interrupted { is_second });
         let runs: Vec<_> = cell.repository().runs.values().filter(|run| !run.is_over()).map(|run| run.number).collect();
         let cancel = |number| Fact::Click(Click { by: "you".into(), wish: Wish::Cancel(number) });
-        self.take(cell, runs.into_iter().map(cancel).collect()).await.map(|_| ())
+        self.take(cell, runs.into_iter().map(cancel).collect()).await?;
+        if is_second {
+            self.means.pool.close();
+            // Whose slot is closed has no last word.
+            self.take(cell, lost_leases(cell)).await?;
+        }
+        Ok(())
     }
 
     /// Takes facts in, and all that follows from them at once. Returns the answer to the first.
@@ -316,6 +323,25 @@ impl Driver {
             self.means.view.tell(&Word::JobEnd { run, job: &name, state: job, began: before == Told::Begun });
         }
     }
+}
+
+/// Returns the news that every job which a slot holds is lost.
+fn lost_leases(cell: &Cell) -> Vec<Fact> {
+    let state = cell.repository();
+    let runs = state.runs.values().filter(|run| !run.is_over());
+    let held = runs.flat_map(|run| run.jobs.iter().filter_map(move |job| Some((run, job, job.lease()?.token))));
+    let lost = |(run, job, token): (&Run, &Job, Token)| Fact::Reported {
+        attempt: AttemptId {
+            repo: state.meta().repository.id,
+            run: run.number,
+            run_attempt: run.attempt,
+            job: job.key.clone(),
+            tried: job.tried,
+        },
+        token,
+        report: JobReport::Lost,
+    };
+    held.map(lost).collect()
 }
 
 fn lost() -> JobEnd {

@@ -114,7 +114,10 @@ pub enum Word<'a> {
         run: &'a Run,
     },
     /// Somebody wants it to stop.
-    Interrupted,
+    Interrupted {
+        /// Is everything ended at once now?
+        is_second: bool,
+    },
     /// All is over.
     End {
         /// How; nothing where nothing ran.

@@ -4,9 +4,12 @@ mod act;
 mod conformance;
 mod runner_server;
 
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// A folder with workflows, in a repository of its own.
@@ -290,4 +293,54 @@ fn called_workflows_get_inputs_and_the_secrets_that_are_handed_to_them() {
     let missing = project.run(&["-s", "MINE=halfpenny", "-j", "other"]);
     assert_eq!(missing.code(), 1);
     assert!(missing.text().contains("is not here"), "{}", missing.text());
+}
+
+/// A job that does not care for signals, and what runs after it.
+const STUBBORN: &str = "on: push
+jobs:
+  a:
+    runs-on: ubuntu-latest
+    steps:
+      - run: |
+          trap '' INT TERM
+          echo up
+          sleep 300
+      - if: always()
+        run: echo afterwards
+";
+
+/// Runs the stubborn job, sends these signals once it is up, each behind the answer to the one before, and returns all that was said.
+fn interrupted(signals: &[Signal]) -> (String, i32) {
+    let project = Project::of_workflow(STUBBORN);
+    let mut child = project.command(&[]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let pid = Pid::from_child(&child);
+    let mut signals = signals.iter();
+    let mut said = String::new();
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if (line == "a | up" || line.starts_with("stopping;"))
+            && let Some(signal) = signals.next()
+        {
+            kill_process(pid, *signal).unwrap();
+        }
+        said += &format!("{line}\n");
+    }
+    (said, child.wait().unwrap().code().unwrap_or(-1))
+}
+
+#[test]
+fn a_second_interruption_ends_everything_at_once() {
+    let began = Instant::now();
+    let (said, code) = interrupted(&[Signal::INT, Signal::INT]);
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}: {said}", began.elapsed());
+    assert!(said.contains("ending everything at once") && !said.contains("| afterwards"), "{said}");
+    assert!(said.contains("a: cancelled"), "{said}");
+    assert_eq!(code, 1, "{said}");
+}
+
+#[test]
+fn being_told_to_end_is_an_interruption() {
+    let (said, code) = interrupted(&[Signal::TERM]);
+    assert!(said.contains("a | afterwards") && said.contains("a: cancelled"), "{said}");
+    assert_eq!(code, 1, "{said}");
 }

@@ -78,7 +78,7 @@ fn values(word: &Word<'_>) -> Vec<Value> {
             "type": "run.end", "run": run.number.0, "workflow": &*run.name, "path": &*run.workflow,
             "conclusion": run.conclusion().map(Conclusion::as_str), "reason": &*run.reason, "at": now(),
         }),
-        Word::Interrupted => json!({ "type": "interrupted" }),
+        Word::Interrupted { is_second } => json!({ "type": "interrupted", "at_once": is_second }),
         Word::End { conclusion, length } => json!({
             "type": "end", "conclusion": conclusion.map(Conclusion::as_str), "ms": length.as_millis() as u64,
         }),

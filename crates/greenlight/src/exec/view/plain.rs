@@ -71,7 +71,10 @@ pub(super) fn lines(word: &Word<'_>, is_quiet: bool, out: &mut String) {
             let conclusion = run.conclusion().map_or("", Conclusion::as_str);
             out.push_str(&format!("{}: {conclusion}: {}\n", run.name, beyond(&run.reason, conclusion)));
         }
-        Word::Interrupted => out.push_str("stopping; interrupt once more to end everything at once\n"),
+        Word::Interrupted { is_second: false } => {
+            out.push_str("stopping; interrupt once more to end everything at once\n");
+        }
+        Word::Interrupted { is_second: true } => out.push_str("ending everything at once\n"),
         Word::End { conclusion, length } => {
             let conclusion = conclusion.map_or("nothing ran", Conclusion::as_str);
             out.push_str(&format!("{conclusion} after {}\n", spoken(*length)));
