@@ -106,6 +106,8 @@ pub enum ConfigStanding {
 
 /// The most environments that a repository may have.
 pub const ENVIRONMENTS_MAX: usize = 50;
+/// Longest name of an environment, as on GitHub.
+const NAME_MAX: usize = 255;
 
 /// Decodes the file. The error is one sentence with path, line and what to do; where more is wrong it says how much.
 pub fn decode(path: &str, text: &str) -> Result<Config, Arc<str>> {
@@ -250,10 +252,29 @@ fn read_merge(node: &Node, findings: &mut Vec<Finding>) -> MergeRule {
                     [("merge", MergeMethod::Merge), ("squash", MergeMethod::Squash), ("rebase", MergeMethod::Rebase)];
                 rule.method = word(value, "merge.method", &words, findings).unwrap_or(rule.method);
             }
-            _ => rule.require = texts(value, "merge.require", findings).into_iter().map(Context::new).collect(),
+            _ => rule.require = read_require(value, findings),
         }
     }
     rule
+}
+
+/// Reads the names of contexts. A number is likelier meant as how many reviews there must be than as a name.
+fn read_require(node: &Node, findings: &mut Vec<Finding>) -> Vec<Context> {
+    let items = match node.as_sequence() {
+        Some(items) => items,
+        None => std::slice::from_ref(node),
+    };
+    let is_bare = |item: &&Node| {
+        matches!(item.as_value(), Some(greenlight_workflow::Value::Number(_) | greenlight_workflow::Value::Bool(_)))
+    };
+    if let Some(bare) = items.iter().find(is_bare) {
+        findings.push(
+            Finding::error("config-type", bare.span, "merge.require is a list of the names of contexts")
+                .with_help("write names, as [greenlight, lint]; put one that looks like a number between quotes"),
+        );
+        return Vec::new();
+    }
+    texts(node, "merge.require", findings).into_iter().map(Context::new).collect()
 }
 
 fn read_environments(node: &Node, findings: &mut Vec<Finding>) -> Vec<EnvironmentRule> {
@@ -272,12 +293,19 @@ fn read_environments(node: &Node, findings: &mut Vec<Finding>) -> Vec<Environmen
     let names: Vec<&str> = mapping.iter().filter_map(|(key, _)| key.as_str()).collect();
     let rules: Vec<EnvironmentRule> =
         mapping.iter().filter_map(|(key, value)| read_environment(key, value, &names, findings)).collect();
-    refuse_circle(&rules, &names, node, findings);
+    refuse_circle(&rules, node, findings);
     rules
 }
 
 fn read_environment(key: &Node, node: &Node, names: &[&str], findings: &mut Vec<Finding>) -> Option<EnvironmentRule> {
-    let name = key.as_str().filter(|name| !name.is_empty() && name.len() <= 255)?;
+    let Some(name) = key.as_str().filter(|name| !name.is_empty() && name.len() <= NAME_MAX) else {
+        findings.push(Finding::error(
+            "config-value",
+            key.span,
+            format!("the name of an environment has 1 to {NAME_MAX} characters"),
+        ));
+        return None;
+    };
     let mut rule = EnvironmentRule {
         name: EnvironmentName::from(name),
         on_merge: false,
@@ -377,9 +405,9 @@ fn is_inside(path: &str) -> bool {
 }
 
 /// Refuses environments that wait for each other.
-fn refuse_circle(rules: &[EnvironmentRule], names: &[&str], node: &Node, findings: &mut Vec<Finding>) {
+fn refuse_circle(rules: &[EnvironmentRule], node: &Node, findings: &mut Vec<Finding>) {
     // One that is not there was told already.
-    let is_there = |name: &&EnvironmentName| names.contains(&name.as_str());
+    let is_there = |name: &&EnvironmentName| rules.iter().any(|rule| rule.name == **name);
     let mut reached: Vec<&EnvironmentName> = Vec::new();
     loop {
         let next = rules.iter().find(|rule| {
@@ -390,13 +418,19 @@ fn refuse_circle(rules: &[EnvironmentRule], names: &[&str], node: &Node, finding
             None => break,
         }
     }
-    if let Some(rule) = rules.iter().find(|rule| !reached.contains(&&rule.name)) {
-        findings.push(Finding::error(
-            "config-circle",
-            node.span,
-            format!("{} waits for itself through after", rule.name),
-        ));
+    let waiting =
+        |name: &EnvironmentName| rules.iter().find(|rule| rule.name == *name && !reached.contains(&&rule.name));
+    let Some(mut rule) = rules.iter().find(|rule| !reached.contains(&&rule.name)) else { return };
+    // What waits for a circle need not be in it; who follows what is waited for comes into the circle and stays there.
+    for _ in 0..rules.len() {
+        rule = rule.after.iter().find_map(waiting).expect("what was not reached waits for what was not reached");
     }
+    let environment = node.get(rule.name.as_str());
+    let span = environment.and_then(|environment| environment.get("after")).map_or(node.span, |after| after.span);
+    findings.push(
+        Finding::error("config-circle", span, format!("{} waits for itself through after", rule.name))
+            .with_help("take out one of the names that lead in a circle"),
+    );
 }
 
 fn read_notify(node: &Node, findings: &mut Vec<Finding>) -> Vec<NotifyRule> {
@@ -546,6 +580,45 @@ merge:
     }
 
     #[test]
+    fn a_circle_is_told_where_it_is_closed() {
+        let run = "run: { workflow: deploy }";
+        let text = format!(
+            "environments:
+  first: {{ after: [loop], {run} }}
+  staging: {{ {run} }}
+  loop:
+    {run}
+    after: [staging, loop]
+"
+        );
+        let told = |text: &str| {
+            let findings = check(text).unwrap_err();
+            let told = findings.iter().map(|finding| (finding.span.line, finding.span.column, finding.message.clone()));
+            told.collect::<Vec<_>>()
+        };
+        assert_eq!(told(&text), [(6, 12, "loop waits for itself through after".to_owned())]);
+        let text = format!(
+            "environments:
+  a: {{ {run}, after: b }}
+  b: {{ {run}, after: [c] }}
+  c: {{ {run}, after: b }}
+"
+        );
+        assert_eq!(told(&text).len(), 1);
+        assert!(told(&text)[0].2.starts_with(['b', 'c']), "a is not in the circle: {:?}", told(&text));
+    }
+
+    #[test]
+    fn what_must_be_green_is_named_not_counted() {
+        for text in ["merge: { require: 5 }", "merge: { require: [greenlight, 5] }", "merge: { require: true }"] {
+            let said = fails(text);
+            assert!(said.contains(".greenlight.yml:1: merge.require is a list of the names of contexts"), "{said}");
+        }
+        let config = decode(".greenlight.yml", "merge: { require: ['5', lint] }").unwrap();
+        assert_eq!(config.merge.unwrap().require, [Context::from("5"), Context::from("lint")]);
+    }
+
+    #[test]
     fn a_key_of_a_later_release_is_not_called_unknown() {
         let text = fails("environments:\n  a:\n    run: { workflow: deploy }\n    reviewers: { count: 1 }\n");
         assert!(text.contains("reviewers in environment a is not supported yet"), "{text}");
@@ -561,6 +634,7 @@ merge:
                 "waits for itself",
             ),
             ("environments: { a: { run: { shell: ../x } } }", "inside the repository"),
+            ("environments: { '': { run: { shell: x } } }", "1 to 255 characters"),
             ("environments: { a: { on: merge } }", "does not say what carries it out"),
             ("environments: { a: { run: { shell: x, workflow: y } } }", "two providers"),
             ("notify: [{ on: failure }]", "names no room"),

@@ -428,7 +428,8 @@ fn part_of(state: &Repository, suite: &Suite) -> Part {
     if let Some(problem) = &planned.config_problem {
         // There the other mistakes are told as well.
         let link = suite.pull().map_or(Link::Environments, Link::Pull);
-        return Part { link: Some(link), ..part(ReportState::Failure, problem) };
+        let runs: Vec<&Run> = suite.runs.iter().filter_map(|number| state.runs.get(number)).collect();
+        return Part { link: Some(link), ..part(ReportState::Failure, &and_files(problem, wrong_files(&runs))) };
     }
     if let Some(nothing) = &planned.nothing {
         return part(ReportState::Success, nothing);
@@ -447,7 +448,7 @@ fn part_of(state: &Repository, suite: &Suite) -> Part {
             state: state_of(conclusion),
             // What is wrong with a file names the file.
             text: match run.problem {
-                Some(_) => and_other_files(&run.reason, &runs),
+                Some(_) => and_files(&run.reason, wrong_files(&runs) - 1),
                 None => format!("{}: {}", run.name, run.reason),
             },
             link: Some(Link::Run(run.number)),
@@ -477,12 +478,17 @@ fn part_of(state: &Repository, suite: &Suite) -> Part {
     }
 }
 
-/// Returns what is wrong with a workflow file, and of how many others something is.
-fn and_other_files(reason: &str, runs: &[&Run]) -> String {
-    match runs.iter().filter(|run| run.problem.is_some()).count() {
-        0 | 1 => reason.to_owned(),
-        2 => counted(reason, "; 1 more file is wrong"),
-        files => counted(reason, &format!("; {} more files are wrong", files - 1)),
+/// Returns how many workflow files cannot be used.
+fn wrong_files(runs: &[&Run]) -> usize {
+    runs.iter().filter(|run| run.problem.is_some()).count()
+}
+
+/// Returns what is wrong with a file, and of how many others something is.
+fn and_files(reason: &str, others: usize) -> String {
+    match others {
+        0 => reason.to_owned(),
+        1 => counted(reason, "; 1 more file is wrong"),
+        others => counted(reason, &format!("; {others} more files are wrong")),
     }
 }
 

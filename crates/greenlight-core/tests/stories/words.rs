@@ -136,6 +136,20 @@ fn a_wrong_configuration_is_shown_at_the_first_look() {
 }
 
 #[test]
+fn a_wrong_configuration_beside_wrong_workflows_says_both() {
+    const BROKEN: &str = "on: [push, pull_request]\njobs: { a: { runs-on: x, stesp: [] } }\n";
+    let mut world = World::new(&[(".github/workflows/a.yml", BROKEN), (".github/workflows/ci.yml", BOTH)], WRONG);
+    world.finish();
+    assert_eq!(world.status('x'), format!("failure: {PROBLEM}"));
+    world.move_main('y');
+    world.finish();
+    assert_eq!(world.status('y'), format!("failure: {PROBLEM}; 1 more file is wrong"));
+    world.open_pull(1, 'a');
+    world.finish();
+    assert_eq!(world.status('a'), format!("failure: {PROBLEM}; 1 more file is wrong"));
+}
+
+#[test]
 fn a_deployment_waits_for_a_right_configuration_and_says_so() {
     let mut world = repository();
     world.open_pull(1, 'a');
