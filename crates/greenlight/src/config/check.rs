@@ -209,7 +209,7 @@ impl Checker {
                 true
             }
         };
-        let nodes = self.nodes()?;
+        let nodes = self.nodes();
         let lease = Duration::from_secs(self.number("runner.lease_seconds", LEASE_SECONDS_MAX)?);
         Some(Runner {
             slots: slots?,
@@ -223,15 +223,19 @@ impl Checker {
         })
     }
 
-    fn nodes(&mut self) -> Option<BTreeMap<u32, PathBuf>> {
+    fn nodes(&mut self) -> BTreeMap<u32, PathBuf> {
         let mut nodes = BTreeMap::new();
         for version in [16, 20, 24] {
             let key = format!("runner.node{version}");
-            if self.sources.given.contains_key(&key) {
-                nodes.insert(version, self.path(&key)?);
+            let Some(text) = self.text(&key) else { continue };
+            // A name alone would be looked for beside the settings, not on the PATH.
+            if Path::new(&text).is_absolute() {
+                nodes.insert(version, PathBuf::from(text));
+            } else {
+                self.problem(&key, &format!("must be the full path of a Node, not `{text}`"));
             }
         }
-        Some(nodes)
+        nodes
     }
 
     fn actions(&mut self) -> Option<Actions> {

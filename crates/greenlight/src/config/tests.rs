@@ -113,6 +113,20 @@ fn a_value_of_the_wrong_kind_is_refused_where_it_stands() {
 }
 
 #[test]
+fn a_node_is_named_by_its_full_path() {
+    let told = problem(load("[runner]\nnode20 = \"node\"\nnode24 = \"bin/node\"\nlease_seconds = 0", &[]));
+    for (line, said) in [
+        (3, "runner.node20 must be the full path of a Node, not `node`"),
+        (4, "runner.node24 must be the full path of a Node, not `bin/node`"),
+        (5, "runner.lease_seconds must be a number"),
+    ] {
+        assert!(told.contains(&format!("greenlight.toml:{line}: {said}")), "{told}");
+    }
+    let config = load("[runner]\nnode20 = \"/opt/node20/bin/node\"", &[]).unwrap();
+    assert_eq!(config.runner.nodes.get(&20), Some(&PathBuf::from("/opt/node20/bin/node")));
+}
+
+#[test]
 fn what_is_unknown_hides_nothing_else() {
     let told = problem(load("ulr = \"x\"\nlisten = \"here\"\n[rooms.x]\nkind = \"irc\"\nurl_file = \"nowhere\"", &[]));
     for part in [
