@@ -36,7 +36,8 @@ pub enum Verb {
     #[command(
         after_help = "Examples:\n  greenlight runner start --server https://ci.example.org --token-file token --data /var/lib/greenlight-runner\n  \
                             greenlight runner start --data /var/lib/greenlight-runner\n\n\
-                            The first start registers with a token of `greenlight runner token`; from then on the key in the data folder is used."
+                            The first start registers with a token of `greenlight runner token`; from then on the key in the data folder is used,\n\
+                            until the runner is removed: then a new token registers it anew."
     )]
     Start(Start),
     /// On the server: make a token with which one runner registers within 15 minutes.
@@ -183,6 +184,7 @@ async fn start(args: Start) -> anyhow::Result<Exit> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
             () = parent::gone(args.end_with_input) => {}
+            () = link.unknown() => {}
         }
         tracing::info!("ending");
         closing.close();
@@ -204,6 +206,14 @@ async fn start(args: Start) -> anyhow::Result<Exit> {
     };
     news.abort();
     say_the_rest(&link, &spools).await;
+    if link.is_unknown() {
+        anyhow::bail!(
+            "{} does not know the runner {} any more, which was removed there: make a token with `greenlight runner token` on the \
+             server, and start again with --token-file",
+            key.server,
+            key.runner
+        );
+    }
     match (args.once, done) {
         (true, Some(done)) => say(&done),
         (true, None) => anyhow::bail!("it was told to end before it had a job"),

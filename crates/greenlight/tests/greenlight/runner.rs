@@ -307,6 +307,82 @@ async fn a_job_elsewhere_is_cancelled() {
     bench.end(serve, runner).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runner_that_was_removed_ends_and_registers_anew() {
+    let bench = Bench::new("- run: echo hello").await;
+    let serve = bench.serve();
+    bench.token_file();
+    let mut runner = bench.runner();
+    let name = || {
+        let key = std::fs::read_to_string(bench.dir.path().join("box/runner.json")).unwrap();
+        serde_json::from_str::<Value>(&key).unwrap()["runner"].as_str().unwrap().to_owned()
+    };
+    let first = name();
+    let removed = program(bench.dir.path(), &["runner", "remove", &first]).output().unwrap();
+    assert!(removed.status.success(), "{removed:?}");
+    let code = until("the runner ends", async || runner.0.try_wait().unwrap()).await;
+    assert_eq!(code.code(), Some(1));
+    let start = ["runner", "start", "--data", "box", "--slots", "1", "--isolation", "none"];
+    let again = program(bench.dir.path(), &start).output().unwrap();
+    let said = String::from_utf8_lossy(&again.stderr);
+    assert_eq!(again.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains(&format!("does not know the runner {first} any more")) && said.contains("--token-file"),
+        "{said}"
+    );
+    assert!(!said.contains("no work can be had"), "{said}");
+
+    // With a new token the folder has a new key; a token that is used up does not take away one that is known.
+    bench.token_file();
+    for _ in 0..2 {
+        let arguments = [&start[..], &["--token-file", "token"]].concat();
+        Process::start(bench.dir.path(), &arguments, "takes jobs of").end();
+        assert_ne!(name(), first);
+    }
+    let runner = bench.runner();
+    bench.hook().await;
+    bench.github.open_pull("change", "change.txt", "changed").await;
+    let run = bench.run().await;
+    assert_eq!((&run["conclusion"], &run["jobs"][0]["tried"]), (&json!("success"), &json!(1)), "{run}");
+    bench.end(serve, runner).await;
+}
+
+#[tokio::test]
+async fn a_token_is_made_as_it_was_asked_for_or_not_at_all() {
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello" })).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    let ask = async |query: &str, body: &'static str| {
+        let url = server.pages(&format!("/api/v1/runners/token{query}"));
+        let answer = server.http.post(url).header("content-type", "application/json").body(body).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, serde_json::from_str::<Value>(&answer.text().await.unwrap()).unwrap())
+    };
+    for (query, body, says) in [
+        ("", "{bad", "the body cannot be read"),
+        ("", r#"{"label": "gpu"}"#, "unknown field"),
+        ("", r#"{"labels": 5}"#, "the body cannot be read"),
+        ("?labels=a", r#"{"labels": "b"}"#, "say them once"),
+        ("?labels=gpu,b%20ad", "", "`b ad`"),
+    ] {
+        let (status, answer) = ask(query, body).await;
+        assert_eq!(status, 400, "{query} {body}: {answer}");
+        assert!(answer["message"].as_str().is_some_and(|message| message.contains(says)), "{answer}");
+        assert!(answer.get("token").is_none(), "{answer}");
+    }
+    for (query, body, labels) in [
+        ("", "", json!(["self-hosted", "linux"])),
+        ("", "{}", json!(["self-hosted", "linux"])),
+        ("", r#"{"labels": "linux, GPU"}"#, json!(["linux", "gpu"])),
+        ("?labels=linux,gpu", "", json!(["linux", "gpu"])),
+    ] {
+        let (status, answer) = ask(query, body).await;
+        assert_eq!((status, &answer["labels"]), (200, &labels), "{query} {body}: {answer}");
+    }
+    server.stop().await;
+    github.stop().await;
+}
+
 /// Speaks as a runner does.
 struct Speaker<'a> {
     server: &'a Server,

@@ -32,7 +32,8 @@ pub struct Key {
     pub labels: Vec<String>,
 }
 
-/// Returns the key in the runner's folder; where there is none, the runner registers.
+/// Returns the key in the runner's folder; where there is none, the runner registers. So it does with a token where the server
+/// does not know the key any more.
 pub async fn kept_or_made(
     folder: &Path,
     server: Option<&str>,
@@ -40,10 +41,15 @@ pub async fn kept_or_made(
     name: Option<&str>,
 ) -> anyhow::Result<Key> {
     let path = folder.join(FILE);
-    if let Some(key) = kept(&path)? {
-        return Ok(key);
+    let kept = kept(&path)?;
+    if let Some(key) = &kept
+        && (token_file.is_none() || is_known(key).await)
+    {
+        return Ok(key.clone());
     }
-    let Some(server) = server else { bail!("this runner has not registered: say where with --server") };
+    let Some(server) = server.or(kept.as_ref().map(|key| &*key.server)) else {
+        bail!("this runner has not registered: say where with --server")
+    };
     let server = server.trim_end_matches('/');
     let url = reqwest::Url::parse(server).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
     if url.is_none() {
@@ -79,6 +85,24 @@ fn kept(path: &Path) -> anyhow::Result<Option<Key>> {
     serde_json::from_str(&text).map(Some).with_context(why)
 }
 
+/// Does the server know the key? One that does not answer is asked again by whoever has something to say.
+async fn is_known(key: &Key) -> bool {
+    let Ok(client) = client(&key.server) else { return true };
+    // A report of nothing is refused in any case, but for another reason where the key is known.
+    let request = client
+        .post(format!("{}/api/runner/v1/report", key.server))
+        .timeout(ANSWER_WITHIN)
+        .header(PROTOCOL_HEADER, PROTOCOL)
+        .bearer_auth(&key.key)
+        .body("{}");
+    let Ok(answer) = request.send().await else { return true };
+    if answer.status() != reqwest::StatusCode::UNAUTHORIZED {
+        return true;
+    }
+    let text = answer.bytes().await.unwrap_or_default();
+    serde_json::from_slice::<Refused>(&text).is_err()
+}
+
 async fn register(server: &str, token: &str, name: &str) -> anyhow::Result<Registered> {
     let message = Register { token: token.to_owned(), name: name.to_owned() };
     let request = client(server)?
@@ -107,10 +131,17 @@ pub fn client(server: &str) -> anyhow::Result<reqwest::Client> {
     Ok(builder.build()?)
 }
 
+/// Writes the key, in the place of an earlier one.
 fn write(path: &Path, key: &Key) -> std::io::Result<()> {
-    let mut file = std::fs::File::options().create_new(true).write(true).mode(0o600).open(path)?;
+    let beside = path.with_extension("new");
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = std::fs::File::options().create_new(true).write(true).mode(0o600).open(&beside)?;
     file.write_all(&serde_json::to_vec_pretty(key)?)?;
-    file.sync_all()
+    file.sync_all()?;
+    std::fs::rename(beside, path)
 }
 
 fn machine() -> String {

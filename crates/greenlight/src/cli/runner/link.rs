@@ -22,7 +22,7 @@ use greenlight_runner::{ActionPin, ActionSource, Answered, CheckedOut, CheckoutR
 use reqwest::StatusCode;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::clone;
 use super::host::RemoteHost;
@@ -57,12 +57,14 @@ enum Silence {
     Again,
     /// It will never be heard.
     Never(String),
+    /// The server knows no runner with our key (any more).
+    Unknown(String),
 }
 
 impl std::fmt::Display for Silence {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Later(why) | Self::Never(why) => formatter.write_str(why),
+            Self::Later(why) | Self::Never(why) | Self::Unknown(why) => formatter.write_str(why),
             Self::NotOurs => formatter.write_str("the job is not ours any more"),
             Self::Again => formatter.write_str("the server misses lines"),
         }
@@ -79,6 +81,7 @@ pub struct Link {
     jobs: Mutex<HashMap<AttemptId, Arc<Spooled>>>,
     changed: Notify,
     actions: Option<Arc<dyn ActionSource>>,
+    is_unknown: watch::Sender<bool>,
 }
 
 impl Link {
@@ -94,7 +97,19 @@ impl Link {
             jobs: Mutex::default(),
             changed: Notify::new(),
             actions,
+            is_unknown: watch::Sender::new(false),
         })
+    }
+
+    /// Waits until the server says that our key is no runner's any more.
+    pub async fn unknown(&self) {
+        // It cannot be dropped while it is borrowed.
+        let _ = self.is_unknown.subscribe().wait_for(|is_unknown| *is_unknown).await;
+    }
+
+    /// Did the server say that our key is no runner's any more?
+    pub fn is_unknown(&self) -> bool {
+        *self.is_unknown.borrow()
     }
 
     /// Returns where the files of actions come from.
@@ -144,8 +159,12 @@ impl Link {
     }
 
     async fn find(self: &Arc<Self>) -> Result<Option<JobOrder>, String> {
-        let asked: Asked =
-            self.post("ask", &serde_json::json!({})).await.map_err(|silence| format!("{}: {silence}", self.server))?;
+        let asked: Asked = match self.post("ask", &serde_json::json!({})).await {
+            Ok(asked) => asked,
+            // Nothing comes of asking again; whoever waits for this closes the pool.
+            Err(Silence::Unknown(_)) => return std::future::pending().await,
+            Err(silence) => return Err(format!("{}: {silence}", self.server)),
+        };
         let Some(job) = asked.job else { return Ok(None) };
         let (order, given) = job.into_order()?;
         let lease = asked.lease_ms.map_or(LEASE_LENGTH, Duration::from_millis).max(LEASE_LENGTH_MIN);
@@ -184,7 +203,7 @@ impl Link {
         }
         let heard = match self.tell_report(&about, ReportShape::from(&report)).await {
             Ok(heard) => heard,
-            Err(Silence::NotOurs) => Heard { is_yours: false, cancelled: false },
+            Err(Silence::NotOurs | Silence::Unknown(_)) => Heard { is_yours: false, cancelled: false },
             Err(silence) => return Err(format!("{}: {silence}", self.server)),
         };
         if let (JobReport::Ended(_), Some(spooled)) = (&report, &spooled) {
@@ -212,7 +231,7 @@ impl Link {
             if tokio::time::timeout(spooled.terms.heartbeat(), settled).await.is_ok() {
                 return !spooled.progress().refused;
             }
-            if let Err(Silence::NotOurs) | Ok(Heard { is_yours: false, .. }) =
+            if let Err(Silence::NotOurs | Silence::Unknown(_)) | Ok(Heard { is_yours: false, .. }) =
                 self.tell_report(&spooled.about, ReportShape::Alive).await
             {
                 return false;
@@ -273,7 +292,7 @@ impl Link {
             let length = batch.len() as u64;
             match self.tell_batch(about, &batch).await {
                 Ok(()) => return Ok(Some(offset + length)),
-                Err(Silence::NotOurs) => return Err("the job is not ours any more".to_owned()),
+                Err(silence @ (Silence::NotOurs | Silence::Unknown(_))) => return Err(silence.to_string()),
                 Err(Silence::Again) if offset > 0 => return Ok(None),
                 Err(silence) => {
                     tracing::debug!("lines wait to be sent: {silence}");
@@ -359,8 +378,15 @@ impl Link {
             return Ok(answer);
         }
         let text = answer.bytes().await.unwrap_or_default();
-        let message = serde_json::from_slice::<Refused>(&text).map_or_else(|_| status.to_string(), |it| it.message);
+        let refused = serde_json::from_slice::<Refused>(&text).ok();
+        // What stands between us and the server may answer so as well, but not in its form.
+        let is_unknown = status == StatusCode::UNAUTHORIZED && refused.is_some();
+        let message = refused.map_or_else(|| status.to_string(), |it| it.message);
         Err(match status {
+            _ if is_unknown => {
+                self.is_unknown.send_replace(true);
+                Silence::Unknown(message)
+            }
             StatusCode::CONFLICT => Silence::NotOurs,
             StatusCode::RANGE_NOT_SATISFIABLE => Silence::Again,
             StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => Silence::Never(message),
