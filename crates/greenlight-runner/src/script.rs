@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
 
 use greenlight_core::run::Conclusion;
+use greenlight_core::time::spoken;
 use greenlight_workflow::{Context, Template};
 
 use crate::contexts::{ActionPlace, Frame, Status};
@@ -15,6 +17,9 @@ use crate::shell::Shell;
 use crate::step::{StepEnd, StepScope};
 use crate::variables;
 use crate::workspace::write_new;
+
+/// From here on tenths of a second are of no interest.
+const MINUTE: Duration = Duration::from_secs(60);
 
 impl JobRun {
     /// Runs a script.
@@ -195,11 +200,17 @@ fn judged(exit: Exit, scope: &StepScope<'_>, end: StepEnd) -> StepEnd {
         Exit::Code(code) => end.failed(format!("failed with exit code {code}")),
         Exit::Signal(signal) => end.failed(format!("was ended by signal {signal}")),
         Exit::TimedOut => end.failed(match scope.timeout {
-            Some(timeout) => format!("took longer than its {} minutes", timeout.as_secs_f64() / 60.0),
+            Some(timeout) => format!("took longer than {}", limit(timeout)),
             None => "took longer than the step that it is part of".to_owned(),
         }),
         Exit::Stopped => StepEnd { outcome: Conclusion::Cancelled, reason: None, ..end },
     }
+}
+
+/// Writes a limit as other lengths are told; a short one with its tenths.
+fn limit(length: Duration) -> String {
+    let tenths = (length.as_secs_f64() * 10.0).round();
+    if length < MINUTE { format!("{} s", tenths / 10.0) } else { spoken(length).to_string() }
 }
 
 /// Returns what is shown of a script before it runs.
