@@ -2,10 +2,12 @@
 //! none of them knows another.
 
 mod danger;
+mod limit;
 mod names;
 mod pattern;
 mod pin;
 mod script;
+mod shell;
 
 use crate::action::{ActionManifest, ActionRuns};
 use crate::finding::{Finding, point, put_in_order};
@@ -20,14 +22,19 @@ pub fn lint_workflow(workflow: &Workflow) -> Vec<Finding> {
     let mut findings = Vec::new();
     pattern::check(&workflow.on, workflow.tree.get("on"), &mut findings);
     names::check(workflow, &mut findings);
+    shell::check(workflow.defaults.shell.as_ref(), &mut findings);
     let has_foreign_event = danger::runs_with_trust_for_others(&workflow.on);
     for (job, tree) in workflow.jobs.iter().zip(job_trees(workflow)) {
         if let JobKind::Call { uses, .. } = &job.kind {
             pin::check_call(uses, tree.get("uses").map_or(job.span, |uses| uses.span), &mut findings);
         }
+        limit::check_job(job, &mut findings);
+        shell::check(job.defaults.shell.as_ref(), &mut findings);
         each_step(job.steps(), tree.get("steps"), &mut |step, tree| {
             pin::check_step(step, tree, &mut findings);
             danger::check_step(step, tree, has_foreign_event, &mut findings);
+            limit::check_step(step, &mut findings);
+            shell::check_step(step, &mut findings);
         });
     }
     put_in_order(&mut findings);
@@ -53,6 +60,7 @@ pub fn lint_action(manifest: &ActionManifest) -> Vec<Finding> {
         each_step(steps, trees, &mut |step, tree| {
             pin::check_step(step, tree, &mut findings);
             danger::check_step(step, tree, false, &mut findings);
+            shell::check_step(step, &mut findings);
         });
     }
     put_in_order(&mut findings);

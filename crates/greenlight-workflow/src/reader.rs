@@ -227,8 +227,10 @@ impl Reader<'_> {
     }
 
     fn unexpected(&mut self, code: &'static str, span: Span, message: &str, definition: &Definition) {
-        let finding = Finding::error(code, span, message);
-        self.findings.push(finding.with_help_of(help_for_value("", definition)));
+        let is_list_meant = code == "unexpected-mapping" && definition.sequence.is_some();
+        let help = help_for_value("", definition)
+            .map(|help| if is_list_meant { format!("{help}; begin each item of it with '- '") } else { help });
+        self.findings.push(Finding::error(code, span, message).with_help_of(help));
     }
 
     fn error(&mut self, code: &'static str, span: Span, message: String) {

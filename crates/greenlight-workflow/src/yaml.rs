@@ -7,6 +7,7 @@
 //! node that it names is an error. Nothing recurses deeper than [`DEPTH_MAX`].
 
 mod builder;
+mod cause;
 mod direct;
 mod scalar;
 mod tab;

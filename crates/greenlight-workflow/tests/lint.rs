@@ -85,6 +85,60 @@ jobs:
 }
 
 #[test]
+fn limits_that_limit_nothing_and_shells_that_nobody_knows_are_told() {
+    check(
+        "on: push
+defaults: { run: { shell: zsh } }
+jobs:
+  a:
+    runs-on: x
+    timeout-minutes: 0
+    cancel-timeout-minutes: -1
+    strategy:
+      matrix: { os: [1] }
+      max-parallel: 0
+    defaults:
+      run: { shell: basj }
+    steps:
+      - run: x
+        timeout-minutes: -1
+      - run: x
+        shell: fish
+      - parallel:
+          - run: x
+            shell: 'perl {0}x'
+          - run: x
+            shell: perl
+  b:
+    runs-on: x
+    timeout-minutes: ${{ fromJSON('-1') }}
+    cancel-timeout-minutes: 0
+    strategy: { matrix: { os: [1] }, max-parallel: 1 }
+    defaults: { run: { shell: 'zsh -e {0}' } }
+    steps:
+      - { run: x, shell: pwsh, timeout-minutes: 0 }
+      - { run: x, shell: cmd, timeout-minutes: 0.5 }
+      - { run: x, shell: Bash }
+  c:
+    runs-on: x
+    strategy: { matrix: { shell: [bash, fish] } }
+    defaults: { run: { shell: '${{ matrix.shell }}' } }
+    steps: [{ run: x }]
+",
+        &[
+            "2 shell-unknown",
+            "6 limit-wrong",
+            "7 limit-wrong",
+            "10 limit-wrong",
+            "12 shell-unknown",
+            "15 limit-wrong",
+            "17 shell-unknown",
+            "22 shell-unknown",
+        ],
+    );
+}
+
+#[test]
 fn text_that_anybody_can_write_is_no_code() {
     check(
         "on: [issues, pull_request_target]

@@ -154,6 +154,74 @@ fn a_quote_that_is_not_closed_is_told_where_it_opens() {
 }
 
 #[test]
+fn a_script_that_is_not_indented_is_told_at_its_first_line() {
+    let told = |line: u32, column: u32, name: &str, what: &str| {
+        format!(
+            "{line}:{column} yaml-syntax: The YAML cannot be read: this line is not indented deeper than '{name}', so it is no \
+             part of its {what} | indent the {what} deeper than `{name}`"
+        )
+    };
+    let steps = |steps: &str| format!("on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n{steps}");
+    let run = told(7, 9, "run", "script");
+    for text in [
+        "      - run: |\n        echo bad indent\n      - name: 'foo: bar'\n        run: x\n",
+        "      - run: |\n        echo bad indent\n        echo 'foo: bar'\n",
+        "      - run: | # why\n        echo bad indent\n\n",
+        "      - run: >-\n        echo bad indent\n      - run: |\n          echo\n",
+        "      - run: |\n        echo one\n        echo two\n        if: always()\n",
+    ] {
+        check(&steps(text), &[&run]);
+    }
+    check(
+        &steps("      - env:\n          A: |\n          # none\n          text here\n        run: x\n"),
+        &[&told(9, 11, "A", "text")],
+    );
+    // Where the block has its lines, something else is wrong.
+    let other = "      - run: |\n          echo\n        no key\n      - run: x\n";
+    assert!(told_of_yaml(&steps(other)).iter().all(|told| !told.contains("deeper")));
+}
+
+fn told_of_yaml(text: &str) -> Vec<String> {
+    let told = told(text);
+    assert!(told.iter().any(|told| told.contains("yaml-syntax")), "{told:#?}");
+    told
+}
+
+#[test]
+fn a_key_without_its_colon_is_told_where_it_stands() {
+    check(
+        "on: push\njobs:\n  a:\n    runs-on ubuntu-latest\n    steps: [{ run: x }]\n",
+        &[
+            "4:5 yaml-syntax: The YAML cannot be read: there is no colon behind 'runs-on' | write 'runs-on:' and then its value",
+        ],
+    );
+}
+
+#[test]
+fn keys_that_do_not_go_together_are_named_and_a_list_is_asked_for() {
+    let text = "on: push
+jobs:
+  a:
+    runs-on: x
+    steps:
+      - { id: b, run: x, background: true }
+      - cancel: b
+        if: always()
+  b:
+    runs-on: x
+    steps:
+      run: x
+";
+    check(
+        text,
+        &[
+            "8:9 unknown-key: Unexpected value 'if' | 'if' and 'cancel' do not go together; remove one of them",
+            "12:7 unexpected-mapping: A mapping was not expected | expected here: a list; begin each item of it with '- '",
+        ],
+    );
+}
+
+#[test]
 fn a_schedule_says_which_field_is_wrong() {
     let schedule =
         |line: &str| format!("on: {{schedule: [{{{line}}}]}}\njobs: {{a: {{runs-on: x, steps: [{{run: x}}]}}}}\n");

@@ -6,7 +6,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, Tag};
 
 use super::tab::Tabs;
 use super::text::Texts;
-use super::{DEPTH_MAX, Limits, Node, NodeKind, Reading, Style, VALUE_BYTES, scalar, start, text_bytes};
+use super::{DEPTH_MAX, Limits, Node, NodeKind, Reading, Style, VALUE_BYTES, cause, scalar, start, text_bytes};
 use crate::finding::{Finding, Span, nearest};
 use crate::template::has_expression;
 use crate::value::{Value, fold_case, fold_equals};
@@ -427,7 +427,7 @@ fn ends_file(text: &str, body: &str) -> bool {
 }
 
 /// Says whether this is what may follow the `|` or `>` of a block scalar.
-fn is_header(rest: &str) -> bool {
+pub(super) fn is_header(rest: &str) -> bool {
     let rest = rest.trim_start_matches(|letter: char| letter.is_ascii_digit() || letter == '+' || letter == '-');
     rest.trim().is_empty() || (rest.starts_with([' ', '\t']) && rest.trim_start().starts_with('#'))
 }
@@ -471,7 +471,8 @@ fn syntax_error(error: &saphyr_parser::ScanError, text: &str) -> Finding {
     {
         return unknown_anchor(text, name, span);
     }
-    Finding::error("yaml-syntax", span, format!("The YAML cannot be read: {}", error.info()))
+    cause::of(error.info(), text, line)
+        .unwrap_or_else(|| Finding::error("yaml-syntax", span, format!("The YAML cannot be read: {}", error.info())))
 }
 
 /// Returns the name of the alias that stands here.
