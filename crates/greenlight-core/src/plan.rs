@@ -250,7 +250,11 @@ fn fill(state: &mut Repository, suite: &Suite, run: &mut Run, workflow: &Workflo
     run.jobs = jobs_of(state, run, workflow, None, &contexts, now);
     if let Some(concurrency) = &workflow.concurrency {
         match concurrency.evaluate(&contexts) {
-            Ok(group) => run.concurrency = Some(group_of(group)),
+            Ok(group) => {
+                let group = group_of(group);
+                run.created_at = turn::since(state, &group.group, now);
+                run.concurrency = Some(group);
+            }
             Err(problem) => fail(run, format!("concurrency: {problem}"), now),
         }
     }

@@ -14,6 +14,7 @@ use crate::plan::workflow_of;
 use crate::repository::{Repository, Topic};
 use crate::run::{Conclusion, Job, JobState, Run, RunState, Subject};
 use crate::time::Timestamp;
+use crate::turn;
 
 /// Runs a run again, or a part of it. The error says why that cannot be.
 pub(crate) fn rerun(
@@ -33,12 +34,14 @@ pub(crate) fn rerun(
         return Err(format!("run {number} belongs to an older attempt").into());
     }
     suite.turns += 1;
+    let group = state.runs.get(&number).and_then(|run| Some(run.concurrency.as_ref()?.group.clone()));
+    let created_at = group.map_or(now, |group| turn::since(state, &group, now));
     let run = state.runs.get_mut(&number).ok_or_else(|| format!("there is no run {number}"))?;
     run.attempt += 1;
     run.state = RunState::Active;
     run.reason = "it runs again".into();
     run.cancelled = None;
-    run.created_at = now;
+    run.created_at = created_at;
     // What a call made, it makes again.
     let stays = |job: &Job| job.caller.as_ref().is_none_or(|caller| !jobs.contains(outermost(&run.jobs, caller)));
     let stay: Vec<bool> = run.jobs.iter().map(stays).collect();

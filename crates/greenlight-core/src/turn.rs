@@ -60,6 +60,14 @@ pub(crate) fn standing(state: &Repository, group: &str) -> Standing {
     Standing { holder: Some(holder.place.clone()), stopped }
 }
 
+/// Returns since when somebody who comes now has a part in a group: behind all who are there, though the clock was set back.
+pub(crate) fn since(state: &Repository, group: &str, now: Timestamp) -> Timestamp {
+    let runs = state.groups.get(group).into_iter().flat_map(|runs| runs.keys());
+    let members = runs.filter_map(|number| state.runs.get(number)).flat_map(of_run);
+    let came = members.filter(|member| *member.concurrency.group == *group).map(|member| member.place.since);
+    came.max().map_or(now, |last| last.max(now))
+}
+
 /// Returns who has a part in a group, in the order in which they came.
 fn members(state: &Repository, group: &str) -> Vec<Member> {
     let runs = state.groups.get(group).into_iter().flat_map(|runs| runs.keys());

@@ -156,7 +156,8 @@ fn look_at(
                 format!("cancelled: {holder}, of which it is a part, has the concurrency group {}", concurrency.group);
             return ended(Conclusion::Cancelled, reason);
         }
-        return Some(Verdict::Asks(Box::new(Job { turn: Some(Turn { concurrency, since: now }), ..job })));
+        let since = turn::since(state, &concurrency.group, now);
+        return Some(Verdict::Asks(Box::new(Job { turn: Some(Turn { concurrency, since }), ..job })));
     }
     if job.call.is_none() {
         return Some(Verdict::Is(Box::new(Job { state: JobState::Queued { since: now }, ..job })));

@@ -147,3 +147,36 @@ fn a_call_holds_its_group_until_its_jobs_are_over() {
     let second = world.take().expect("then the second");
     assert_ne!(first.attempt.run, second.attempt.run);
 }
+
+#[test]
+fn a_clock_that_is_set_back_changes_no_order() {
+    let workflow = "name: CI
+on: push
+concurrency: ci-${{ github.ref }}
+jobs:
+  test:
+    concurrency: { group: desk, queue: max }
+    runs-on: ubuntu-latest
+    steps: [{ run: x }]
+";
+    let mut world = world(workflow);
+    world.wait(7200);
+    world.push_branch("one", 'a');
+    world.work();
+    let first = world.take().expect("the desk is free");
+    world.push_branch("two", 'b');
+    world.work();
+    let waiting = world.last_run_of("push");
+    world.clock_is_set_back(3600);
+    world.push_branch("two", 'c');
+    world.work();
+    let newest = world.last_run_of("push");
+    assert_ne!(waiting, newest);
+    world.end(&first, Conclusion::Success, &[]);
+    for run in [waiting, newest] {
+        let next = world.take().expect("the desk is free again");
+        assert_eq!(next.attempt.run, run, "{:?} {:?}", world.standing(waiting), world.standing(newest));
+        world.end(&next, Conclusion::Success, &[]);
+    }
+    world.finish();
+}

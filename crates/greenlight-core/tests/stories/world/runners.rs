@@ -135,6 +135,11 @@ impl World {
         self.now = self.now + Duration::from_secs(seconds);
     }
 
+    /// Somebody sets the server's clock back.
+    pub fn clock_is_set_back(&mut self, seconds: u64) {
+        self.now = self.now - Duration::from_secs(seconds);
+    }
+
     /// Tells that a job is alive. Returns whether it is still its runner's.
     pub fn is_alive(&mut self, order: &JobOrder) -> bool {
         let report = Fact::Reported { attempt: order.attempt.clone(), token: order.token, report: JobReport::Alive };
