@@ -20,6 +20,8 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::exec::WrongUsage;
+
 /// What the exit codes mean; every verb's help ends with it.
 const EXIT_CODES: &str = "Exit codes: 0 done · 1 failed or refused · 2 wrong usage · 3 the server cannot be reached · 4 there is no such thing";
 
@@ -114,6 +116,9 @@ pub fn start(cli: Cli) -> ExitCode {
 
 /// Returns the code that an error ends with.
 fn exit_of(error: &anyhow::Error) -> Exit {
+    if error.downcast_ref::<WrongUsage>().is_some() {
+        return Exit::Usage;
+    }
     match (error.downcast_ref::<client::ClientError>(), error.downcast_ref::<input::InputError>()) {
         (Some(error), _) => error.exit(),
         (None, Some(error)) if error.is_missing() => Exit::Missing,

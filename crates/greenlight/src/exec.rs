@@ -4,12 +4,13 @@
 //! the core are stepped with a memory that forgets ([`memory`]) by one loop ([`driver`]), which answers every wish for files from
 //! the working tree. The jobs are done by the same runner as a server's, each with a [`host`] that hands its steps and its log
 //! to a [`view`]; their [`actions`] find the server's [`services`]. What a job may know and no file may hold is read by [`values`];
-//! where a job may run is said by [`platform`].
+//! where a job may run is said by [`platform`], and which legs of matrices by [`matrix`].
 
 pub mod tree;
 pub mod values;
 pub mod event;
 pub mod platform;
+pub mod matrix;
 pub mod files;
 pub mod actions;
 
@@ -38,6 +39,11 @@ use platform::Platforms;
 use services::Local;
 use tree::WorkingTree;
 use view::{View, Word};
+
+/// The arguments cannot be meant so: one sentence.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongUsage(pub String);
 
 /// What is to be run, and how.
 pub struct Order {

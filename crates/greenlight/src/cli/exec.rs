@@ -18,11 +18,12 @@ use super::Exit;
 use crate::exec::actions;
 use crate::exec::event::{self, Asked, Happened};
 use crate::exec::files::{self, File, Sources};
+use crate::exec::matrix;
 use crate::exec::platform::Platforms;
 use crate::exec::tree::WorkingTree;
 use crate::exec::values::{self, Values};
 use crate::exec::view::{Header, Json, Live, Plain, View, Word};
-use crate::exec::{Order, run};
+use crate::exec::{Order, WrongUsage, run};
 
 /// The event of a person who fills in a form.
 const DISPATCH: &str = "workflow_dispatch";
@@ -131,6 +132,19 @@ struct Prepared {
     repository: RepositoryRef,
     happened: Happened,
     sources: Sources,
+    platforms: Platforms,
+    matrix: matrix::Wanted,
+}
+
+/// Says all but the logs.
+struct WithoutLogs(Json);
+
+impl View for WithoutLogs {
+    fn tell(&self, word: &Word<'_>) {
+        if !matches!(word, Word::Log { .. }) {
+            self.0.tell(word);
+        }
+    }
 }
 
 pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
@@ -142,6 +156,7 @@ pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
         return listing::show(&args, &read, &prepared.happened);
     }
     let view: Arc<dyn View> = match args.json {
+        true if args.quiet => Arc::new(WithoutLogs(Json::new())),
         true => Arc::new(Json::new()),
         false if Live::is_possible() => Live::new(args.quiet),
         false => Arc::new(Plain::new(args.quiet)),
@@ -152,8 +167,9 @@ pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
         view.tell(&Word::End { conclusion: None, length: std::time::Duration::ZERO });
         return Ok(if broken { Exit::Failed } else { Exit::Done });
     }
-    view.tell(&Word::Begin(&header(&prepared, &chosen)));
+    let header = header(&prepared, &chosen);
     let order = order(&args, prepared, &chosen)?;
+    view.tell(&Word::Begin(&header));
     let folder = order.folder.clone();
     let ended = run(order, view).await;
     // What the jobs left there is gone already; a folder that stays is swept by nobody, so it is told.
@@ -170,10 +186,9 @@ fn prepare(args: &Exec, tree: Arc<WorkingTree>, choices: Values) -> anyhow::Resu
     let full_name = args.repository.clone().or_else(|| git.and_then(|git| git.remote.clone()));
     let folder = tree.root.file_name().map_or_else(|| "repository".into(), |name| name.to_string_lossy().into_owned());
     let full_name = full_name.unwrap_or_else(|| format!("local/{folder}"));
-    anyhow::ensure!(
-        full_name.split('/').filter(|part| !part.is_empty()).count() == 2,
-        "--repository {full_name}: it should be OWNER/NAME"
-    );
+    if full_name.split('/').count() != 2 || full_name.split('/').any(str::is_empty) {
+        return Err(WrongUsage(format!("--repository {full_name}: it should be OWNER/NAME")).into());
+    }
     let default_branch = args.default_branch.clone().or_else(|| git.and_then(|git| git.default_branch.clone()));
     let repository = RepositoryRef {
         id: REPOSITORY,
@@ -181,10 +196,11 @@ fn prepare(args: &Exec, tree: Arc<WorkingTree>, choices: Values) -> anyhow::Resu
         default_branch: default_branch.unwrap_or_else(|| "main".into()).into(),
     };
     let payload = match (&args.payload, &args.eventpath) {
-        (Some(text), _) => Some(serde_json::from_str(text).context("--payload is no JSON")?),
+        (Some(text), _) => Some(serde_json::from_str(text).with_context(|| WrongUsage("--payload is no JSON".into()))?),
         (None, Some(path)) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            Some(serde_json::from_str(&text).with_context(|| format!("{} is no JSON", path.display()))?)
+            let wrong = |why: &str| WrongUsage(format!("--eventpath {}: {why}", path.display()));
+            let text = std::fs::read_to_string(path).with_context(|| wrong("it cannot be read"))?;
+            Some(serde_json::from_str(&text).with_context(|| wrong("it is no JSON"))?)
         }
         (None, None) => None,
     };
@@ -197,7 +213,8 @@ fn prepare(args: &Exec, tree: Arc<WorkingTree>, choices: Values) -> anyhow::Resu
     let asked = Asked { name: args.event.clone(), payload, actor: actor.unwrap_or_else(|| "local".into()), inputs };
     let happened = event::happened(&asked, &tree, &repository)?;
     let sources = Sources::parse(&args.action_source)?;
-    Ok(Prepared { tree, repository, happened, sources })
+    let (platforms, matrix) = (Platforms::parse(&args.platform)?, matrix::parse(&args.matrix)?);
+    Ok(Prepared { tree, repository, happened, sources, platforms, matrix })
 }
 
 /// Reads a file of values: the one that was named, else the usual one of the folder.
@@ -249,7 +266,8 @@ fn with_jobs<'a>(wanted: &[String], chosen: Vec<&'a File>) -> anyhow::Result<Vec
     if let Some(id) = wanted.iter().find(|id| !chosen.iter().any(|file| has(file, id))) {
         let known = chosen.iter().filter_map(|file| file.workflow.as_ref().ok());
         let known: Vec<&str> = known.flat_map(|workflow| workflow.jobs.iter().map(|job| &*job.id)).collect();
-        anyhow::bail!("-j {id}: no workflow of this event has such a job; there are {}", known.join(", "));
+        let why = format!("-j {id}: no workflow of this event has such a job; there are {}", known.join(", "));
+        return Err(WrongUsage(why).into());
     }
     Ok(chosen.into_iter().filter(|file| wanted.iter().any(|id| has(file, id))).collect())
 }
@@ -262,15 +280,17 @@ fn header(prepared: &Prepared, chosen: &[&File]) -> Header {
         git_ref: prepared.happened.git_ref.clone(),
         repository: prepared.repository.full_name.clone(),
         sha: git.map(|git| git.head),
+        is_repository: prepared.tree.is_repository(),
         is_dirty: git.is_some_and(|git| git.is_dirty),
         workflows: chosen.iter().map(title).collect(),
     }
 }
 
 fn order(args: &Exec, prepared: Prepared, chosen: &[&File]) -> anyhow::Result<Order> {
-    let Prepared { tree, repository, happened, sources } = prepared;
-    let given = given(args, &tree.root)?;
+    let Prepared { tree, repository, happened, sources, platforms, matrix } = prepared;
     let files = files::as_commit(&tree.root, &sources, chosen, happened.sha);
+    matrix::check(&matrix, &files)?;
+    let given = given(args, &tree.root)?;
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let token = given.secrets.iter().find(|(name, _)| &**name == "GITHUB_TOKEN").map(|(_, token)| token.to_string());
     let actions = actions::open(&actions::Wanted {
@@ -284,10 +304,10 @@ fn order(args: &Exec, prepared: Prepared, chosen: &[&File]) -> anyhow::Result<Or
     Ok(Order {
         has_actions: files::has_actions(&files),
         files,
-        settings: settings(args, &given)?,
+        settings: settings(args, matrix, &given),
         actions,
         given,
-        platforms: Platforms::parse(&args.platform)?,
+        platforms,
         slots: args.concurrent_jobs.map_or(processors, usize::from),
         isolation: args.isolation,
         hidden: vec![tree.secrets().to_owned()],
@@ -317,16 +337,11 @@ fn visible(args: &Exec) -> Vec<PathBuf> {
 }
 
 /// Returns what the core is told: which jobs are asked for, and the variables.
-fn settings(args: &Exec, given: &Given) -> anyhow::Result<Settings> {
-    let mut matrix = Vec::new();
-    for one in &args.matrix {
-        let (key, value) = one.split_once(':').with_context(|| format!("--matrix {one}: it should be KEY:VALUE"))?;
-        matrix.push((key.trim().into(), value.trim().into()));
-    }
+fn settings(args: &Exec, matrix: matrix::Wanted, given: &Given) -> Settings {
     let jobs = args.job.iter().map(|job| job.as_str().into()).collect();
     let vars = given.vars.as_object().into_iter().flat_map(|vars| vars.iter());
     let vars = vars.map(|(name, value)| (name.into(), value.coerce_string())).collect();
-    Ok(Settings { selection: Selection { jobs, matrix }, vars, ..Settings::default() })
+    Settings { selection: Selection { jobs, matrix }, vars, ..Settings::default() }
 }
 
 fn given(args: &Exec, root: &Path) -> anyhow::Result<Given> {

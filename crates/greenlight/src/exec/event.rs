@@ -7,6 +7,7 @@ use greenlight_core::fact::{Fact, PushFact, RepositoryRef, Source};
 use greenlight_core::id::{RefName, Sha, UserId};
 use serde_json::{Map, Value, json};
 
+use super::WrongUsage;
 use super::tree::WorkingTree;
 use super::values::Values;
 use crate::server::clock;
@@ -51,7 +52,9 @@ pub fn happened(asked: &Asked, tree: &WorkingTree, repository: &RepositoryRef) -
     let sha = tree.sha();
     let mut payload = made_up(asked, tree, repository, sha);
     if let Some(given) = &asked.payload {
-        anyhow::ensure!(given.is_object(), "the event's payload is no JSON object");
+        if !given.is_object() {
+            return Err(WrongUsage("the event's payload is no JSON object".into()).into());
+        }
         lay_over(&mut payload, given);
     }
     if !asked.inputs.is_empty() {
@@ -94,7 +97,7 @@ pub fn happened(asked: &Asked, tree: &WorkingTree, repository: &RepositoryRef) -
 
 /// Returns the ref that is checked out.
 pub fn current_ref(tree: &WorkingTree, repository: &RepositoryRef) -> RefName {
-    let checked_out = tree.git.as_ref().and_then(|git| git.git_ref.clone());
+    let checked_out = tree.git.as_ref().map_or_else(|| tree.unborn.clone(), |git| git.git_ref.clone());
     checked_out.unwrap_or_else(|| RefName::branch(&repository.default_branch))
 }
 

@@ -12,6 +12,7 @@ use greenlight_workflow::{
     CallRef, EventFacts, Finding, JobKind, Step, StepKind, Trigger, UsesRef, Workflow, parse_workflow,
 };
 
+use super::WrongUsage;
 use super::event::Happened;
 use super::values::Values;
 
@@ -44,14 +45,16 @@ impl Sources {
         let one = |text: &String| {
             let (name, folder) =
                 text.split_once('=').filter(|(name, _)| name.matches('/').count() == 1).with_context(|| {
-                    format!("--action-source {text}: it should be OWNER/REPO=DIR or OWNER/REPO@REF=DIR")
+                    let form = "it should be OWNER/REPO=DIR or OWNER/REPO@REF=DIR";
+                    WrongUsage(format!("--action-source {text}: {form}"))
                 })?;
             let (name, git_ref) = match name.split_once('@') {
                 Some((name, git_ref)) => (name, Some(git_ref.to_owned())),
                 None => (name, None),
             };
             let folder = Path::new(folder);
-            let folder = folder.canonicalize().with_context(|| format!("there is no folder {}", folder.display()))?;
+            let missing = || WrongUsage(format!("--action-source {text}: there is no folder {}", folder.display()));
+            let folder = folder.canonicalize().with_context(missing)?;
             Ok((name.to_lowercase(), git_ref, folder))
         };
         Ok(Self(given.iter().map(one).collect::<anyhow::Result<_>>()?))

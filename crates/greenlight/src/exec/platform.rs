@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use super::WrongUsage;
+
 /// What begins the name of a machine that this one is not.
 const FOREIGN: [&str; 2] = ["windows", "macos"];
 
@@ -25,7 +27,8 @@ impl Platforms {
         for one in given {
             let Some((label, what)) = one.split_once('=').filter(|(label, what)| !label.is_empty() && !what.is_empty())
             else {
-                anyhow::bail!("-P {one}: it should be LABEL=IMAGE, or LABEL=host for this machine itself");
+                let why = format!("-P {one}: it should be LABEL=IMAGE, or LABEL=host for this machine itself");
+                return Err(WrongUsage(why).into());
             };
             let platform = match what {
                 "host" | "-self-hosted" => Platform::Host,

@@ -9,6 +9,8 @@ use std::process::{Command, Stdio};
 use anyhow::Context as _;
 use greenlight_core::id::{RefName, Sha};
 
+use super::WrongUsage;
+
 /// How many files a working tree may have.
 const FILES_MAX: usize = 500_000;
 
@@ -21,6 +23,8 @@ pub struct WorkingTree {
     secrets: PathBuf,
     /// What git says of it; nothing where it is no repository, or has no commit.
     pub git: Option<GitFacts>,
+    /// The branch that the first commit will be on, where the folder is in a repository without one.
+    pub unborn: Option<RefName>,
 }
 
 /// What git says of a working tree.
@@ -47,10 +51,20 @@ pub struct GitFacts {
 impl WorkingTree {
     /// Looks at a folder. The secrets are in a file of it that is named from there, or in one that lies anywhere.
     pub fn open(root: &Path, secrets: &Path) -> anyhow::Result<Self> {
-        let root = root.canonicalize().with_context(|| format!("there is no folder {}", root.display()))?;
+        let missing = || WrongUsage(format!("there is no folder {}", root.display()));
+        let root = root.canonicalize().with_context(missing)?;
         let git = facts(&root);
+        let unborn = match git {
+            Some(_) => None,
+            None => self::git(&root, &["symbolic-ref", "--quiet", "HEAD"]).ok().map(RefName::from),
+        };
         let secrets = secrets.canonicalize().unwrap_or_else(|_| root.join(secrets));
-        Ok(Self { root, secrets, git })
+        Ok(Self { root, secrets, git, unborn })
+    }
+
+    /// Is the folder in a repository, with or without a commit?
+    pub fn is_repository(&self) -> bool {
+        self.git.is_some() || self.unborn.is_some()
     }
 
     /// Returns the file of secrets, whether it is there or not.
@@ -89,7 +103,10 @@ impl WorkingTree {
 
     /// Checks another ref of the repository out.
     pub fn check_out(&self, name: &str, dest: &Path) -> anyhow::Result<Sha> {
-        anyhow::ensure!(self.git.is_some(), "{} is no git repository, so it has no '{name}'", self.root.display());
+        if self.git.is_none() {
+            let why = if self.is_repository() { "has no commit yet" } else { "is no git repository" };
+            anyhow::bail!("{} {why}, so it has no '{name}'", self.root.display());
+        }
         let short = name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/tags/")).unwrap_or(name);
         let candidates = [name.to_owned(), format!("refs/remotes/origin/{short}")];
         let found = candidates.iter().find_map(|name| {
@@ -137,7 +154,7 @@ impl WorkingTree {
 
     /// Returns the paths of all files that are not ignored.
     fn files(&self) -> anyhow::Result<Vec<PathBuf>> {
-        let paths = if self.git.is_some() {
+        let paths = if self.is_repository() {
             let listed = git_bytes(&self.root, &["ls-files", "-z", "--cached", "--others", "--exclude-standard"])?;
             names(&listed).map(PathBuf::from).collect()
         } else {

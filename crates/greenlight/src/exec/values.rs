@@ -5,6 +5,8 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use super::WrongUsage;
+
 /// How long a file of values may be.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -95,8 +97,8 @@ pub fn add_given(values: &mut Values, given: &[String]) -> anyhow::Result<()> {
         match one.split_once('=') {
             Some((name, value)) => put(values, name, value.to_owned()),
             None => {
-                let value = std::env::var(one)
-                    .with_context(|| format!("{one} has no value, and there is none in the environment"))?;
+                let why = || WrongUsage(format!("{one} has no value, and there is none in the environment"));
+                let value = std::env::var(one).with_context(why)?;
                 put(values, one, value);
             }
         }

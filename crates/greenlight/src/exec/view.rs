@@ -35,8 +35,10 @@ pub struct Header {
     pub git_ref: RefName,
     /// The repository.
     pub repository: Arc<str>,
-    /// The commit; nothing where the folder is no repository.
+    /// The commit; nothing where the folder is no repository, or has no commit.
     pub sha: Option<Sha>,
+    /// Is the folder in a repository?
+    pub is_repository: bool,
     /// Are there changes that are not committed?
     pub is_dirty: bool,
     /// The names of the workflows.
@@ -146,6 +148,7 @@ fn end_of(job: &Job) -> (Conclusion, &str, Option<Duration>) {
 /// Returns the line that says what is run.
 fn headline(header: &Header) -> String {
     let at = match (header.sha, header.is_dirty) {
+        (None, _) if header.is_repository => "this folder, whose repository has no commit yet".to_owned(),
         (None, _) => "this folder, which is no git repository".to_owned(),
         (Some(sha), false) => format!("commit {}", sha.short()),
         (Some(sha), true) => format!("commit {} and changes that are not committed", sha.short()),

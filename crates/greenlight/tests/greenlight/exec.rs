@@ -238,8 +238,71 @@ fn one_job_and_one_leg_can_be_asked_for() {
     assert!(ran.has("test (two) | testing it two"), "{}", ran.text());
     assert!(!ran.text().contains("test (one)") && !ran.text().contains("after:"), "{}", ran.text());
     let ran = project.run(&["-j", "tset"]);
-    assert_eq!(ran.code(), 1);
+    assert_eq!(ran.code(), 2);
     assert!(ran.text().contains("there are build, test, after"), "{}", ran.text());
+}
+
+#[test]
+fn a_leg_that_no_job_has_is_no_green_run() {
+    let project = Project::new(&[(".github/workflows/ci.yml", PIPELINE), ("made.txt", "it")]);
+    for (asked, there) in [("part:nine", "part: one, two"), ("prat:one", "part: one, two")] {
+        let ran = project.run(&["--matrix", asked]);
+        assert_eq!(ran.code(), 2, "{}", ran.text());
+        let said = format!("greenlight: --matrix {asked}: no job of this event has it; there is {there}");
+        assert!(ran.has(&said) && ran.0.stdout.is_empty(), "{}", ran.text());
+    }
+}
+
+#[test]
+fn wrong_usage_has_a_code_of_its_own() {
+    let project = Project::of_workflow("on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{ run: echo ran }]\n");
+    for wrong in [
+        ["-P", "foo"],
+        ["--matrix", "zz"],
+        ["--action-source", "foo"],
+        ["--action-source", "acme/app=/nix/nowhere"],
+        ["--repository", "foo"],
+        ["--payload", "{bad"],
+        ["--payload", "5"],
+        ["-e", "nowhere.json"],
+        ["-j", "nope"],
+        ["-C", "/nix/nowhere"],
+        ["--var", "NOBODY_SET_THIS"],
+    ] {
+        let ran = project.run(&wrong);
+        assert_eq!(ran.code(), 2, "{wrong:?}: {}", ran.text());
+        assert!(ran.text().starts_with("greenlight: ") && ran.0.stdout.is_empty(), "{wrong:?}: {}", ran.text());
+    }
+}
+
+#[test]
+fn json_without_logs_has_all_else() {
+    let project =
+        Project::of_workflow("on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{ run: 'echo ::error::ran' }]\n");
+    let (loud, quiet) = (project.run(&["--json"]), project.run(&["--json", "-q"]));
+    assert!(!loud.events("log").is_empty() && quiet.events("log").is_empty(), "{}", quiet.text());
+    for kind in ["begin", "job.start", "step.end", "annotation", "job.end", "run.end", "end"] {
+        assert_eq!(quiet.events(kind).len(), loud.events(kind).len(), "{kind}: {}", quiet.text());
+        assert!(!quiet.events(kind).is_empty(), "{kind}: {}", quiet.text());
+    }
+}
+
+#[test]
+fn a_repository_without_a_commit_is_told_as_what_it_is() {
+    let text = "on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{ uses: actions/checkout@v4 }, { run: ls }]\n";
+    let project = Project(tempfile::tempdir().unwrap());
+    std::fs::create_dir_all(project.path().join(".github/workflows")).unwrap();
+    for (path, text) in [(".github/workflows/ci.yml", text), (".gitignore", "made\n"), ("made", ""), ("kept", "")] {
+        std::fs::write(project.path().join(path), text).unwrap();
+    }
+    let ran = project.run(&[]);
+    assert!(ran.text().contains(": this folder, which is no git repository\n"), "{}", ran.text());
+    project.git(&["init", "--quiet", "--initial-branch=trunk"]);
+    let ran = project.run(&[]);
+    assert_eq!(ran.code(), 0, "{}", ran.text());
+    assert!(ran.text().starts_with("push on trunk of local/"), "{}", ran.text());
+    assert!(ran.text().contains(": this folder, whose repository has no commit yet\n"), "{}", ran.text());
+    assert!(ran.has("a | kept") && !ran.has("a | made"), "what is ignored is no file of it: {}", ran.text());
 }
 
 const CALLER: &str = "on: push
