@@ -198,6 +198,32 @@ fn a_key_without_its_colon_is_told_where_it_stands() {
 }
 
 #[test]
+fn a_bracket_that_is_not_closed_is_told_where_it_opens() {
+    let said = "yaml-syntax: The YAML cannot be read: the bracket that opens here is not closed | close the bracket, or put a \
+                comma between its items";
+    let jobs = "jobs:\n  a: { runs-on: x, steps: [{ run: 'x ]' }] } # ]\n";
+    for (text, at) in [
+        (format!("on: [push\n{jobs}"), "1:5"),
+        (format!("on:\n  push: {{ branches: [a, 'b]',\n    c }}\n{jobs}"), "2:21"),
+        ("on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: [a, b\n        name: x\n".to_owned(), "6:14"),
+    ] {
+        let told = told(&text);
+        let of_yaml: Vec<_> = told.iter().filter(|told| told.contains("yaml-syntax")).collect();
+        assert_eq!(of_yaml, [&format!("{at} {said}")], "{text}: {told:#?}");
+    }
+    let closed = "on: [push,\n  a: b: c,\n  d]\njobs: {}\n";
+    assert!(told_of_yaml(closed).iter().all(|told| !told.contains("bracket that opens")), "{:#?}", told(closed));
+}
+
+#[test]
+fn a_tab_is_told_where_it_stands() {
+    let said =
+        "The YAML cannot be read: a tab stands where only blanks can indent | put blanks in the place of the tab";
+    check("on: push\njobs:\n\ta:\n", &[&format!("3:1 yaml-syntax: {said}")]);
+    check("on: push\njobs:\n  a:\n  \truns-on: x\n", &[&format!("4:3 yaml-syntax: {said}")]);
+}
+
+#[test]
 fn keys_that_do_not_go_together_are_named_and_a_list_is_asked_for() {
     let text = "on: push
 jobs:

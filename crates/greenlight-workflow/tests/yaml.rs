@@ -128,7 +128,7 @@ fn what_github_does_not_take_is_refused_where_it_stands() {
     refused("a: &a [1, *a]\n", "1:11 alias-cycle");
     refused("? {a: b}\n: c\n", "1:3 key-not-scalar");
     refused("a: !custom x\n", "1:4 yaml-tag");
-    refused("a: [1, 2\nb: 3\n", "2:2 yaml-syntax");
+    refused("a: [1, 2\nb: 3\n", "1:4 yaml-syntax");
     refused("\n# nothing\n", "1:1 empty-file");
     refused("a:\n  \tb: c\n", "2:1 yaml-syntax");
     refused("a:\n \t- c\n", "2:1 yaml-syntax");

@@ -1,5 +1,5 @@
-//! What a syntax error comes from, where the scanner only notices it lines later: text of a block that is not indented, a key
-//! without its colon.
+//! What a syntax error comes from, where the scanner only notices it later: text of a block that is not indented, a key without
+//! its colon, a bracket that is not closed, a tab.
 
 use super::builder::is_header;
 use crate::finding::{Finding, Span};
@@ -7,13 +7,86 @@ use crate::finding::{Finding, Span};
 /// What the scanner says where a line is neither a key nor part of what stands before it.
 const NOTICED_LATE: [&str; 3] = ["simple key", "mapping values are not allowed", "expected key"];
 
-/// Returns the error at the line that it comes from.
+/// What the scanner says where a bracket that was not closed goes on.
+const IN_BRACKET: [&str; 3] = ["illegal placement of ':'", "in flow construct", "parsing a flow"];
+/// How many lines with a bracket are looked at for the one that is not closed.
+const BRACKETS_LOOKED_AT_MAX: usize = 20;
+
+/// Returns the error at the place that it comes from.
 pub(super) fn of(said: &str, text: &str, line: u32) -> Option<Finding> {
-    if !NOTICED_LATE.iter().any(|late| said.contains(late)) {
+    let is_said = |those: &[&str]| those.iter().any(|one| said.contains(one));
+    if said.starts_with("tabs disallowed") {
+        return tab(text.lines().nth(line.checked_sub(1)? as usize)?, line);
+    }
+    if is_said(&IN_BRACKET) {
+        let lines: Vec<&str> = text.lines().collect();
+        return unclosed_bracket(&lines, line as usize);
+    }
+    if !is_said(&NOTICED_LATE) {
         return None;
     }
     let lines: Vec<&str> = text.lines().take(line as usize).collect();
     unindented_block(&lines).or_else(|| without_colon(&lines))
+}
+
+fn tab(line: &str, number: u32) -> Option<Finding> {
+    let column = line[..line.len() - line.trim_start().len()].find('\t')? as u32 + 1;
+    let span = Span { line: number, column, end_line: number, end_column: column + 1 };
+    Some(Finding::error("yaml-syntax", span, "The YAML cannot be read: a tab stands where only blanks can indent"))
+}
+
+/// Finds the bracket before a line that no line closes.
+fn unclosed_bracket(lines: &[&str], noticed: usize) -> Option<Finding> {
+    let before = lines.get(..noticed.checked_sub(1)?)?;
+    let begins = before.iter().enumerate().rev().filter(|(_, line)| bracket(line).is_some());
+    let (at, column) = begins
+        .take(BRACKETS_LOOKED_AT_MAX)
+        .find_map(|(at, _)| not_closed(&lines[at..]).map(|found| (at + found.0, found.1)))?;
+    let (line, column) = (at as u32 + 1, column as u32 + 1);
+    let span = Span { line, column, end_line: line, end_column: column + 1 };
+    (at < before.len()).then(|| {
+        Finding::error("yaml-syntax", span, "The YAML cannot be read: the bracket that opens here is not closed")
+    })
+}
+
+/// Returns where in a line the bracket stands that a value begins with.
+fn bracket(line: &str) -> Option<usize> {
+    let begins = |mark: &str| Some(line.find(mark)? + mark.len());
+    let behind = begins(": ").or_else(|| begins("- "))?;
+    let value = line[behind..].trim_start();
+    value.starts_with(['[', '{']).then_some(line.len() - value.len())
+}
+
+/// Returns the line and column, from 0, of the innermost bracket that nothing closes. The lines begin with one that has a bracket.
+fn not_closed(lines: &[&str]) -> Option<(usize, usize)> {
+    let mut open: Vec<(char, usize, usize)> = Vec::new();
+    let mut quote = None;
+    for (at, line) in lines.iter().enumerate() {
+        let from = if at == 0 { bracket(line)? } else { 0 };
+        let mut before = ' ';
+        for (column, (_, letter)) in line.char_indices().enumerate().filter(|(_, (byte, _))| *byte >= from) {
+            match (quote, letter) {
+                (Some(opened), _) if letter == opened => quote = None,
+                (Some(_), _) => {}
+                (None, '#') if before == ' ' => break,
+                (None, '\'' | '"') if !before.is_alphanumeric() => quote = Some(letter),
+                (None, '[') => open.push((']', at, column)),
+                (None, '{') => open.push(('}', at, column)),
+                (None, ']' | '}') => {
+                    let (closing, at, column) = open.pop()?;
+                    if closing != letter {
+                        return Some((at, column));
+                    }
+                    if open.is_empty() {
+                        return None;
+                    }
+                }
+                (None, _) => {}
+            }
+            before = letter;
+        }
+    }
+    open.last().map(|(_, at, column)| (*at, *column))
 }
 
 /// Finds the last block before the end whose text is not indented deeper than its key, so that the block is empty.
