@@ -42,8 +42,9 @@ pub async fn kept_or_made(
 ) -> anyhow::Result<Key> {
     let path = folder.join(FILE);
     let kept = kept(&path)?;
+    let has_token = token_file.is_some() || std::env::var_os(VARIABLE).is_some();
     if let Some(key) = &kept
-        && (token_file.is_none() || is_known(key).await)
+        && (!has_token || is_known(key).await)
     {
         return Ok(key.clone());
     }
