@@ -89,7 +89,8 @@ fn of_run(run: &Run) -> impl Iterator<Item = Member> {
     let itself =
         run.concurrency.iter().filter(|_| run.jobs.iter().any(|job| !job.is_over())).map(|concurrency| Member {
             place: Place { since: run.created_at, run: run.number, at: 0, job: None },
-            has_begun: run.jobs.iter().any(|job| job.has_begun() || has_run(run, job)),
+            // A job asks for a turn of its own only where its run's has come: nobody takes that from it while it waits.
+            has_begun: run.jobs.iter().any(|job| job.has_begun() || has_run(run, job) || asks(job)),
             concurrency: concurrency.clone(),
         });
     let jobs = (1..).zip(&run.jobs).filter(|(_, job)| !job.is_over()).filter_map(|(at, job)| {
@@ -101,6 +102,10 @@ fn of_run(run: &Run) -> impl Iterator<Item = Member> {
         })
     });
     itself.chain(jobs)
+}
+
+fn asks(job: &Job) -> bool {
+    job.turn.is_some() && !job.is_over()
 }
 
 /// Did a runner have it in this attempt? A run whose first job is over and whose next one waits is under way; one of which a

@@ -1,6 +1,7 @@
 //! Concurrency groups of jobs, alone and together with those of runs.
 
 use greenlight_core::effect::JobOrder;
+use greenlight_core::fact::Wish;
 use greenlight_core::run::Conclusion;
 
 use crate::world::World;
@@ -179,4 +180,39 @@ jobs:
         world.end(&next, Conclusion::Success, &[]);
     }
     world.finish();
+}
+
+#[test]
+fn a_run_keeps_its_turn_while_its_job_waits_for_another() {
+    let guarded = "name: CI
+on: pull_request
+concurrency: { group: ci, queue: max }
+jobs:
+  test:
+    concurrency: { group: desk, queue: max }
+    runs-on: ubuntu-latest
+    steps: [{ run: x }]
+";
+    let other = guarded
+        .replace("on: pull_request\nconcurrency: { group: ci, queue: max }", "on: { push: { branches: [hold] } }");
+    let mut world = World::new(&[(".github/workflows/ci.yml", guarded), (".github/workflows/other.yml", &other)], "");
+    world.push_branch("hold", 'h');
+    world.work();
+    let held = world.take().expect("the desk is free");
+    world.open_fork(1, 'a');
+    world.work();
+    let from_a_fork = world.last_run_of("pull_request");
+    world.open_pull(2, 'b');
+    world.work();
+    let trusted = world.last_run_of("pull_request");
+    assert_ne!(from_a_fork, trusted);
+    let answer = world.click(Wish::Approve(from_a_fork));
+    assert!(answer.contains("may start"), "{answer}");
+    world.work();
+    world.end(&held, Conclusion::Success, &[]);
+    for run in [trusted, from_a_fork] {
+        let next = world.take().expect("nobody waits for each other");
+        assert_eq!(next.attempt.run, run, "{:?} {:?}", world.standing(trusted), world.standing(from_a_fork));
+        world.end(&next, Conclusion::Success, &[]);
+    }
 }
