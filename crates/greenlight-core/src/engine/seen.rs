@@ -19,8 +19,9 @@ pub(super) fn pull_seen(state: &mut Repository, fact: &PullFact, now: Timestamp)
     match state.pulls.get(&number) {
         None => first_seen(state, fact, now),
         Some(known) => match compare(known, fact) {
-            Newness::Stale => {}
-            Newness::Same => {
+            // What landed with a known commit is never news again: there is nothing left to be read about it.
+            Newness::Stale if !is_landed(known) => {}
+            Newness::Stale | Newness::Same => {
                 if known.reread && fact.source == Source::Read {
                     let pull = state.pulls.get_mut(&number).expect("it was there a line ago");
                     pull.reread = false;
@@ -74,7 +75,7 @@ enum Newness {
 /// Is this snapshot newer than what is known? GitHub's clock ticks in seconds: two that differ within one can only be told apart by a read.
 fn compare(known: &Pull, fact: &PullFact) -> Newness {
     let (old, new) = (&known.snapshot, &fact.pull);
-    if matches!(old.standing, PullStanding::Merged { commit: Some(_) }) || new.updated_at < old.updated_at {
+    if is_landed(known) || new.updated_at < old.updated_at {
         return Newness::Stale;
     }
     if old == new {
@@ -85,6 +86,10 @@ fn compare(known: &Pull, fact: &PullFact) -> Newness {
         return Newness::Newer;
     }
     Newness::Unclear
+}
+
+fn is_landed(pull: &Pull) -> bool {
+    matches!(pull.snapshot.standing, PullStanding::Merged { commit: Some(_) })
 }
 
 /// Do two snapshots agree in everything that a rule looks at?
