@@ -133,7 +133,8 @@ async fn view(number: u64, server: Server) -> anyhow::Result<Exit> {
         println!("\n{problem}");
     }
     for job in &run.jobs {
-        println!("  {}  {}  {}", job.state, job.name, job.reason);
+        let kept = if job.attempt == run.attempt { "" } else { &format!(" (kept from attempt {})", job.attempt) };
+        println!("  {}  {}  {}{kept}", job.state, job.name, job.reason);
         for step in &job.steps {
             println!("    {}. {}  {}", step.number, step.name, step.state);
         }

@@ -263,6 +263,7 @@ async fn what_failed_runs_again_and_what_is_kept_keeps_its_log() {
     assert!(log("build").await.contains("made=in-1"), "the log of the attempt in which it ran");
     assert!(log("test").await.contains("attempt 2 with in-1"), "{}", log("test").await);
     assert!(server.read(&format!("/{NAME}/runs/1")).await.1.contains("kept from attempt 1"));
+    assert!(server.read(&format!("/{NAME}/runs/1/jobs/build")).await.1.contains("attempt 1, try 1"));
 
     let path = |job: &str| server.pages(&format!("/api/v1/repos/{NAME}/runs/1/jobs/{job}/rerun"));
     assert_eq!(server.http.post(path("nothing")).send().await.unwrap().status(), 409);
