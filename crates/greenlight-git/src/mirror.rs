@@ -205,7 +205,10 @@ impl Mirror {
         let token = shared.credentials.token(repository).await;
         let token =
             token.map_err(|reason| GitError::Credentials { repository: repository.full_name.to_string(), reason })?;
-        let mut call = self.call("fetch").timeout(shared.fetch_timeout).token(&origin(&url), token.as_ref());
+        // A pack is there whole or not at all. Objects by themselves come one by one, the commit before its files may be, and whoever
+        // reads meanwhile (after a crash the fetch of an earlier life may still run) would find files missing that are not.
+        let mut call = self.call("fetch").config("fetch.unpackLimit", "1");
+        call = call.timeout(shared.fetch_timeout).token(&origin(&url), token.as_ref());
         if shared.transport == Transport::HttpAndFolders {
             call = call.allow_folders();
         }
