@@ -48,6 +48,7 @@ mod spawner;
 mod process;
 mod leftovers;
 
+mod job_log;
 mod output;
 mod command;
 mod matcher;

@@ -4,11 +4,9 @@
 //! read, so a line is seen at once; only the beginning of a line waits for its end, for a secret must not be cut in two. While a
 //! large block is being written, the next one is read and searched: a step that prints much keeps both busy.
 
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 
-use bytes::Bytes;
 use memchr::memmem;
 use rustix::io::Errno;
 use tokio::net::unix::pipe;
@@ -16,9 +14,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::command::{Command, is_stop_token};
-use crate::host::{Annotation, AnnotationLevel, JobHost, LogBlock};
-use crate::mask::Masks;
-use crate::matcher::{self, Matcher, Matching, Problem};
+use crate::host::{Annotation, AnnotationLevel};
+use crate::job_log::{JobLog, wait_for};
+use crate::matcher::{self, Matching, Problem};
 
 /// How long a line may be; the rest of it is left out.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
@@ -43,145 +41,6 @@ const ANNOTATION_LENGTH_MAX: usize = 4096;
 
 /// How many outputs and states a step may set with commands.
 const VALUES_MAX: usize = 1000;
-
-/// What is shared by all logs of one job.
-pub(crate) struct JobLog {
-    pub(crate) host: Arc<dyn JobHost>,
-    masks: Mutex<Masks>,
-    written: AtomicU64,
-    bytes_max: u64,
-    /// The problem matchers, the newest first, and how often they changed.
-    matchers: Mutex<Vec<Arc<Matcher>>>,
-    matcher_changes: AtomicUsize,
-    workspace: OnceLock<PathBuf>,
-    is_debugged: AtomicBool,
-    /// What is being written while the job goes on.
-    behind: tokio::sync::Mutex<Option<JoinHandle<()>>>,
-}
-
-impl JobLog {
-    pub(crate) fn new(host: Arc<dyn JobHost>, bytes_max: u64) -> Self {
-        Self {
-            host,
-            masks: Mutex::default(),
-            written: AtomicU64::new(0),
-            bytes_max,
-            matchers: Mutex::default(),
-            matcher_changes: AtomicUsize::new(0),
-            workspace: OnceLock::new(),
-            is_debugged: AtomicBool::new(false),
-            behind: tokio::sync::Mutex::default(),
-        }
-    }
-
-    /// Learns where the job works, and whether `debug` is shown.
-    pub(crate) fn set_up(&self, workspace: &Path, is_debugged: bool) {
-        // A job is set up once.
-        let _ = self.workspace.set(workspace.to_owned());
-        self.is_debugged.store(is_debugged, Ordering::Relaxed);
-    }
-
-    fn workspace(&self) -> &Path {
-        self.workspace.get().map_or(Path::new(""), PathBuf::as_path)
-    }
-
-    fn matchers(&self) -> MutexGuard<'_, Vec<Arc<Matcher>>> {
-        self.matchers.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Adds the problem matchers of a file, in the place of those of the same owners.
-    fn add_matchers(&self, file: &str) -> Result<(), String> {
-        let path = self.workspace().join(file.trim());
-        let bad = |why: String| format!("Unable to process command '##[add-matcher]{file}' successfully: {why}");
-        let found = path.metadata().map_err(|error| bad(error.to_string()))?;
-        if !found.is_file() || found.len() > matcher::FILE_BYTES_MAX {
-            return Err(bad(format!("it is no file of at most {} bytes", matcher::FILE_BYTES_MAX)));
-        }
-        let text = std::fs::read_to_string(&path).map_err(|error| bad(error.to_string()))?;
-        let read = matcher::read(text.trim_start_matches('\u{feff}')).map_err(bad)?;
-        let mut matchers = self.matchers();
-        for added in read {
-            matchers.retain(|known| !known.owner.eq_ignore_ascii_case(&added.owner));
-            matchers.insert(0, Arc::new(added));
-        }
-        matchers.truncate(matcher::MATCHERS_MAX);
-        self.matcher_changes.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn remove_matchers(&self, owner: &str) {
-        self.matchers().retain(|known| !known.owner.eq_ignore_ascii_case(owner.trim()));
-        self.matcher_changes.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Returns the masks.
-    pub(crate) fn masks(&self) -> MutexGuard<'_, Masks> {
-        self.masks.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Returns the text without secrets.
-    pub(crate) fn masked(&self, text: &str) -> String {
-        self.masks().apply_to(text)
-    }
-
-    /// Writes whole lines to a step's log.
-    pub(crate) async fn write(&self, step: u32, lines: &[u8]) {
-        if let Some(block) = self.block(step, lines) {
-            self.hand_on(block).await;
-        }
-    }
-
-    /// Writes whole lines while the job goes on: whatever is written next waits for them.
-    pub(crate) async fn write_behind(&self, step: u32, lines: &[u8]) {
-        let Some(block) = self.block(step, lines) else { return };
-        let mut behind = self.behind.lock().await;
-        let (before, host) = (behind.take(), self.host.clone());
-        *behind = Some(tokio::spawn(async move {
-            wait_for(before).await;
-            host.log(block).await;
-        }));
-    }
-
-    /// Hands a block on, behind all that was written before.
-    async fn hand_on(&self, block: LogBlock) {
-        let mut behind = self.behind.lock().await;
-        // Held meanwhile: nobody else may pass what this waits for.
-        wait_for(behind.take()).await;
-        drop(behind);
-        self.host.log(block).await;
-    }
-
-    /// Returns whole lines as they go into the log: masked, stamped and counted; nothing where the log is full.
-    fn block(&self, step: u32, lines: &[u8]) -> Option<LogBlock> {
-        let masked = Bytes::copy_from_slice(&self.masks().apply(lines));
-        let before = self.written.fetch_add(masked.len() as u64, Ordering::Relaxed);
-        let text = if before + masked.len() as u64 <= self.bytes_max {
-            masked
-        } else if before <= self.bytes_max {
-            let notice = format!(
-                "##[warning]The log ends here: a job's log has at most {} bytes. The job goes on.\n",
-                self.bytes_max
-            );
-            Bytes::from(notice)
-        } else {
-            return None;
-        };
-        Some(LogBlock { step, at: self.host.now(), text })
-    }
-
-    /// Writes one line to a step's log.
-    pub(crate) async fn line(&self, step: u32, line: &str) {
-        self.write(step, format!("{line}\n").as_bytes()).await;
-    }
-}
-
-async fn wait_for(written: Option<JoinHandle<()>>) {
-    if let Some(written) = written
-        && written.await.is_err()
-    {
-        tracing::warn!("a part of a job's log was lost");
-    }
-}
 
 /// What a step said that is more than text.
 #[derive(Debug, Default)]
@@ -227,7 +86,7 @@ pub(crate) struct Output {
 
 impl Output {
     pub(crate) fn new(log: Arc<JobLog>, step: u32, may_set_env: bool) -> Self {
-        let is_echoing = log.is_debugged.load(Ordering::Relaxed);
+        let is_echoing = log.is_debugged();
         let mut output = Self {
             log,
             step,
@@ -251,7 +110,7 @@ impl Output {
 
     /// Takes the job's problem matchers, where they changed.
     fn take_matchers(&mut self) {
-        let changes = self.log.matcher_changes.load(Ordering::Relaxed);
+        let changes = self.log.matcher_changes();
         if changes == self.matcher_changes {
             return;
         }
@@ -469,7 +328,7 @@ impl Output {
                 self.take_matchers();
                 Shown::As(text.to_owned())
             }
-            "debug" if self.log.is_debugged.load(Ordering::Relaxed) => Shown::As(format!("##[debug]{}", command.data)),
+            "debug" if self.log.is_debugged() => Shown::As(format!("##[debug]{}", command.data)),
             "debug" => Shown::Not,
             "echo" => {
                 match command.data.trim().to_ascii_lowercase().as_str() {

@@ -13,7 +13,7 @@ use crate::contexts::{JobContexts, is_debugged};
 use crate::handover;
 use crate::host::{Given, StepUpdate};
 use crate::job::{JobRun, JobState, Made, RunnerOptions};
-use crate::output::JobLog;
+use crate::job_log::JobLog;
 use crate::process::Place;
 use crate::shelf::Shelf;
 use crate::stop::{Stop, worse_than};

@@ -9,7 +9,7 @@ use greenlight_core::time::Timestamp;
 
 use super::{Bench, order, run_steps, succeeded, workflow};
 use crate::host::{AnnotationLevel, CheckedOut, CheckoutRequest, JobHost, LogBlock, StepUpdate};
-use crate::output::JobLog;
+use crate::job_log::JobLog;
 
 #[tokio::test]
 async fn a_secret_is_in_no_log_however_it_is_written() {
