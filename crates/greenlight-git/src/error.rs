@@ -85,6 +85,17 @@ pub enum GitError {
     /// Neither the mirror nor the other side has this commit.
     #[error("commit {0} is not there")]
     NoSuchCommit(Sha),
+    /// A commit names an object that the mirror lacks.
+    #[error(
+        "the mirror lacks {path} of tree {tree}, though the commit has it: a fetch may still be writing it; where this stays, \
+         stop the server and remove the repository's folder below 'mirrors'"
+    )]
+    Incomplete {
+        /// The tree that was looked into.
+        tree: Sha,
+        /// What of it is not there.
+        path: String,
+    },
     /// A ref's name is none.
     #[error("'{name}' is not the name of a branch, a tag or a commit")]
     BadName {

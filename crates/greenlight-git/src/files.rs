@@ -7,10 +7,13 @@
 use std::sync::Arc;
 
 use greenlight_core::event::CommitFiles;
+use greenlight_core::id::Sha;
 
 use crate::error::GitError;
 use crate::mirror::Mirror;
-use crate::objects::{Commit, Entry, Kind, MODE_EXECUTABLE, MODE_FILE, Object, tree_entries};
+use crate::objects::{
+    Commit, Entry, Kind, MODE_EXECUTABLE, MODE_FILE, MODE_FOLDER, MODE_SUBMODULE, Object, tree_entries,
+};
 
 /// How large a workflow or `.greenlight.yml` may be.
 pub const FILE_BYTES_MAX: u64 = 512 << 10;
@@ -36,11 +39,14 @@ pub(crate) async fn commit_files(mirror: &Mirror, commit: &Commit) -> Result<Com
     let folder = |index: usize| folders.get(index).and_then(|object| object.data(Kind::Tree)).and_then(tree_entries);
     let has_own = !matches!(folders.first(), None | Some(Object::Missing));
     let chosen = usize::from(!has_own);
+    let configs = mirror.read(&CONFIG_FILES.map(|path| format!("{tree}:{path}")), FILE_BYTES_MAX).await?;
+    let read = paths.iter().zip(&folders).chain(CONFIG_FILES.iter().zip(&configs));
+    are_absent(mirror, tree, read.filter(|(_, object)| **object == Object::Missing).map(|(path, _)| *path)).await?;
     let workflows = match folders.get(chosen) {
         Some(Object::TooLarge(found)) => {
             vec![(WORKFLOW_FOLDERS[chosen].into(), too_large("folder", found.size, FOLDER_BYTES_MAX))]
         }
-        _ => workflows(mirror, WORKFLOW_FOLDERS[chosen], &folder(chosen).unwrap_or_default()).await?,
+        _ => workflows(mirror, tree, WORKFLOW_FOLDERS[chosen], &folder(chosen).unwrap_or_default()).await?,
     };
     let is_cibuild = |entry: &Entry| entry.name == "cibuild" && entry.mode == MODE_EXECUTABLE;
     Ok(CommitFiles {
@@ -49,13 +55,13 @@ pub(crate) async fn commit_files(mirror: &Mirror, commit: &Commit) -> Result<Com
         message: commit.message.as_str().into(),
         workflows,
         called: Vec::new(),
-        config: config(mirror, commit).await?,
+        config: CONFIG_FILES.iter().zip(&configs).find_map(|(path, object)| Some(((*path).into(), text(object)?))),
         cibuild: folder(2).is_some_and(|entries| entries.iter().any(is_cibuild)),
         changed_paths: None,
     })
 }
 
-async fn workflows(mirror: &Mirror, folder: &str, entries: &[Entry]) -> Result<Vec<NamedText>, GitError> {
+async fn workflows(mirror: &Mirror, tree: Sha, folder: &str, entries: &[Entry]) -> Result<Vec<NamedText>, GitError> {
     let is_workflow = |entry: &&Entry| {
         let is_yaml = entry.name.ends_with(".yml") || entry.name.ends_with(".yaml");
         is_yaml && matches!(entry.mode, MODE_FILE | MODE_EXECUTABLE)
@@ -66,6 +72,9 @@ async fn workflows(mirror: &Mirror, folder: &str, entries: &[Entry]) -> Result<V
     files.truncate(WORKFLOWS_MAX);
     let ids: Vec<String> = files.iter().map(|file| file.id.to_string()).collect();
     let objects = mirror.read(&ids, FILE_BYTES_MAX).await?;
+    if let Some((file, _)) = files.iter().zip(&objects).find(|(_, object)| **object == Object::Missing) {
+        return Err(GitError::Incomplete { tree, path: format!("{folder}/{}", file.name) });
+    }
     let named = files
         .iter()
         .zip(&objects)
@@ -79,10 +88,37 @@ async fn workflows(mirror: &Mirror, folder: &str, entries: &[Entry]) -> Result<V
     Ok(workflows)
 }
 
-async fn config(mirror: &Mirror, commit: &Commit) -> Result<Option<NamedText>, GitError> {
-    let objects = mirror.read(&CONFIG_FILES.map(|path| format!("{}:{path}", commit.tree)), FILE_BYTES_MAX).await?;
-    let mut named = CONFIG_FILES.iter().zip(&objects);
-    Ok(named.find_map(|(path, object)| Some(((*path).into(), text(object)?))))
+/// Makes sure that what git called missing is not in the commit at all. To git a file that nobody wrote and one whose object is not
+/// there yet are the same; to us the one means that there is nothing to obey, the other that we do not know.
+async fn are_absent(mirror: &Mirror, tree: Sha, paths: impl Iterator<Item = &str>) -> Result<(), GitError> {
+    let lacks = |path: &str| GitError::Incomplete { tree, path: path.to_owned() };
+    let mut known: Vec<(Sha, Vec<Entry>)> = Vec::new();
+    for path in paths {
+        let mut within = tree;
+        let mut parts = path.split('/').peekable();
+        while let Some(part) = parts.next() {
+            if !known.iter().any(|(id, _)| *id == within) {
+                let objects = mirror.read(&[within.to_string()], FOLDER_BYTES_MAX).await?;
+                match objects.first() {
+                    None | Some(Object::Missing) => return Err(lacks(path)),
+                    // Nothing is read out of a folder like that.
+                    Some(object) => {
+                        let entries = object.data(Kind::Tree).and_then(tree_entries).unwrap_or_default();
+                        known.push((within, entries));
+                    }
+                }
+            }
+            let entries = known.iter().find(|(id, _)| *id == within).map_or(&[][..], |(_, entries)| entries);
+            match entries.iter().find(|entry| entry.name == part) {
+                None => break,
+                Some(entry) if entry.mode == MODE_SUBMODULE => break,
+                Some(_) if parts.peek().is_none() => return Err(lacks(path)),
+                Some(entry) if entry.mode == MODE_FOLDER => within = entry.id,
+                Some(_) => break,
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Returns the text, or what stands for it.

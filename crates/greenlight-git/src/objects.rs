@@ -217,6 +217,12 @@ pub(crate) const MODE_FILE: u32 = 0o100_644;
 /// A file that may be run.
 pub(crate) const MODE_EXECUTABLE: u32 = 0o100_755;
 
+/// A folder.
+pub(crate) const MODE_FOLDER: u32 = 0o040_000;
+
+/// A commit of another repository, which is not in this one.
+pub(crate) const MODE_SUBMODULE: u32 = 0o160_000;
+
 /// Reads a tree object: mode, name and id, one after the other.
 pub(crate) fn tree_entries(mut data: &[u8]) -> Option<Vec<Entry>> {
     let mut entries = Vec::new();

@@ -1,9 +1,12 @@
 //! `read-commit`.
 
+use std::fs::File;
 use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use greenlight_core::effect::{Outcome, Refusal};
-use greenlight_core::id::Sha;
+use greenlight_core::id::{RepoId, Sha};
 
 use super::{World, files, git, read};
 
@@ -166,4 +169,66 @@ async fn a_commit_that_nobody_has_is_gone_after_a_while() {
     let effect = greenlight_core::effect::Effect::ReadCommit { sha: missing, git_ref: None, before: None };
     let outcome = super::perform(&mirrors, effect, 6).await;
     assert!(matches!(outcome, Outcome::Refused(Refusal::Gone(_))), "{outcome:?}");
+}
+
+/// Takes an object out of the mirror, as if the fetch that brings it were not over.
+fn lose(mirror: &Path, object: &str) -> PathBuf {
+    let id = git(mirror, &["rev-parse", object]);
+    let (folder, file) = id.trim().split_at(2);
+    let path = mirror.join("objects").join(folder).join(file);
+    std::fs::rename(&path, path.with_extension("lost")).unwrap();
+    path
+}
+
+/// Writes what a pack holds as files of their own, which can be lost one by one.
+fn unpack(mirror: &Path) {
+    let files = |extension: &str| {
+        let files = std::fs::read_dir(mirror.join("objects/pack")).unwrap().map(|file| file.unwrap().path());
+        files.filter(|path| path.extension().is_some_and(|found| found == extension)).collect::<Vec<_>>()
+    };
+    let packs = files("pack");
+    assert!(!packs.is_empty(), "a fetch is one pack");
+    for pack in packs {
+        let apart = mirror.join("apart");
+        std::fs::rename(&pack, &apart).unwrap();
+        std::fs::remove_file(pack.with_extension("idx")).unwrap();
+        let mut git = Command::new("git");
+        git.current_dir(mirror).args(["unpack-objects", "-q"]).stdin(File::open(apart).unwrap());
+        assert!(git.status().unwrap().success());
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_there_yet_is_not_taken_for_absent() {
+    let world = World::new();
+    let named = [(".github/workflows/a.yml", "a"), (".greenlight.yml", "merge:\n"), ("script/cibuild", "x")];
+    let sha = world.commit("one", &named);
+    world.push("main", "refs/heads/main");
+    let mirrors = world.mirrors().await;
+    let whole = files(read(&mirrors, sha, Some("main"), None).await);
+    let mirror = mirrors.folder(RepoId(7));
+    unpack(&mirror);
+    for lost in [":.greenlight.yml", ":.github/workflows/a.yml", ":.github/workflows", ":.github", ":script", "^{tree}"]
+    {
+        let path = lose(&mirror, &format!("{sha}{lost}"));
+        // Nobody else has read it before.
+        match read(&world.mirrors().await, sha, Some("main"), None).await {
+            Outcome::Later { reason, .. } => assert!(reason.contains("the mirror lacks "), "{lost}: {reason}"),
+            other => panic!("{lost}: {other:?}"),
+        }
+        std::fs::rename(path.with_extension("lost"), path).unwrap();
+    }
+    assert_eq!(files(read(&world.mirrors().await, sha, Some("main"), None).await), whole);
+}
+
+#[tokio::test]
+async fn what_is_no_file_or_no_folder_is_absent() {
+    let world = World::new();
+    world.commit("one", &[(".greenlight.yml/inside", "x"), (".github", "a file"), ("a", "a")]);
+    let module = world.sha("HEAD").to_string();
+    git(&world.work(), &["update-index", "--add", "--cacheinfo", &format!("160000,{module},script")]);
+    git(&world.work(), &["commit", "--quiet", "-m", "two"]);
+    world.push("main", "refs/heads/main");
+    let files = files(read(&world.mirrors().await, world.sha("HEAD"), Some("main"), None).await);
+    assert!(files.workflows.is_empty() && files.config.is_none() && !files.cibuild, "{files:?}");
 }
