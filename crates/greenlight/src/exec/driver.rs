@@ -148,7 +148,8 @@ impl Driver {
 
     /// Lets something happen, and goes on until all that follows from it is over.
     pub async fn drive(&mut self, settings: Settings, happened: Fact) -> anyhow::Result<Option<Conclusion>> {
-        let mut terminate = signal(SignalKind::terminate())?;
+        // Both listen from here on: who listened anew for each would miss the one that comes while something else is done.
+        let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         let mut cell = step::open(&Memory, self.means.repository.clone(), settings, clock::now()).await?;
         self.take(&mut cell, vec![happened]).await?;
         while !is_over(&cell) || !self.open.is_empty() {
@@ -159,10 +160,7 @@ impl Driver {
                     self.open.remove(&(attempt.run, attempt.job));
                     self.show(&cell);
                 }
-                interrupt = tokio::signal::ctrl_c() => {
-                    interrupt?;
-                    self.interrupt(&mut cell).await?;
-                }
+                Some(()) = interrupt.recv() => self.interrupt(&mut cell).await?,
                 Some(()) = terminate.recv() => self.interrupt(&mut cell).await?,
                 () = tokio::time::sleep(sleep) => {
                     self.take(&mut cell, Vec::new()).await?;
