@@ -84,6 +84,30 @@ pub(crate) fn set_job(state: &mut Repository, run: &Run, job: &Job, rank: u64) {
     }
 }
 
+/// Says under a context of its own that a run's file cannot be used: beside what else is wrong, the aggregate has no room for it. A
+/// later attempt that reads the file says so in its place.
+pub(crate) fn set_file(state: &mut Repository, run: &Run, rank: u64) {
+    let (sha, context) = (run.suite.head_sha, context_of_file(run));
+    let (shown, text, summary) = match &run.problem {
+        Some(problem) => (ReportState::Failure, &*run.reason, Some(as_code(problem))),
+        None if state.reports.contains(&(sha, context.clone())) => (ReportState::Success, "the file can be used", None),
+        None => return,
+    };
+    let form = if state.settings.app { ReportForm::CheckRun } else { ReportForm::Status };
+    let link = Some(Link::Run(run.number));
+    let wanted = ShownReport { state: shown, description: description(text), link, summary, form };
+    set(state, sha, &context, wanted, rank);
+}
+
+/// Writes a text as Markdown's code, whatever stands in it.
+fn as_code(text: &str) -> Arc<str> {
+    text.lines().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n").into()
+}
+
+fn context_of_file(run: &Run) -> Context {
+    Context::from(format!("greenlight / {} ({})", run.workflow, run.suite.event))
+}
+
 /// Settles a report: what differs from what GitHub accepted is sent.
 pub(crate) fn settle_report(state: &mut Repository, sha: Sha, context: &Context, now: Timestamp) {
     let Some(report) = state.reports.get(&(sha, context.clone())) else { return };

@@ -237,6 +237,9 @@ fn shown(state: &mut Repository, number: RunNumber) {
             report::set(state, run.suite.head_sha, &context, shown, rank);
         }
     } else {
+        if run.problem.is_some() || run.attempt > 1 {
+            report::set_file(state, &run, (number.0 << 24) | (u64::from(run.attempt) << 8));
+        }
         // A call that waits may become jobs of other names: a pending of its own would stay for ever.
         let is_call = |job: &Job| job.call.is_some() && (!job.is_over() || job.is_open_call());
         for job in run.jobs.iter().filter(|job| (job.expanded || job.is_over()) && !is_call(job)) {

@@ -147,6 +147,26 @@ fn a_wrong_configuration_beside_wrong_workflows_says_both() {
     world.open_pull(1, 'a');
     world.finish();
     assert_eq!(world.status('a'), format!("failure: {PROBLEM}; 1 more file is wrong"));
+    let told = world.context('a', "greenlight / .github/workflows/a.yml (pull_request)");
+    assert!(told.starts_with("failure: .github/workflows/a.yml:2:26: ") && told.contains("'stesp'"), "{told}");
+}
+
+#[test]
+fn a_file_that_a_later_attempt_can_use_is_told_to_be_right() {
+    const BROKEN: &str = "on: pull_request\njobs: { a: { runs-on: x, stesp: [] } }\n";
+    const MENDED: &str = "on: pull_request\njobs: { a: { runs-on: ubuntu-latest, steps: [{ run: true }] } }\n";
+    const FILE: &str = ".github/workflows/a.yml";
+    let mut world = World::new(&[(FILE, BROKEN), (".github/workflows/ci.yml", BOTH)], "");
+    world.open_pull(1, 'a');
+    world.finish();
+    let context = format!("greenlight / {FILE} (pull_request)");
+    assert!(world.context('a', &context).starts_with("failure: "), "{}", world.context('a', &context));
+    world.write(FILE, MENDED);
+    world.move_main('y');
+    world.comment(1, world::WRITER, "/retest");
+    world.finish();
+    assert_eq!(world.context('a', &context), "success: the file can be used");
+    assert!(world.status('a').starts_with("success: "), "{}", world.status('a'));
 }
 
 #[test]

@@ -144,6 +144,12 @@ impl World {
         self.config = config.into();
     }
 
+    /// Changes the text of a workflow file, on all commits that are read from now on.
+    pub fn write(&mut self, path: &str, text: &str) {
+        let file = self.workflows.iter_mut().find(|(known, _)| **known == *path).expect("the file is there");
+        file.1 = text.into();
+    }
+
     /// Every commit has a `script/cibuild`.
     pub fn has_cibuild(&mut self) {
         self.cibuild = true;
