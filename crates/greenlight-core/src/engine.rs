@@ -6,6 +6,7 @@
 
 mod change;
 mod click;
+mod cron;
 mod outcome;
 mod pull;
 mod reconcile;

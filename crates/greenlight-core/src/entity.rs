@@ -13,6 +13,7 @@ use crate::pull::{Branch, Pull};
 use crate::run::{Run, Suite, SuiteKey};
 use crate::shown::ShownReport;
 use crate::time::Timestamp;
+use crate::timetable::Timetable;
 
 /// Names one piece of a repository's state.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -99,6 +100,8 @@ pub struct Meta {
     pub boot: Option<Arc<str>>,
     /// Were the refs seen once? Until then a ref is not "new".
     pub refs_known: bool,
+    /// What comes due by the clock.
+    pub timetable: Arc<Timetable>,
 }
 
 /// What somebody may do here, and when that was read.

@@ -7,12 +7,16 @@ use std::collections::BTreeSet;
 use crate::deployment::{Carrying, WishState};
 use crate::event::PullStanding;
 use crate::id::Sha;
+use crate::plan::SCHEDULE;
 use crate::repository::Repository;
-use crate::run::{Run, Subject, Suite};
+use crate::run::{Run, Subject, Suite, SuiteKey};
 use crate::time::{Duration, Timestamp};
 
 /// How long something that is over stays in the live state: longer than GitHub redelivers.
 pub const FORGET_AFTER: Duration = Duration::from_secs(8 * 24 * 3600);
+
+/// How much of what came due by the clock stays: a line of five minutes makes 2,300 runs in that time, and no delivery tells of them.
+const SCHEDULED_KEPT_MAX: usize = 200;
 
 /// Forgets what is over and old.
 pub(crate) fn forget(state: &mut Repository, now: Timestamp) {
@@ -62,7 +66,7 @@ fn forget_suites(state: &mut Repository, old: impl Fn(Timestamp) -> bool) {
         .filter(|suite| old(suite.requested_at) && !is_looked_at(state, suite))
         .map(|suite| suite.key.clone())
         .collect();
-    for key in over {
+    for key in over.into_iter().chain(too_many_scheduled(state)) {
         let Some(suite) = state.remove_suite(&key) else { continue };
         for number in &suite.runs {
             state.runs.remove(number);
@@ -74,6 +78,17 @@ fn forget_suites(state: &mut Repository, old: impl Fn(Timestamp) -> bool) {
             state.proofs.remove(&planned.tree);
         }
     }
+}
+
+/// Returns the oldest suites that the clock began and that are over, where there are too many.
+fn too_many_scheduled(state: &Repository) -> Vec<SuiteKey> {
+    if state.meta().timetable.lines.is_empty() {
+        return Vec::new();
+    }
+    let scheduled = state.suites.values().filter(|suite| &*suite.key.event == SCHEDULE && !is_looked_at(state, suite));
+    let mut over: Vec<&Suite> = scheduled.collect();
+    over.sort_by_key(|suite| std::cmp::Reverse(suite.requested_at));
+    over.into_iter().skip(SCHEDULED_KEPT_MAX).map(|suite| suite.key.clone()).collect()
 }
 
 /// Does anything still look at this suite?

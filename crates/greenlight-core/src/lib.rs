@@ -19,6 +19,7 @@ pub mod config;
 pub mod deployment;
 pub mod item;
 pub mod pull;
+pub mod timetable;
 pub mod entity;
 pub mod repository;
 

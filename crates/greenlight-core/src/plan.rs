@@ -42,6 +42,9 @@ pub(crate) fn read_key(suite: &Suite) -> EffectKey {
 /// The event of which the default branch's workflows hear what happens to pull requests.
 pub const TARGET: &str = "pull_request_target";
 
+/// The event of what comes due by the clock.
+pub const SCHEDULE: &str = "schedule";
+
 /// Is it about a pull request, and of the default branch's workflows?
 pub(crate) fn is_of_default_branch(suite: &Suite) -> bool {
     &*suite.key.event == TARGET && matches!(&suite.key.subject, Subject::Other(text) if text.starts_with('#'))

@@ -214,6 +214,7 @@ impl Repository {
             pulls_seen: None,
             boot: None,
             refs_known: false,
+            timetable: Arc::default(),
         };
         Self {
             settings,

@@ -123,6 +123,7 @@ impl EventPayload {
                 _ => None,
             },
             schedule: self.payload.get("schedule").as_str().filter(|_| self.name == "schedule"),
+            timezone: self.payload.get("timezone").as_str().filter(|_| self.name == "schedule"),
         }
     }
 

@@ -3,10 +3,11 @@
 //!
 //! A file's way: [`yaml`] makes a tree with spans of its text, `schema` and `reader` hold it against the grammar, `decode`
 //! makes a [`Workflow`] of it, and [`lint`] says what in it is surely not meant; [`trigger`] says whether an event starts
-//! it, [`plan`] which jobs that means, [`template`] and [`expression`] what its texts come to while it runs.
+//! it, [`cron`] when a schedule comes due, [`plan`] which jobs that means, [`template`] and [`expression`] what its texts come to while it runs.
 
 pub mod action;
 pub mod call;
+pub mod cron;
 mod decode;
 pub mod event;
 pub mod expression;
@@ -29,6 +30,7 @@ pub use call::{
     CallRules, CallSource, CalledContext, CalledFile, CalledWorkflow, Calls, FileFinding, HandoverError, JobEnd,
     JobResult, call_inputs, call_outputs, call_secrets, dispatch_inputs, resolve_calls,
 };
+pub use cron::Cron;
 pub use event::{EventPayload, short_ref};
 pub use expression::{
     Context, Contexts, Expression, ExpressionError, ExpressionErrorKind, Reference, Scope, StatusCheck,

@@ -1,6 +1,7 @@
 //! When a workflow runs: the events under `on:` with their filters, and the question whether one event starts it, always
 //! answered with a reason.
 
+use crate::cron::UTC;
 use crate::finding::Span;
 use crate::glob::Patterns;
 use crate::template::Template;
@@ -135,6 +136,8 @@ pub struct EventFacts<'a> {
     pub workflow: Option<&'a str>,
     /// The cron line that came due.
     pub schedule: Option<&'a str>,
+    /// The time zone by which it did, where that is told.
+    pub timezone: Option<&'a str>,
 }
 
 /// Whether an event starts a workflow.
@@ -153,6 +156,13 @@ impl Trigger {
     /// Says whether the workflow runs.
     pub fn is_yes(&self) -> bool {
         *self == Trigger::Yes
+    }
+}
+
+impl Schedule {
+    /// Returns the name of the time zone by which it comes due.
+    pub fn zone(&self) -> &str {
+        self.timezone.as_deref().unwrap_or(UTC)
     }
 }
 
@@ -224,7 +234,9 @@ impl EventTrigger {
 
     fn refused_schedule(&self, facts: &EventFacts<'_>) -> Option<String> {
         let cron = facts.schedule?;
-        let is_wanted = self.schedules.iter().any(|schedule| schedule.cron == cron);
+        let is_zone =
+            |schedule: &Schedule| facts.timezone.is_none_or(|zone| schedule.zone().eq_ignore_ascii_case(zone));
+        let is_wanted = self.schedules.iter().any(|schedule| schedule.cron == cron && is_zone(schedule));
         (!is_wanted).then(|| format!("none of its schedules is '{cron}'"))
     }
 

@@ -1,6 +1,7 @@
 //! What became of effects, each told to the rule that wanted it.
 
 use super::change::{reviewed, verdict_seen};
+use super::cron;
 use super::pull::{ensure_branch, landed_read, noted};
 use super::reconcile::reconciled;
 use super::seen::pull_seen;
@@ -45,7 +46,10 @@ fn commit_read(state: &mut Repository, key: &EffectKey, sha: Sha, outcome: &Outc
     let text = key.as_str();
     if text.starts_with("config:") {
         match outcome {
-            Outcome::Done(Answer::Commit(files)) => configured::read(state, files, now),
+            Outcome::Done(Answer::Commit(files)) => {
+                configured::read(state, files, now);
+                cron::read(state, files, now);
+            }
             Outcome::Refused(refusal) => {
                 state.note("config", format!("{} cannot be read: {}", sha.short(), refusal.reason()))
             }

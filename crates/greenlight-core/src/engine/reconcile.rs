@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::change::{pushed, reviewed};
+use super::cron;
 use super::seen::pull_seen;
 use crate::config::ConfigStanding;
 use crate::effect::{Effect, Reconciled};
@@ -32,20 +33,23 @@ pub(super) fn repository_seen(state: &mut Repository, repository: &RepositoryRef
     state.touch_all();
 }
 
-/// Compares with GitHub when it is time, and reads `.greenlight.yml` when the default branch moved.
+/// Compares with GitHub when it is time, begins what came due, and reads `.greenlight.yml` and the timetable when the default branch
+/// moved.
 pub(super) fn settle_repository(state: &mut Repository, now: Timestamp) {
     let due = state.meta().reconciled_at.map_or(now, |at| at + RECONCILE_EVERY);
     if due <= now {
         reconcile(state, now);
     }
-    state.set_alarm(Topic::Repository, Some(if due <= now { now + RECONCILE_EVERY } else { due }));
+    let again = if due <= now { now + RECONCILE_EVERY } else { due };
+    let next = cron::settle(state, now).map_or(again, |next| next.min(again));
+    state.set_alarm(Topic::Repository, Some(next));
     let name = state.default_branch();
     let Some(tip) = state.branches.get(&name).map(|branch| branch.tip).filter(|tip| !tip.is_zero()) else { return };
     let read_at = match &state.meta().config {
         ConfigStanding::Unknown => None,
         ConfigStanding::Read { sha, .. } => Some(*sha),
     };
-    if read_at != Some(tip) {
+    if read_at != Some(tip) || state.meta().timetable.read_at != Some(tip) {
         let effect = Effect::ReadCommit { sha: tip, git_ref: Some(name), before: None };
         want(state, Wanted::now(format!("config:{tip}"), Class::Read, effect));
     }

@@ -133,6 +133,7 @@ fn facts<'a>(
         changed_paths: files.changed_paths.as_deref(),
         workflow: told.as_ref().and_then(|told| told.workflow),
         schedule: told.as_ref().and_then(|told| told.schedule),
+        timezone: told.as_ref().and_then(|told| told.timezone),
     }
 }
 

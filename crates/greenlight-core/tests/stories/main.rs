@@ -6,6 +6,7 @@ mod events;
 mod groups;
 mod reruns;
 mod runners;
+mod schedules;
 mod targets;
 mod world;
 

@@ -7,7 +7,8 @@ use greenlight_core::entity::{Entity, Meta, Person, Proof, Report};
 use greenlight_core::event::Permission;
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::id::Sha;
-use serde_json::Value as Json;
+use greenlight_core::timetable::{CronLine, Timetable};
+use serde_json::{Value as Json, json};
 
 use super::{Encoder, Fields, FormatError, Stored, Texts};
 
@@ -29,12 +30,21 @@ choice! { Entity {
 
 record! { RepositoryRef { id, full_name, default_branch } }
 record! { Meta {
-    repository, last_run, last_token, last_place, run_numbers, config, reconciled_at, pulls_seen, boot, refs_known,
+    repository, last_run, last_token, last_place, run_numbers, config, reconciled_at, pulls_seen, boot, refs_known, timetable,
 } }
+record! { Timetable { read_at, lines } }
+record! { CronLine { cron, timezone, actor, from } }
 word! { Permission { None = "none", Read = "read", Write = "write", Admin = "admin" } }
 record! { Person { user, permission, read_at, asked_at, trouble } }
 record! { Report { sha, context, wanted, rank, accepted, check_run, writes, compare_at, given_up } }
 record! { Proof { tree, tested_at } }
+
+/// Adds what a repository of formats 1 to 4 lacks: what comes due by the clock, which is read anew.
+pub(super) fn from_format_4(meta: &mut Json) {
+    if let Some(meta) = meta.get_mut("meta").and_then(Json::as_object_mut) {
+        meta.insert("timetable".into(), json!({ "read_at": null, "lines": [] }));
+    }
+}
 
 /// What the file says is not stored: it is decoded again, by the rules of the version that reads it.
 impl Stored for ConfigStanding {

@@ -96,6 +96,20 @@ fn a_run_of_the_first_format_is_read() {
     assert!(decode(kind, &key, FORMAT, old.as_bytes(), &texts).is_err());
 }
 
+/// A repository as the fourth format had it: it knew no clock.
+#[test]
+fn a_repository_of_the_fourth_format_is_read() {
+    let mut meta = made::meta();
+    meta.timetable = std::sync::Arc::default();
+    let entity = Entity::Meta(meta);
+    let text = String::from_utf8(encode(&entity).body).unwrap();
+    let old = text.replace(",\"timetable\":{\"read_at\":null,\"lines\":[]}", "");
+    assert_ne!(old, text);
+    let texts = Texts::new();
+    assert_eq!(decode("meta", "", 4, old.as_bytes(), &texts).unwrap(), entity);
+    assert!(decode("meta", "", FORMAT, old.as_bytes(), &texts).is_err());
+}
+
 /// A suite as the second format had it: it did not tell all that is wrong with a `.greenlight.yml`.
 #[test]
 fn a_suite_of_the_second_format_is_read() {

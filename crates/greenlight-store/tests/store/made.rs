@@ -25,6 +25,7 @@ use greenlight_core::run::{
 };
 use greenlight_core::shown::{Link, ReportForm, ReportState, ShownDeployment, ShownReport};
 use greenlight_core::time::{Duration, Timestamp};
+use greenlight_core::timetable::{CronLine, Timetable};
 
 pub fn sha(digit: u8) -> Sha {
     Sha::from_bytes([digit; 20])
@@ -65,7 +66,12 @@ pub fn meta() -> Meta {
         pulls_seen: Some(at(3)),
         boot: Some("boot-1".into()),
         refs_known: true,
+        timetable: Arc::new(Timetable { read_at: Some(sha(1)), lines: vec![cron_line()] }),
     }
+}
+
+fn cron_line() -> CronLine {
+    CronLine { cron: "*/5 * * * *".into(), timezone: "Europe/Berlin".into(), actor: user(7), from: at(5) }
 }
 
 fn config_read(file: Option<(&str, &str)>) -> ConfigStanding {

@@ -132,6 +132,7 @@ pub fn trigger(workflow: &Workflow, happened: &Happened) -> Trigger {
         changed_paths: None,
         workflow: None,
         schedule: None,
+        timezone: None,
     })
 }
 

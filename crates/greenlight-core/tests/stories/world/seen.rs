@@ -3,7 +3,7 @@
 use greenlight_core::deployment::{DeployWish, WishState};
 use greenlight_core::id::RunNumber;
 use greenlight_core::report::job_sentence;
-use greenlight_core::run::{Conclusion, JobState};
+use greenlight_core::run::{Conclusion, JobState, Subject};
 
 use super::{World, sha};
 
@@ -80,6 +80,22 @@ impl World {
         });
         let itself = format!("{}: {}", run.conclusion().map_or("active", Conclusion::as_result), run.reason);
         jobs.chain([itself]).collect()
+    }
+
+    /// Returns what a run is about.
+    pub fn subject(&self, number: RunNumber) -> Subject {
+        self.cell.repository().runs.get(&number).expect("there is such a run").suite.subject.clone()
+    }
+
+    /// Returns the names of the runs of an event.
+    pub fn names_of(&self, name: &str) -> Vec<String> {
+        let runs = self.cell.repository().runs.values();
+        runs.filter(|run| &*run.suite.event == name).map(|run| run.name.to_string()).collect()
+    }
+
+    /// Returns in how many seconds the server looks again though nothing happens.
+    pub fn seconds_to_next_look(&self) -> Option<u64> {
+        self.cell.wake_at().map(|at| at.since(self.now).as_secs())
     }
 
     pub fn runs_of(&self, name: &str) -> usize {
