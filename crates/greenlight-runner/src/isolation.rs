@@ -174,7 +174,7 @@ impl Isolation {
         let workspace = Workspace::create(&work_dir, "try")?;
         let tried = async {
             let sandbox = Sandbox::start(self.plan(walls, &workspace, None)?).await?;
-            sandbox.end().await;
+            let _ = sandbox.end().await;
             Ok(sandbox.wall.clone())
         };
         let tried = tried.await;
@@ -278,13 +278,14 @@ impl Isolation {
         let mut writable = own.to_vec();
         writable.push("/proc".into());
         let mut readable = Vec::new();
-        let mut user = None;
+        let (mut user, mut inner_id) = (None, None);
         match walls {
             Walls::Bubble(program) => {
                 user = User::for_job(workspace.number());
+                inner_id = user.filter(|_| view::anybody_may_make_namespaces()).map(|_| view::INNER_ID);
                 std::fs::create_dir(workspace.shared_temp())?;
                 command.push(program.into());
-                command.extend(view::bubble(workspace, own_program, user, &hidden, &options.visible)?);
+                command.extend(view::bubble(workspace, own_program, (user, inner_id), &hidden, &options.visible)?);
                 writable.extend(["/dev", "/tmp", "/var/tmp", "/run"].map(PathBuf::from));
             }
             Walls::Namespaces(program) => {
@@ -306,7 +307,8 @@ impl Isolation {
         }
         command.push(INIT.into());
         user.map_or(Ok(()), |user| user.give(&workspace.root))?;
-        Ok(Plan { command, user, writable, readable, group })
+        let has_pid_namespace = matches!(walls, Walls::Bubble(_) | Walls::Namespaces(_));
+        Ok(Plan { command, user, inner_id, has_pid_namespace, writable, readable, group })
     }
 }
 

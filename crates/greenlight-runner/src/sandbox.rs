@@ -5,6 +5,7 @@
 //! first process dies the kernel kills the rest. If the runner dies, the socket closes and the first process ends; if that fails, it is
 //! killed with its parent.
 
+mod identity;
 pub mod init;
 mod message;
 pub(crate) mod wall;
@@ -15,6 +16,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -35,6 +37,9 @@ pub(crate) const INIT: &str = "job-sandbox";
 /// How long a sandbox may take until it stands.
 const START_TIME_MAX: Duration = Duration::from_secs(20);
 
+/// How long a sandbox may take to end by itself when the runner lets go of it.
+const LET_GO_TIME_MAX: Duration = Duration::from_secs(1);
+
 /// How long what was killed may take until it is gone.
 const END_TIME_MAX: Duration = Duration::from_secs(5);
 
@@ -51,6 +56,10 @@ pub(crate) struct Plan {
     pub(crate) command: Vec<std::ffi::OsString>,
     /// The job's user, where it has one of its own.
     pub(crate) user: Option<User>,
+    /// What that user is called in a user namespace of its own, where it has one.
+    pub(crate) inner_id: Option<u32>,
+    /// Does the kernel end everything in it with its first process?
+    pub(crate) has_pid_namespace: bool,
     /// What may be written.
     pub(crate) writable: Vec<PathBuf>,
     /// What may be read; everything that is seen, where empty.
@@ -74,15 +83,18 @@ enum Outgoing {
 
 /// A sandbox that stands.
 pub(crate) struct Sandbox {
+    socket: Arc<UnixStream>,
     outgoing: mpsc::Sender<Outgoing>,
     running: Running,
     frozen: Arc<Mutex<Vec<oneshot::Sender<()>>>>,
     child: tokio::sync::Mutex<Child>,
-    next: std::sync::atomic::AtomicU32,
+    next: AtomicU32,
     /// What Landlock gave.
     pub(crate) wall: String,
     user: Option<User>,
     group: Option<Arc<JobGroup>>,
+    has_pid_namespace: bool,
+    has_ended: AtomicBool,
 }
 
 impl std::fmt::Debug for Sandbox {
@@ -100,6 +112,8 @@ impl Sandbox {
         let mut child = spawner::spawn(command(&plan, theirs)).await?;
         let mut complaints = child.stderr.take();
         let rules = Frame::new(Kind::Rules)
+            .number(plan.user.map_or(0, User::id))
+            .number(plan.inner_id.unwrap_or(0))
             .list(plan.writable.iter().map(|path| bytes(path)))
             .list(plan.readable.iter().map(|path| bytes(path)));
         let socket = Arc::new(socket);
@@ -117,14 +131,18 @@ impl Sandbox {
         };
         if let (Some(group), Some(pid)) = (plan.group.clone(), child.id()) {
             // The kernel takes milliseconds for each process that it moves; no step waits for that.
-            tokio::task::spawn_blocking(move || group.take_in(pid));
+            let is_outside = plan.has_pid_namespace;
+            tokio::task::spawn_blocking(
+                move || if is_outside { group.take_in_children(pid) } else { group.take_in(pid) },
+            );
         }
         let running = Running::default();
         let frozen = Arc::new(Mutex::default());
         let (outgoing, waiting) = mpsc::channel(WAITING_MAX);
         tokio::spawn(write(socket.clone(), waiting, Arc::clone(&frozen)));
-        tokio::spawn(read(socket, running.clone(), Arc::clone(&frozen)));
+        tokio::spawn(read(socket.clone(), running.clone(), Arc::clone(&frozen)));
         Ok(Self {
+            socket,
             outgoing,
             running,
             frozen,
@@ -133,6 +151,8 @@ impl Sandbox {
             wall,
             user: plan.user,
             group: plan.group,
+            has_pid_namespace: plan.has_pid_namespace,
+            has_ended: AtomicBool::new(false),
         })
     }
 
@@ -142,7 +162,7 @@ impl Sandbox {
         program: &Program,
         writer: std::io::PipeWriter,
     ) -> std::io::Result<Inside> {
-        let number = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
         let (started, has_started) = oneshot::channel();
         let (exited, has_exited) = oneshot::channel();
         lock(&self.running).insert(number, Awaited { started: Some(started), exited: Some(exited) });
@@ -179,23 +199,35 @@ impl Sandbox {
         self.user.map_or(Ok(()), |user| user.give(path))
     }
 
-    /// Ends everything in it, and waits until nothing is left.
-    pub(crate) async fn end(&self) {
+    /// Ends everything in it, and waits for that. Returns whether it is sure that nothing is left.
+    pub(crate) async fn end(&self) -> bool {
         if let Some(group) = &self.group {
             group.kill();
         }
+        // Its first process ends by this, with it everything in its namespace, and then who waits for it out here.
+        let _ = rustix::net::shutdown(&*self.socket, rustix::net::Shutdown::Both);
         let mut child = self.child.lock().await;
-        // It may have ended by itself.
-        let _ = child.start_kill();
-        if tokio::time::timeout(END_TIME_MAX, child.wait()).await.is_err() {
-            tracing::error!("a job's sandbox does not end though it was killed");
-            if let Some(user) = self.user {
-                user.kill_all();
-            }
+        let has_ended = tokio::time::timeout(LET_GO_TIME_MAX, child.wait()).await.is_ok();
+        if !has_ended {
+            self.kill(&mut child).await;
         }
+        self.has_ended.store(true, Ordering::Relaxed);
         if let Some(group) = self.group.clone() {
             // A group is empty when the last of its dead was buried, which some machines' first process takes a second for.
             tokio::spawn(async move { group.remove().await });
+        }
+        has_ended && self.has_pid_namespace
+    }
+
+    /// Ends what did not end by itself: the job may have stopped its first process.
+    async fn kill(&self, child: &mut Child) {
+        // The kernel kills the first process with the one out here.
+        let _ = child.start_kill();
+        if tokio::time::timeout(END_TIME_MAX, child.wait()).await.is_err() {
+            tracing::error!("a job's sandbox does not end though it was killed");
+        }
+        if let Some(user) = self.user {
+            user.kill_all();
         }
     }
 
@@ -217,7 +249,7 @@ impl Sandbox {
 
 impl Drop for Sandbox {
     fn drop(&mut self) {
-        if let Some(group) = &self.group {
+        if let Some(group) = self.group.as_ref().filter(|_| !self.has_ended.load(Ordering::Relaxed)) {
             group.kill();
         }
         lock(&self.frozen).clear();

@@ -85,7 +85,7 @@ impl Workspace {
     }
 
     /// Writes the machine's tables of users and groups with the job's own in front, so that its number has a name. Returns where.
-    pub(crate) fn write_names(&self, number: &str) -> std::io::Result<[PathBuf; 2]> {
+    pub(crate) fn write_names(&self, number: u32) -> std::io::Result<[PathBuf; 2]> {
         let home = self.home.display();
         let own = [
             ("/etc/passwd", "_passwd", format!("runner:x:{number}:{number}:runner:{home}:/bin/bash\n")),
@@ -164,9 +164,9 @@ fn new_folder(work_dir: &Path) -> std::io::Result<PathBuf> {
     }
 }
 
-/// Kills what the job in this folder left running, and removes the folder.
-pub(crate) fn clean_up(root: &Path, since: Since) -> std::io::Result<()> {
-    let count = leftovers::kill_all_of(root, since);
+/// Kills what the job in this folder left running, if there can be such, and removes the folder.
+pub(crate) fn clean_up(root: &Path, left_since: Option<Since>) -> std::io::Result<()> {
+    let count = left_since.map_or(0, |since| leftovers::kill_all_of(root, since));
     if count > 0 {
         tracing::info!(folder = %root.display(), "killed {count} processes that a job left behind");
     }
@@ -251,7 +251,7 @@ mod tests {
         std::fs::create_dir_all(&protected).unwrap();
         std::fs::write(protected.join("file"), "x").unwrap();
         std::fs::set_permissions(&protected, PermissionsExt::from_mode(0o500)).unwrap();
-        clean_up(&workspace.root, Since::EVER).unwrap();
+        clean_up(&workspace.root, Some(Since::EVER)).unwrap();
         assert!(!workspace.root.exists());
     }
 

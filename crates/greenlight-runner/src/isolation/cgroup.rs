@@ -3,6 +3,7 @@
 //! Version 2 where a folder of our own can be made (the service manager has to delegate it); version 1 where a machine still has it,
 //! for the weight and the limit alone.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -17,6 +18,9 @@ const PREFIX: &str = "greenlight-job-";
 /// How long a group may take to become empty, and how often it is looked at. The kernel tells of it in version 2 only (`cgroup.events`); nobody
 /// waits for this, and mostly the first look is the last.
 const EMPTY_WAIT: (Duration, u32) = (Duration::from_millis(100), 100);
+
+/// How often a job's processes are looked through for those that were started before their parent was in the group.
+const ROUNDS_MAX: usize = 10;
 
 /// Where groups can be made.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,9 +99,7 @@ impl Groups {
             };
             for (file, value) in settings {
                 // A controller that was not given has no such file, and the header says what was.
-                if folder.join(file).exists() {
-                    let _ = std::fs::write(folder.join(file), value);
-                }
+                let _ = write(&folder.join(file), value);
             }
             folders.push(folder);
         }
@@ -106,26 +108,44 @@ impl Groups {
 }
 
 impl JobGroup {
-    /// Takes in a process with those that it started; twice, for those that were started meanwhile by one that was not in it yet.
+    /// Takes in a process and all that it starts.
     pub(crate) fn take_in(&self, pid: u32) {
-        self.move_tree(pid);
-        self.move_tree(pid);
+        self.move_in(pid);
+        // It may have started some before it was in.
+        for _ in 0..ROUNDS_MAX {
+            if !self.move_descendants(pid) {
+                break;
+            }
+        }
     }
 
-    fn move_tree(&self, pid: u32) {
-        let mut pids = vec![pid];
+    /// Takes in what a process started, and not itself: who waits for the first process of a namespace ends behind it.
+    pub(crate) fn take_in_children(&self, parent: u32) {
+        for pid in children(parent) {
+            self.take_in(pid);
+        }
+    }
+
+    /// Takes in those below a process that are not in it yet. Returns whether there were any.
+    fn move_descendants(&self, pid: u32) -> bool {
+        let mut below = children(pid);
         let mut place = 0;
-        while let Some(pid) = pids.get(place).copied() {
-            let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-            pids.extend(children.split_whitespace().filter_map(|pid| pid.parse::<u32>().ok()));
+        while let Some(pid) = below.get(place).copied() {
+            below.extend(children(pid));
             place += 1;
         }
+        let Some(folder) = self.folders.first().filter(|_| !below.is_empty()) else { return false };
+        let within = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
+        let within: Vec<u32> = within.lines().filter_map(|pid| pid.parse().ok()).collect();
+        below.retain(|pid| !within.contains(pid));
+        below.iter().for_each(|pid| self.move_in(*pid));
+        !below.is_empty()
+    }
+
+    fn move_in(&self, pid: u32) {
         for folder in &self.folders {
-            let within = std::fs::read_to_string(folder.join("cgroup.procs")).unwrap_or_default();
-            for pid in pids.iter().map(u32::to_string).filter(|pid| !within.lines().any(|within| within == pid)) {
-                if let Err(error) = std::fs::write(folder.join("cgroup.procs"), pid) {
-                    tracing::debug!("a job's process cannot be put into {}: {error}", folder.display());
-                }
+            if let Err(error) = write(&folder.join("cgroup.procs"), &pid.to_string()) {
+                tracing::debug!("a job's process cannot be put into {}: {error}", folder.display());
             }
         }
     }
@@ -133,11 +153,8 @@ impl JobGroup {
     /// Kills what is in it, where the kernel does that in one stroke.
     pub(crate) fn kill(&self) {
         for folder in &self.folders {
-            let file = folder.join("cgroup.kill");
-            if file.exists() {
-                // The PID namespace's end does the same.
-                let _ = std::fs::write(file, "1");
-            }
+            // The PID namespace's end does the same.
+            let _ = write(&folder.join("cgroup.kill"), "1");
         }
     }
 
@@ -154,6 +171,17 @@ impl JobGroup {
             }
         }
     }
+}
+
+/// Writes into a file of the kernel's, where it is there.
+fn write(file: &Path, text: &str) -> std::io::Result<()> {
+    std::fs::File::options().write(true).open(file)?.write_all(text.as_bytes())
+}
+
+/// Returns what a process started that lives.
+fn children(pid: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
 }
 
 /// Returns where a hierarchy is mounted: version 2 where no controllers are named.

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use super::{User, find_program};
+use super::User;
 use crate::workspace::Workspace;
 
 /// Where the first process's program is within the view.
 const PROGRAM: &str = "/run/greenlight-job";
 
 /// The number that the job's user has within its user namespace.
-const USER: &str = "1001";
+pub(crate) const INNER_ID: u32 = 1001;
 
 /// How large what a job writes into memory (`/run`, `/dev/shm`) may become.
 const MEMORY_BYTES_MAX: &str = "1073741824";
@@ -57,7 +57,7 @@ pub(crate) fn homes() -> Vec<PathBuf> {
 pub(crate) fn bubble(
     workspace: &Workspace,
     program: &Path,
-    user: Option<User>,
+    (user, inner_id): (Option<User>, Option<u32>),
     hidden: &[PathBuf],
     visible: &[PathBuf],
 ) -> std::io::Result<Vec<OsString>> {
@@ -70,7 +70,8 @@ pub(crate) fn bubble(
         tell(&[word.as_ref()]);
     }
     if user.is_none() {
-        tell(&["--unshare-user", "--uid", USER, "--gid", USER].map(std::ffi::OsStr::new));
+        let number = INNER_ID.to_string();
+        tell(&["--unshare-user", "--uid", &number, "--gid", &number].map(std::ffi::OsStr::new));
     }
     tell(&["--ro-bind".as_ref(), "/".as_ref(), "/".as_ref()]);
     tell(&["--dev".as_ref(), "/dev".as_ref(), "--proc".as_ref(), "/proc".as_ref()]);
@@ -85,7 +86,7 @@ pub(crate) fn bubble(
     for path in &empty {
         tell(&["--tmpfs".as_ref(), path.as_ref()]);
     }
-    let shown: Vec<PathBuf> = resolver().into_iter().chain(visible.iter().cloned()).chain(on_path(&empty)).collect();
+    let shown = outermost(resolver().into_iter().chain(visible.iter().cloned()).chain(on_path(&empty)));
     for folder in way_to(&empty, shown.iter().chain(&workspace.folders())) {
         // What `bwrap` makes by itself on its way nobody else could pass through.
         tell(&["--perms".as_ref(), "0755".as_ref(), "--dir".as_ref(), folder.as_ref()]);
@@ -104,43 +105,18 @@ pub(crate) fn bubble(
     for path in empty.iter().map(PathBuf::as_path) {
         tell(&["--remount-ro".as_ref(), path.as_ref()]);
     }
-    let change = user.map(change_user).unwrap_or_default();
-    let number = match user {
-        Some(user) if !change.iter().any(|word| word == "--user") => user.id().to_string(),
-        _ => USER.to_owned(),
-    };
-    for (made, place) in workspace.write_names(&number)?.iter().zip(["/etc/passwd", "/etc/group"]) {
+    // Without a user of its own it has this number from `bwrap`.
+    let number = user.filter(|_| inner_id.is_none()).map_or(INNER_ID, User::id);
+    for (made, place) in workspace.write_names(number)?.iter().zip(["/etc/passwd", "/etc/group"]) {
         tell(&["--ro-bind".as_ref(), made.as_ref(), place.as_ref()]);
     }
     tell(&["--ro-bind".as_ref(), program.as_ref(), PROGRAM.as_ref(), "--chdir".as_ref(), "/".as_ref(), "--".as_ref()]);
-    told.extend(change.into_iter().map(OsString::from));
     told.push(PROGRAM.into());
     Ok(told)
 }
 
-/// Returns what root says to become a job's user: `bwrap` needs root's rights to reach the job's folders, the job needs none.
-fn change_user(user: User) -> Vec<String> {
-    let id = user.id();
-    // By its whole path: the search costs a call for each folder.
-    let at = |name: &str| find_program(name).map_or_else(|| name.to_owned(), |path| path.display().to_string());
-    let mut words = vec![
-        at("setpriv"),
-        format!("--reuid={id}"),
-        format!("--regid={id}"),
-        "--clear-groups".to_owned(),
-        "--inh-caps=-all".to_owned(),
-        "--bounding-set=-all".to_owned(),
-        "--".to_owned(),
-    ];
-    if anybody_may_make_namespaces() {
-        let map = [format!("--map-user={USER}"), format!("--map-group={USER}")];
-        words.extend([at("unshare"), "--user".to_owned()].into_iter().chain(map));
-        words.push("--".to_owned());
-    }
-    words
-}
-
-fn anybody_may_make_namespaces() -> bool {
+/// May a user without rights have a user namespace of its own?
+pub(crate) fn anybody_may_make_namespaces() -> bool {
     let is = |name: &str, value: &str| {
         std::fs::read_to_string(format!("/proc/sys/kernel/{name}")).is_ok_and(|found| found.trim() == value)
     };
@@ -162,6 +138,13 @@ fn covered(hidden: &[PathBuf]) -> Vec<PathBuf> {
     // What lies in a temporary folder is not seen anyway.
     all.retain(|path| path != Path::new("/") && path != Path::new("/tmp") && path != Path::new("/var/tmp"));
     all
+}
+
+/// Returns each path once, and none that lies below another: what is shown is shown with all that is in it, and each costs a call for
+/// every file system of the machine.
+fn outermost(paths: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
+    let all: BTreeSet<PathBuf> = paths.collect();
+    all.iter().filter(|path| !path.ancestors().skip(1).any(|above| all.contains(above))).cloned().collect()
 }
 
 /// Returns the folders on the way from an empty one to what is shown within it, the outer ones first.
@@ -198,6 +181,13 @@ mod tests {
             [PathBuf::from("/srv/ci/jobs/1/demo"), PathBuf::from("/srv/ci/jobs/1/_home"), PathBuf::from("/opt/tool")];
         let way: Vec<_> = way_to(&empty, shown.iter()).into_iter().collect();
         assert_eq!(way, [PathBuf::from("/srv/ci/jobs"), PathBuf::from("/srv/ci/jobs/1")]);
+    }
+
+    #[test]
+    fn what_lies_in_a_folder_that_is_shown_is_not_shown_again() {
+        let paths = ["/root/.cargo/bin", "/opt/tools", "/root/.cargo", "/opt/tools", "/root/.cargo-other"];
+        let shown = outermost(paths.map(PathBuf::from).into_iter());
+        assert_eq!(shown, ["/opt/tools", "/root/.cargo", "/root/.cargo-other"].map(PathBuf::from));
     }
 
     #[test]

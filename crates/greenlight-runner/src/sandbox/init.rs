@@ -1,4 +1,4 @@
-//! Inside the sandbox: the first process of a job. It puts up the last wall, starts what the runner asks for, tells how it ended, and
+//! Inside the sandbox: the first process of a job. It becomes the job's user, puts up the last wall, starts what the runner asks for, tells how it ended, and
 //! takes everything with it when the runner is gone.
 //!
 //! It is this same program, started again within new namespaces, with the runner's socket as its standard input. It believes the
@@ -20,7 +20,7 @@ use rustix::process::{
 };
 
 use super::message::{Fields, Frame, Kind, receive, send};
-use super::wall;
+use super::{identity, wall};
 use crate::leftovers;
 
 /// How many processes and threads a job may have at once, where it has a user namespace of its own to count them in.
@@ -74,8 +74,12 @@ pub fn run_if_asked() -> Option<ExitCode> {
 fn serve() -> std::io::Result<()> {
     let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     let Some((mut rules, _)) = receive(&socket)? else { return Ok(()) };
+    let (user, inner_id) = (rules.number()?, rules.number()?);
     let writable = rules.list()?;
     let readable = rules.list()?;
+    if user != 0 {
+        identity::assume(user, (inner_id != 0).then_some(inner_id))?;
+    }
     limit();
     let wall = wall::raise(&paths(writable), &paths(readable));
     let init =

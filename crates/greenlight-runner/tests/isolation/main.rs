@@ -21,6 +21,7 @@ use bench::{Bench, Test, alive};
 const TESTS: &[(&str, Test)] = &[
     ("steps_of_a_job_share_their_sandbox", |bench| Box::pin(steps_of_a_job_share_their_sandbox(bench))),
     ("a_job_sees_its_own_folders_and_nothing_of_the_servers", |bench| Box::pin(a_job_sees_its_own(bench))),
+    ("a_job_has_no_rights_and_none_to_get_back", |bench| Box::pin(no_rights(bench))),
     ("exit_codes_signals_and_limits_are_told", |bench| Box::pin(exits_are_told(bench))),
     ("a_cancelled_job_ends_in_order", |bench| Box::pin(a_cancelled_job_ends_in_order(bench))),
     ("nothing_is_alive_or_left_behind_a_job", |bench| Box::pin(nothing_is_left(bench))),
@@ -96,6 +97,25 @@ async fn a_job_sees_its_own(bench: Bench) {
     let has = |line: &str| log.lines().any(|said| said == line);
     assert!(!has("READ") && !log.contains("of the server") && !has("WRITTEN"), "{log}");
     assert!(log.contains("writes its own\nhas a temp\n"), "{log}");
+}
+
+async fn no_rights(bench: Bench) {
+    let done =
+        bench.run("- run: grep -E '^(Cap|NoNewPrivs|Groups|Uid|Gid)' /proc/self/status; cat /proc/self/uid_map").await;
+    bench.succeeded(&done);
+    let log = bench.log();
+    let status = |name: &str| {
+        let line = log.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        line.unwrap_or_else(|| panic!("no {name}: {log}")).split_whitespace().collect::<Vec<_>>()
+    };
+    assert_eq!(status("NoNewPrivs"), ["1"]);
+    for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+        assert_eq!(status(set), ["0000000000000000"], "{set}: {log}");
+    }
+    if bench.has_a_view() {
+        assert!(!status("Uid").contains(&"0") && !status("Gid").contains(&"0"), "{log}");
+        assert!(!status("Groups").contains(&"0"), "{log}");
+    }
 }
 
 async fn exits_are_told(bench: Bench) {
