@@ -14,6 +14,7 @@ mod setup;
 pub use engine::{Engine, EngineError};
 pub(crate) use exec::{Contained, Fresh, Home};
 pub(crate) use job::Containers;
+pub(crate) use mount::Mounts;
 
 use std::path::Path;
 

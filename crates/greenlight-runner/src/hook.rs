@@ -156,15 +156,15 @@ impl JobRun {
         let name = format!("{word} {}", hook.step.display_name(&seen));
         let at = At { index: self.next_index(), key: hook.key.clone(), stop: self.stop.clone(), deadline: None };
         let own_env = evaluate_entries(&hook.step.env, &seen)
-            .map_err(|error| format!("its env cannot be computed: {}", error.message));
+            .map_err(|error| format!("failed: its env cannot be computed: {}", error.message));
         let runs = own_env.and_then(|own| {
             env.extend(own);
             let seen = seen.with_env(&env);
             let holds = hook.condition(part).map_or(Ok(true), |condition| condition.evaluate(&seen));
             let holds = if matches!(told, Stop::Lost(_)) { Ok(false) } else { holds };
-            holds
-                .map(|holds| (holds, seen))
-                .map_err(|error| format!("its {}-if: {}", word.to_lowercase(), error.message))
+            holds.map(|holds| (holds, seen)).map_err(|error| {
+                format!("failed: its {}-if cannot be computed: {}", word.to_lowercase(), error.message)
+            })
         });
         let started_at = self.now();
         let (end, may_fail, started_at) = match runs {

@@ -22,6 +22,11 @@ pub trait JobHost: Send + Sync {
     /// Takes in how a step goes.
     fn step<'a>(&'a self, update: StepUpdate) -> Reply<'a, ()>;
 
+    /// Are how steps go and what they say one story, in which each word waits for the one before it?
+    fn is_one_story(&self) -> bool {
+        false
+    }
+
     /// Takes in how a step of the workflow ended before `continue-on-error`, and what it set, masked; the update that it is over follows.
     fn step_ended(&self, step: u32, outcome: Conclusion, outputs: Vec<(Arc<str>, Arc<str>)>) {
         let _ = (step, outcome, outputs);

@@ -13,7 +13,7 @@ use greenlight_core::effect::{JobEnd, JobOrder};
 use greenlight_core::run::Conclusion;
 use greenlight_core::time::{Timestamp, spoken};
 use greenlight_workflow::{Job, Workflow};
-use tokio::sync::{OnceCell, mpsc, watch};
+use tokio::sync::{OnceCell, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 
 use crate::container::Containers;
@@ -28,14 +28,12 @@ use crate::sandbox::Sandbox;
 use crate::shelf::Shelf;
 use crate::step::At;
 use crate::stop::{Stop, tell, worse_than};
+use crate::updates::Updates;
 use crate::workspace::{Workspace, clean_up};
 use crate::{job_end, setup};
 
 /// How many bytes a job's log has where nothing else is said.
 pub const LOG_BYTES_MAX: u64 = 1 << 30;
-
-/// How many updates of steps may wait to be taken in.
-const UPDATES_MAX: usize = 64;
 
 /// How a job is to be run.
 #[derive(Clone, Debug)]
@@ -132,7 +130,7 @@ pub(crate) struct JobRun {
     /// What it has in a container engine, once it was asked for.
     pub(crate) containers: Arc<OnceCell<Arc<Containers>>>,
     pub(crate) log: Arc<JobLog>,
-    pub(crate) updates: mpsc::Sender<StepUpdate>,
+    pub(crate) updates: Updates,
     pub(crate) contexts: JobContexts,
     /// What every step inherits of the machine.
     pub(crate) inherited: BTreeMap<String, String>,
@@ -194,9 +192,8 @@ pub async fn run_job(
     options: &RunnerOptions,
 ) -> Ended {
     let since = Since::now();
-    let (updates, received) = mpsc::channel(UPDATES_MAX);
-    let taken = tokio::spawn(take_updates(host.clone(), received));
     let log = Arc::new(JobLog::new(host, options.log_bytes_max));
+    let (updates, taken) = Updates::new(log.clone());
     let (own_stop, own_stopped) = watch::channel(stop.borrow().clone());
     let supervisor =
         Supervisor { timeout: order.timeout, grace: options.patience.cancelled, is_late: AtomicBool::new(false) };
@@ -219,7 +216,7 @@ pub async fn run_job(
             containers: made.containers,
             since,
             is_lost,
-            updates: Some(taken),
+            updates: taken,
         },
     }
 }
@@ -230,12 +227,6 @@ pub(crate) struct Made {
     pub(crate) root: Option<PathBuf>,
     pub(crate) sandbox: Option<Arc<Sandbox>>,
     pub(crate) containers: Arc<OnceCell<Arc<Containers>>>,
-}
-
-async fn take_updates(host: Arc<dyn JobHost>, mut updates: mpsc::Receiver<StepUpdate>) {
-    while let Some(update) = updates.recv().await {
-        host.step(update).await;
-    }
 }
 
 /// Watches over a job's time.
@@ -274,7 +265,7 @@ impl Supervisor {
 async fn work(
     order: JobOrder,
     log: Arc<JobLog>,
-    updates: mpsc::Sender<StepUpdate>,
+    updates: Updates,
     stop: watch::Receiver<Stop>,
     options: &RunnerOptions,
     made: &mut Made,
@@ -282,10 +273,7 @@ async fn work(
 ) -> JobEnd {
     let started_at = log.host.now();
     let set_up = |state| StepUpdate { index: 0, name: "Set up job".into(), state };
-    let hand_over = async |state| {
-        // The updates are taken in until the job is over.
-        let _ = updates.send(set_up(state)).await;
-    };
+    let hand_over = async |state| updates.tell(set_up(state)).await;
     hand_over(StepState::Running { started_at }).await;
     let prepared = setup::prepare(order, log.clone(), updates.clone(), stop, options, made).await;
     let completed =
@@ -344,8 +332,7 @@ impl JobRun {
     /// Tells how what has a place of its own in the log goes.
     pub(crate) async fn tell_of(&self, at: &At, name: &str, state: StepState) {
         let name = self.log.masked(name).into();
-        // The updates are taken in until the job is over.
-        let _ = self.updates.send(StepUpdate { index: at.index, name, state }).await;
+        self.updates.tell(StepUpdate { index: at.index, name, state }).await;
     }
 
     /// Returns the time.

@@ -125,6 +125,11 @@ impl JobLog {
         }));
     }
 
+    /// Waits until all that was written is handed on.
+    pub(crate) async fn settle(&self) {
+        wait_for(self.behind.lock().await.take()).await;
+    }
+
     /// Hands a block on, behind all that was written before.
     pub(crate) async fn hand_on(&self, block: LogBlock) {
         let mut behind = self.behind.lock().await;

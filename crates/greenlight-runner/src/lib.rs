@@ -49,6 +49,7 @@ mod process;
 mod leftovers;
 
 mod job_log;
+mod updates;
 mod output;
 mod command;
 mod matcher;

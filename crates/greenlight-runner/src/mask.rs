@@ -8,6 +8,7 @@ mod sieve;
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::OnceLock;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
@@ -112,6 +113,23 @@ impl Masks {
             return None;
         }
         self.searcher.get_or_init(|| search_for(&self.forms)).as_ref()
+    }
+
+    /// Returns how far a text that goes on can be masked by itself: no secret begins before that place and ends behind it.
+    pub fn end_of_closed(&self, text: &[u8]) -> usize {
+        let first = (text.len() + 1).saturating_sub(self.longest);
+        let open = (first..text.len()).find(|&start| self.may_begin_with(&text[start..])).unwrap_or(text.len());
+        let Some(searcher) = self.searcher_for(text) else { return open };
+        searcher
+            .find_iter(text)
+            .find(|found| found.start() < open && open < found.end())
+            .map_or(open, |found| found.start())
+    }
+
+    /// Does a form begin so?
+    fn may_begin_with(&self, text: &[u8]) -> bool {
+        let next = self.forms.range::<[u8], _>((Bound::Included(text), Bound::Unbounded)).next();
+        next.is_some_and(|form| form.starts_with(text))
     }
 
     /// Returns the length of the longest form: a text must reach that far beyond a cut before it is cut.
@@ -219,6 +237,24 @@ mod tests {
         let cut = masks(&["secretpart1&secretpart2&secretpart3", "otherpart1&+otherpart2"]);
         assert_eq!(cut.apply_to("secretpart1&secretpart2& and secretpart3"), "*** and ***");
         assert_eq!(cut.apply_to("otherpart1&+ and therpart2"), "*** and ***");
+    }
+
+    #[test]
+    fn a_text_that_goes_on_is_cut_in_no_secret() {
+        let secrets = ["abcabcabd", "bcabX-and-more-of-it", "hunter22", "hunter22 and his gun"];
+        let masks = masks(&secrets);
+        for secret in secrets {
+            for before in ["", "ab", "abcabc", "hunter", "x=", "hunter22"] {
+                let text = format!("{before}{secret} and what follows");
+                let whole = masks.apply_to(&text);
+                for seen in 0..=text.len() {
+                    let (shown, rest) = text.split_at(masks.end_of_closed(&text.as_bytes()[..seen]));
+                    let parts = masks.apply_to(shown) + &masks.apply_to(rest);
+                    assert_eq!(parts, whole, "{text} after {seen}, cut behind {shown:?}");
+                }
+            }
+        }
+        assert_eq!(masks.end_of_closed(b"nothing of the kind"), 19);
     }
 
     #[test]

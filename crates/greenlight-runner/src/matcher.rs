@@ -82,9 +82,37 @@ pub(crate) struct Matching {
 
 /// Reads a file of matchers. The error says what is wrong with it.
 pub(crate) fn read(text: &str) -> Result<Vec<Matcher>, String> {
-    let json = Value::from_json(text).map_err(|error| format!("it is not JSON: {error}"))?;
+    let json = Value::from_json(&without_comments(text)).map_err(|error| format!("it is not JSON: {error}"))?;
     let matchers = json.get("problemMatcher").as_array().ok_or("it has no list 'problemMatcher'")?;
     matchers.iter().map(matcher).collect()
+}
+
+/// Puts blanks in the place of comments, which GitHub's runner reads over: what stands behind them keeps its place.
+fn without_comments(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut rest = text;
+    let mut is_quoted = false;
+    while let Some(letter) = rest.chars().next() {
+        let comment = match rest.as_bytes() {
+            _ if is_quoted => 0,
+            [b'/', b'/', ..] => rest.find('\n').unwrap_or(rest.len()),
+            [b'/', b'*', ..] => rest.find("*/").map_or(rest.len(), |end| end + 2),
+            _ => 0,
+        };
+        let taken = match letter {
+            _ if comment > 0 => comment,
+            '\\' if is_quoted => rest.char_indices().nth(2).map_or(rest.len(), |(place, _)| place),
+            other => other.len_utf8(),
+        };
+        is_quoted ^= letter == '"';
+        let (taken, after) = rest.split_at(taken);
+        match comment {
+            0 => plain.push_str(taken),
+            _ => plain.extend(taken.chars().map(|letter| if letter == '\n' { '\n' } else { ' ' })),
+        }
+        rest = after;
+    }
+    plain
 }
 
 fn matcher(json: &Value) -> Result<Matcher, String> {
@@ -201,6 +229,13 @@ impl Problem {
             "warning" => Some(AnnotationLevel::Warning),
             "notice" => Some(AnnotationLevel::Notice),
             _ => None,
+        }
+    }
+
+    /// Names its files as the runner does, where the step says otherwise.
+    pub(crate) fn rename(&mut self, name: impl Fn(&str) -> String) {
+        for file in [&mut self.file, &mut self.from_path].into_iter().flatten() {
+            *file = name(file.trim());
         }
     }
 
@@ -322,6 +357,17 @@ mod tests {
         assert_eq!(named(&folder.path().join("sub/a.rs").display().to_string(), None).as_deref(), Some("sub/a.rs"));
         assert_eq!(named("/etc/hostname", None), None);
         assert_eq!(named("missing.rs", None), None);
+    }
+
+    #[test]
+    fn comments_are_read_over() {
+        let text = r#"{"a": "http://x /* no */ \" // no", // yes
+/* "b": 1,
+*/ "c": 2}"#;
+        let plain = without_comments(text);
+        assert_eq!(Value::from_json(&plain).unwrap().to_json(), r#"{"a":"http://x /* no */ \" // no","c":2}"#);
+        assert_eq!((plain.lines().count(), plain.len()), (text.lines().count(), text.len()), "places stay");
+        assert_eq!(without_comments("/ é // é"), "/ é     ");
     }
 
     #[test]

@@ -1,22 +1,25 @@
 //! What a step says: read in blocks, searched for commands, masked, and handed on as whole lines.
 //!
 //! One clock, one search and one hand-over for each block that was read, not for each line. A block goes on as soon as it was
-//! read, so a line is seen at once; only the beginning of a line waits for its end, for a secret must not be cut in two. While a
-//! large block is being written, the next one is read and searched: a step that prints much keeps both busy.
+//! read, so a line is seen at once; only the beginning of a line waits for its end ([`held`]). While a large block is being written,
+//! the next one is read and searched: a step that prints much keeps both busy.
+
+mod held;
+mod reading;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use memchr::memmem;
-use rustix::io::Errno;
-use tokio::net::unix::pipe;
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::command::{Command, is_stop_token};
+use crate::container::Mounts;
 use crate::host::{Annotation, AnnotationLevel};
 use crate::job_log::{JobLog, wait_for};
 use crate::matcher::{self, Matching, Problem};
+pub(crate) use reading::{discard, pump};
 
 /// How long a line may be; the rest of it is left out.
 pub const LINE_BYTES_MAX: usize = 1 << 20;
@@ -29,9 +32,6 @@ const PIPE_BYTES_LARGE: usize = 256 << 10;
 
 /// How large a block is that is written while the next one is read. Smaller ones are not worth a task.
 const APART_BYTES_MIN: usize = 16 << 10;
-
-/// How much is read of what was written before a process ended: no pipe holds more.
-const LEFT_BYTES_MAX: usize = 1 << 20;
 
 /// How many errors, warnings and notices of a step are shown, of each.
 const ANNOTATIONS_MAX: u32 = 10;
@@ -64,6 +64,9 @@ pub(crate) struct Output {
     /// What is read into. Its beginning is that of a line that has not ended, this long.
     block: Vec<u8>,
     pending: usize,
+    /// How much of that line was shown before its end, and since when more of it is held than may be held for long.
+    shown: usize,
+    held_since: Option<Instant>,
     /// The pipe's room, as far as we know.
     pipe_bytes: usize,
     /// The large block that is being written.
@@ -79,19 +82,23 @@ pub(crate) struct Output {
     may_set_env: bool,
     /// Are commands shown as they were written?
     is_echoing: bool,
+    /// How the step's place calls the job's folders.
+    mounts: Option<Mounts>,
     /// The problem matchers on their way, and at which change of the job's list they were taken.
     matching: Vec<Matching>,
     matcher_changes: usize,
 }
 
 impl Output {
-    pub(crate) fn new(log: Arc<JobLog>, step: u32, may_set_env: bool) -> Self {
+    pub(crate) fn new(log: Arc<JobLog>, step: u32, may_set_env: bool, mounts: Option<Mounts>) -> Self {
         let is_echoing = log.is_debugged();
         let mut output = Self {
             log,
             step,
             block: Vec::new(),
             pending: 0,
+            shown: 0,
+            held_since: None,
             pipe_bytes: PIPE_BYTES,
             written: None,
             is_cut: false,
@@ -101,6 +108,7 @@ impl Output {
             said: Said::default(),
             may_set_env,
             is_echoing,
+            mounts,
             matching: Vec::new(),
             matcher_changes: 0,
         };
@@ -137,6 +145,7 @@ impl Output {
         block.copy_within(rest..filled, 0);
         self.pending = filled - rest;
         self.block = block;
+        self.note_held();
         if self.pending == 0 && self.block.len() > 2 * PIPE_BYTES_LARGE {
             self.block = Vec::new();
         }
@@ -153,18 +162,21 @@ impl Output {
         }
         if let Some(end) = memchr::memrchr(b'\n', &block[known.max(start)..]) {
             let end = known.max(start) + end + 1;
-            self.take_lines(&block[start..end]).await;
+            start += self.take_rest(&block[start..end]).await;
+            if start < end {
+                self.take_lines(&block[start..end]).await;
+            }
             start = end;
         }
         let longest = self.log.masks().longest();
-        if block.len() - start > LINE_BYTES_MAX + longest {
+        if self.shown + block.len() - start > LINE_BYTES_MAX + longest {
             let mut line = self.log.masks().apply(&block[start..]).into_owned();
-            line.truncate(LINE_BYTES_MAX);
+            line.truncate(LINE_BYTES_MAX.saturating_sub(self.shown));
             line.extend_from_slice(
                 format!(" … (the line is cut here: it has more than {LINE_BYTES_MAX} bytes)\n").as_bytes(),
             );
             self.emit(&line).await;
-            self.is_cut = true;
+            (self.is_cut, self.shown) = (true, 0);
             return block.len();
         }
         start
@@ -176,10 +188,25 @@ impl Output {
             let mut line = std::mem::take(&mut self.block);
             line.truncate(self.pending);
             line.push(b'\n');
-            self.take_lines(&line).await;
+            if self.take_rest(&line).await == 0 {
+                self.take_lines(&line).await;
+            }
         }
         self.settle().await;
+        self.tell_of_more().await;
         self.said
+    }
+
+    /// Says where there were more annotations than are shown.
+    async fn tell_of_more(&self) {
+        for level in [AnnotationLevel::Error, AnnotationLevel::Warning, AnnotationLevel::Notice] {
+            let more = self.annotations[level as usize].saturating_sub(ANNOTATIONS_MAX);
+            if more > 0 {
+                let what = if more == 1 { word(level).to_owned() } else { format!("{}s", word(level)) };
+                let message = format!("{more} more {what} of this step stand in its log").into();
+                self.log.host.annotate(Annotation::new(self.step, AnnotationLevel::Notice, message)).await;
+            }
+        }
     }
 
     /// Writes whole lines, one block behind the other.
@@ -262,14 +289,15 @@ impl Output {
                     matching.reset();
                 }
             }
-            if let Some(shown) = self.problem(&problem, &line) {
+            if let Some(shown) = self.problem(problem, &line) {
                 return shown;
             }
         }
         Shown::AsWritten
     }
 
-    fn problem(&mut self, problem: &Problem, line: &str) -> Option<Shown> {
+    fn problem(&mut self, mut problem: Problem, line: &str) -> Option<Shown> {
+        problem.rename(|file| self.outside(file));
         let message = problem.message.as_deref().filter(|message| !message.trim().is_empty())?;
         let level = problem.level()?;
         let number = |text: &Option<String>| text.as_deref().and_then(|text| text.trim().parse().ok());
@@ -313,7 +341,7 @@ impl Output {
                 echo
             }
             "set-env" | "add-path" => self.refuse(&command.name),
-            "add-matcher" => match self.log.add_matchers(&command.data) {
+            "add-matcher" => match self.log.add_matchers(&self.outside(command.data.trim())) {
                 Ok(()) => {
                     self.take_matchers();
                     Shown::As(text.to_owned())
@@ -415,8 +443,14 @@ impl Output {
         }
     }
 
+    /// Returns how the runner calls a path that the step named.
+    fn outside(&self, path: &str) -> String {
+        self.mounts.as_ref().map_or_else(|| path.to_owned(), |mounts| mounts.translate_back(path))
+    }
+
     /// Returns a file's path relative to the workspace, where it is in it.
     fn relative(&self, file: &str) -> String {
+        let file = &self.outside(file);
         let inside = Path::new(file).strip_prefix(self.log.workspace());
         inside.map_or_else(|_| file.to_owned(), |path| path.display().to_string())
     }
@@ -447,89 +481,4 @@ fn may_have_command(lines: &[u8]) -> bool {
         // A word and the rest of its line cannot make a command; other blanks than these are rare enough to be looked at.
         before[start..].iter().all(|byte| byte.is_ascii_whitespace() || !byte.is_ascii())
     })
-}
-
-/// Reads a pipe into a step's output until all its writers are gone, or until the step's own process ended: what that one
-/// wrote is in the pipe then, and what others write later is nobody's line. Returns the pipe where it still has writers.
-pub(crate) async fn pump(
-    pipe: pipe::Receiver,
-    mut output: Output,
-    mut ended: oneshot::Receiver<()>,
-) -> (Output, Option<pipe::Receiver>) {
-    loop {
-        let has_ended = tokio::select! {
-            biased;
-            _ = &mut ended => true,
-            readable = pipe.readable() => {
-                if readable.is_err() {
-                    return (output, None);
-                }
-                false
-            }
-        };
-        if has_ended {
-            let has_writers = drain(&pipe, &mut output).await;
-            return (output, has_writers.then_some(pipe));
-        }
-        let read = |room: &mut [u8]| pipe.try_read(room).map_err(|error| error.kind());
-        let (length, is_over) = output.take_in(|room| fill(room, read)).await;
-        if is_over {
-            return (output, None);
-        }
-        if length >= output.pipe_bytes && output.pipe_bytes < PIPE_BYTES_LARGE {
-            // A user has only so much room in pipes; where there is none left it stays as it is.
-            let _ = rustix::pipe::fcntl_setpipe_size(&pipe, PIPE_BYTES_LARGE);
-            output.pipe_bytes = PIPE_BYTES_LARGE;
-        }
-    }
-}
-
-/// Reads what is in the pipe now, past what the runtime knows of it. Returns whether the pipe still has writers.
-async fn drain(pipe: &pipe::Receiver, output: &mut Output) -> bool {
-    let mut left = LEFT_BYTES_MAX;
-    while left > 0 {
-        let read = |room: &mut [u8]| {
-            rustix::io::read(pipe, room).map_err(|error| match error {
-                Errno::AGAIN => std::io::ErrorKind::WouldBlock,
-                Errno::INTR => std::io::ErrorKind::Interrupted,
-                _ => std::io::ErrorKind::Other,
-            })
-        };
-        let (length, is_over) = output.take_in(|room| fill(room, read)).await;
-        if is_over {
-            return false;
-        }
-        if length == 0 {
-            return true;
-        }
-        left = left.saturating_sub(length);
-    }
-    true
-}
-
-/// Reads until the block is full or nothing more is there. Returns how much was read and whether that was the end.
-fn fill(block: &mut [u8], mut read: impl FnMut(&mut [u8]) -> Result<usize, std::io::ErrorKind>) -> (usize, bool) {
-    let mut length = 0;
-    while length < block.len() {
-        match read(&mut block[length..]) {
-            Ok(0) => return (length, true),
-            Ok(count) => length += count,
-            Err(std::io::ErrorKind::Interrupted) => {}
-            Err(std::io::ErrorKind::WouldBlock) => return (length, false),
-            Err(_) => return (length, true),
-        }
-    }
-    (length, false)
-}
-
-/// Reads and forgets what a process in the background still writes, so that it is not stopped by a broken pipe.
-pub(crate) async fn discard(pipe: pipe::Receiver) {
-    let mut block = vec![0; PIPE_BYTES];
-    while pipe.readable().await.is_ok() {
-        match pipe.try_read(&mut block) {
-            Ok(0) => return,
-            Err(error) if error.kind() != std::io::ErrorKind::WouldBlock => return,
-            _ => {}
-        }
-    }
 }

@@ -13,7 +13,7 @@ use crate::file_command::{FIRST_STEP, StepFiles};
 use crate::job::JobRun;
 use crate::output::{Output, discard};
 use crate::process::{Exit, Limits, Place, Program, run};
-use crate::shell::Shell;
+use crate::shell::{Shell, ShellError};
 use crate::step::{StepEnd, StepScope};
 use crate::variables;
 use crate::workspace::write_new;
@@ -67,7 +67,8 @@ impl JobRun {
         {
             return StepEnd::failure(format!("cannot be given its files: {error}"));
         }
-        let output = Output::new(self.log.clone(), scope.at.index, self.may_set_env(frame, scope));
+        let output =
+            Output::new(self.log.clone(), scope.at.index, self.may_set_env(frame, scope), place.mounts().cloned());
         let known = scope.at.stop.borrow().clone();
         let goes_on = || {
             // What only this step was told does not concern the job.
@@ -137,12 +138,12 @@ impl JobRun {
         // What an image has is not known here: its shell is called by its name.
         let path = if is_contained { "" } else { path };
         let shell = Shell::of(shell.as_deref().filter(|shell| !shell.is_empty()).or(usual), path)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| cannot_start(&error))?;
         let file = self.workspace.temp.join(format!("_step_{}{}", files.number(), shell.ending()));
         write_new(&file, shell.script(&script).as_bytes())
             .map_err(|error| format!("cannot be written as a script: {error}"))?;
         let command = if is_contained { Ok(shell.command_by_name(&file)) } else { shell.command(&file, path) };
-        let (program, arguments) = command.map_err(|error| error.to_string())?;
+        let (program, arguments) = command.map_err(|error| cannot_start(&error))?;
         let folder = folder.map(text).transpose()?.unwrap_or_default();
         let folder = self.workspace.workspace.join(folder);
         if !is_contained && !folder.is_dir() {
@@ -185,6 +186,10 @@ impl JobRun {
         variables.retain(|name, value| !name.is_empty() && !name.contains(['\0', '=']) && !value.contains('\0'));
         variables
     }
+}
+
+fn cannot_start(error: &ShellError) -> String {
+    format!("cannot be started: {error}")
 }
 
 /// Lets everybody write the files that a step speaks through: the user of its container may be anybody.

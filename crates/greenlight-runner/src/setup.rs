@@ -6,17 +6,18 @@ use std::sync::{Arc, Mutex};
 
 use greenlight_core::effect::JobOrder;
 use greenlight_workflow::{ContainerSpec, Finding, Job, JobKind, Workflow, evaluate_entries, parse_workflow};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::contexts::{JobContexts, is_debugged};
 use crate::handover;
-use crate::host::{Given, StepUpdate};
+use crate::host::Given;
 use crate::job::{JobRun, JobState, Made, RunnerOptions};
 use crate::job_log::JobLog;
 use crate::process::Place;
 use crate::shelf::Shelf;
 use crate::stop::{Stop, worse_than};
+use crate::updates::Updates;
 use crate::variables;
 use crate::workspace::{Workspace, write_new};
 
@@ -27,7 +28,7 @@ const DEMAND: &str = "GREENLIGHT_ISOLATION";
 pub(crate) async fn prepare(
     order: JobOrder,
     log: Arc<JobLog>,
-    updates: mpsc::Sender<StepUpdate>,
+    updates: Updates,
     stop: watch::Receiver<Stop>,
     options: &RunnerOptions,
     made: &mut Made,

@@ -112,7 +112,7 @@ impl JobRun {
         let seen = self.contexts.of_step(frame, &step.id, &env, self.status());
         let name = step.display_name(&seen);
         let own_env = evaluate_entries(&step.env, &seen)
-            .map_err(|error| format!("its env cannot be computed: {}", error.message));
+            .map_err(|error| format!("failed: its env cannot be computed: {}", error.message));
         let runs = match own_env {
             Ok(own) => {
                 env.extend(own);
@@ -121,7 +121,7 @@ impl JobRun {
                 let condition = if is_over { Ok(false) } else { step.condition.evaluate(&seen) };
                 condition
                     .map(|holds| (holds, seen))
-                    .map_err(|error| format!("its if cannot be computed: {}", error.message))
+                    .map_err(|error| format!("failed: its if cannot be computed: {}", error.message))
             }
             Err(why) => Err(why),
         };
@@ -136,8 +136,7 @@ impl JobRun {
             }
             Err(why) => {
                 self.tell(frame, &at, &name, StepState::Running { started_at }).await;
-                self.log.line(at.index, &format!("##[error]{why}")).await;
-                (StepEnd::failure(why), false, Some(started_at))
+                (self.complained(&at, StepEnd::failure(why)).await, false, Some(started_at))
             }
         };
         let conclusion = if may_fail && end.outcome == Conclusion::Failure { Conclusion::Success } else { end.outcome };
@@ -235,10 +234,13 @@ impl JobRun {
     }
 }
 
-/// Makes a sentence of the end of one: "The step failed with exit code 2."
+/// Makes a sentence of the end of one: "Process completed with exit code 2."
 fn sentence(reason: &str) -> String {
-    match reason.strip_prefix("failed with ") {
-        Some(code) => format!("Process completed with {code}."),
-        None => format!("The step cannot succeed: {reason}."),
+    if let Some(code) = reason.strip_prefix("failed with ") {
+        return format!("Process completed with {code}.");
+    }
+    match reason.strip_prefix("failed: ") {
+        Some(why) => why.to_owned(),
+        None => format!("The step {reason}."),
     }
 }

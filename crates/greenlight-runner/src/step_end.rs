@@ -27,7 +27,7 @@ impl JobRun {
         let mut end = StepEnd::success(said.outputs);
         let mut problems: Vec<String> = said.refused.into_iter().collect();
         let failed =
-            |name: &str, error: FileError| format!("unable to process file command '{name}' successfully: {error}");
+            |name: &str, error: FileError| format!("Unable to process file command '{name}' successfully: {error}");
         end.env = self.allowed(index, said.env).await;
         end.paths = said.paths;
         match files.pairs("env") {
@@ -56,7 +56,7 @@ impl JobRun {
         self.summarize(index, files.text("step_summary")).await;
         end.outputs = last_of_each(end.outputs);
         match problems.into_iter().next() {
-            Some(problem) => end.failed(problem),
+            Some(problem) => end.failed(format!("failed: {problem}")),
             None => end,
         }
     }

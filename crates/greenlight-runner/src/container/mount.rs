@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::process::Place;
 use crate::workspace::Workspace;
 
 /// Folders by the names that they have inside. Longer paths come first, so that the nearest one counts.
@@ -74,6 +75,16 @@ impl Mounts {
         text.to_owned()
     }
 
+    /// Returns what a path that is said inside is called by the runner; as it is where no folder has it.
+    pub(crate) fn translate_back(&self, text: &str) -> String {
+        let all = self.folders.iter().chain(&self.names);
+        let nearest = all.filter_map(|(outside, inside)| {
+            let rest = text.strip_prefix(inside.as_str()).filter(|rest| rest.is_empty() || rest.starts_with('/'))?;
+            Some((inside.len(), format!("{}{rest}", outside.to_str()?)))
+        });
+        nearest.max_by_key(|(length, _)| *length).map_or_else(|| text.to_owned(), |(_, path)| path)
+    }
+
     /// Returns variables as they are inside: a value that is a path of ours, or a list of such, is translated.
     pub(crate) fn env(&self, env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
         let translated = env.iter().map(|(name, value)| {
@@ -84,6 +95,17 @@ impl Mounts {
             (name.clone(), value)
         });
         translated.collect()
+    }
+}
+
+impl Place {
+    /// Returns how paths are called there; nothing where they are called as the runner calls them.
+    pub(crate) fn mounts(&self) -> Option<&Mounts> {
+        match self {
+            Self::Bare | Self::Sandbox(_) => None,
+            Self::Container(home) => Some(&home.mounts),
+            Self::Fresh(fresh) => Some(&fresh.mounts),
+        }
     }
 }
 
@@ -100,6 +122,10 @@ mod tests {
         assert_eq!(mounts.translate("/w/1/_home"), "/github/home");
         assert_eq!(mounts.translate("/w/12/x"), "/w/12/x");
         assert_eq!(mounts.translate("see /w/1"), "see /w/1");
+        for path in ["/w/1/demo/x", "/w/1/_home", "/w/12/x", "relative"] {
+            assert_eq!(mounts.translate_back(&mounts.translate(path)), path);
+        }
+        assert_eq!(mounts.translate_back("/__wide/x"), "/__wide/x");
         let env = BTreeMap::from([("PATH".to_owned(), "/w/1/bin:/usr/bin".to_owned())]);
         assert_eq!(mounts.env(&env)["PATH"], "/__w/bin:/usr/bin");
     }

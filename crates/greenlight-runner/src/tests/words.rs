@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use greenlight_core::port::Reply;
 use greenlight_core::run::Conclusion::Failure;
@@ -111,7 +112,13 @@ async fn commands_that_change_later_steps_are_refused() {
 #[tokio::test]
 async fn ten_annotations_of_a_kind_are_enough() {
     let done = run_steps("- run: for i in $(seq 20); do echo \"::warning::w$i\"; done; echo '::error::e'").await;
-    assert_eq!(done.place.annotations.lock().unwrap().len(), 11);
+    let annotations = done.place.annotations.lock().unwrap();
+    let (told, more) = annotations.split_at(11);
+    assert_eq!(told.iter().filter(|annotation| annotation.level == AnnotationLevel::Warning).count(), 10);
+    assert_eq!(
+        more.iter().map(|more| &*more.message).collect::<Vec<_>>(),
+        ["10 more warnings of this step stand in its log"]
+    );
     assert_eq!(done.place.said(1).lines().count(), 21, "the log has them all");
 }
 
@@ -126,6 +133,82 @@ async fn a_line_without_end_is_cut() {
         "{}",
         &said[said.len() - 100..]
     );
+}
+
+#[tokio::test]
+async fn of_a_line_that_does_not_end_little_is_held_back() {
+    let bench = Bench::new();
+    let folder = tempfile::tempdir().unwrap();
+    let seen = folder.path().join("seen");
+    let steps = format!(
+        r#"- run: |
+    echo '::add-mask::hunter22 of the forest'
+    for i in $(seq 1000); do printf '%04d%%\r' $i; done; printf 'done hunter22 of '
+    until test -e {}; do sleep 0.05; done
+    echo 'the forest ::error::no command'"#,
+        seen.display()
+    );
+    let run = bench.steps(&steps);
+    let look = async {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while !bench.place.said(1).contains("1000%") {
+            assert!(Instant::now() < deadline, "nothing was shown: {}", bench.place.whole());
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        std::fs::write(&seen, "").unwrap();
+    };
+    let (done, ()) = tokio::join!(run, look);
+    succeeded(&done);
+    let bar: String = (1..=1000).map(|number| format!("{number:04}%\r")).collect();
+    assert_eq!(done.place.said(1), format!("::add-mask::***\n{bar}\ndone *** ::error::no command\n"));
+    assert!(done.place.annotations.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_line_shown_in_parts_has_all_its_letters() {
+    let done = run_steps(
+        "- run: |
+    for i in $(seq 3); do printf 'é%.0s' $(seq 3001); sleep 1.2; done; echo ' end'
+    echo '::warning::one'
+    head -c 6000 /dev/zero | tr '\\0' x; sleep 1.2; echo '::warning::none'
+    head -c 6000 /dev/zero | tr '\\0' y; sleep 1.2; echo; echo after",
+    )
+    .await;
+    succeeded(&done);
+    let said = done.place.said(1);
+    assert_eq!(said.matches('é').count(), 9003);
+    assert!(!said.contains('\u{fffd}') && said.contains(" end\n##[warning]one\nx"), "{said}");
+    assert!(said.ends_with("y\nafter\n") && said.contains("x\n::warning::none\n"), "{said}");
+    assert_eq!(done.place.annotations.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_one_story_is_told_in_order() {
+    let mut bench = Bench::new();
+    bench.place = Arc::new(super::Place { story: Some(Mutex::default()), ..super::Place::default() });
+    let done = bench.steps("- run: exit 0\n- run: echo said\n- run: exit 3\n- run: echo never").await;
+    assert_eq!(done.end.conclusion, Failure);
+    let story = done.place.story.as_ref().unwrap().lock().unwrap();
+    let place = |word: &str| story.iter().position(|said| said == word).unwrap_or_else(|| panic!("{word}: {story:#?}"));
+    let order = [
+        "Set up job begins",
+        "Set up job ends",
+        "Run exit 0 begins",
+        "##[group]Run exit 0",
+        "Run exit 0 ends",
+        "Run echo said begins",
+        "##[group]Run echo said",
+        "said",
+        "Run echo said ends",
+        "##[error]Process completed with exit code 3.",
+        "Run exit 3 ends",
+        "Run echo never ends",
+        "Complete job begins",
+        "Job failure: step 'Run exit 3' failed with exit code 3",
+        "Complete job ends",
+    ];
+    let places: Vec<usize> = order.iter().map(|word| place(word)).collect();
+    assert!(places.is_sorted(), "{story:#?}");
 }
 
 #[tokio::test]
