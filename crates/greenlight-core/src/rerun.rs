@@ -24,7 +24,7 @@ pub(crate) fn rerun(
     now: Timestamp,
 ) -> Result<Arc<str>, Arc<str>> {
     let run = state.runs.get(&number).ok_or_else(|| format!("there is no run {number}"))?;
-    may_run_again(run)?;
+    may_run_again(run, state.suites.get(&run.suite).is_some_and(|suite| !suite.may_run()))?;
     let key = run.suite.clone();
     let event = key.event.clone();
     let jobs = jobs_of(run, again)?;
@@ -65,8 +65,11 @@ pub(crate) fn rerun(
     Ok(format!("{what}, as attempt {attempt}").into())
 }
 
-fn may_run_again(run: &Run) -> Result<(), String> {
+fn may_run_again(run: &Run, is_awaiting: bool) -> Result<(), String> {
     let number = run.number;
+    if !run.is_over() && is_awaiting {
+        return Err(format!("run {number} waits for an approval, so there is nothing to run again yet"));
+    }
     if !run.is_over() {
         return Err(format!("run {number} is not over; cancel it first"));
     }

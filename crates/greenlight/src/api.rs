@@ -134,6 +134,7 @@ async fn rerun_job(
     State(shared): State<Arc<Shared>>,
 ) -> Answer<shape::Answer> {
     let handle = history::handle(&shared, &owner, &repo)?;
+    history::attempt_of(&shared, &handle, number, &key).await?;
     history::submit(&handle, BY, Wish::Rerun(RunNumber(number), Again::Job(JobKey::from(key)))).await.map(Json)
 }
 

@@ -85,17 +85,20 @@ impl From<StoreError> for Refusal {
 
 /// Which page of a list is asked for.
 #[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Page {
     /// Lines older than this one.
     pub before: Option<String>,
     /// How many.
-    pub limit: Option<u32>,
+    pub limit: Option<String>,
 }
 
 impl Page {
-    /// Returns how many lines are wanted, within bounds.
-    pub fn limit(&self) -> u32 {
-        self.limit.unwrap_or(LIMIT).clamp(1, LIMIT_MAX)
+    /// Returns how many lines are wanted.
+    pub fn limit(&self) -> Result<u32, Refusal> {
+        let Some(text) = &self.limit else { return Ok(LIMIT) };
+        let limit = text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
+        limit.ok_or_else(|| Refusal::Wrong(format!("`limit` is a number from 1 to {LIMIT_MAX}, not `{text}`").into()))
     }
 }
 
@@ -112,6 +115,7 @@ pub enum About {
 
 /// The same, as it stands behind the `?`.
 #[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Asked {
     pull: Option<u64>,
     run: Option<u64>,

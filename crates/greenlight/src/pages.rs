@@ -55,6 +55,8 @@ pub fn routes(shared: Arc<Shared>) -> Router {
         .route("/assets/greenlight.svg", get(icon))
         .route("/assets/live.js", get(live))
         .merge(crate::api::routes())
+        // Else it would be taken for a repository of somebody called "api".
+        .route("/api/{rest}", axum::routing::any(nowhere))
         .fallback(nowhere)
         .layer(middleware::from_fn_with_state(shared.clone(), guard::guard))
         .with_state(shared)

@@ -157,8 +157,8 @@ fn schemas() -> Value {
     let delivery: &[&str] =
         &["place:integer", "id:string", "event:string", "received_at:string", "state:string", "reason:string"];
     let run: Vec<&str> =
-        [line, &["sha:string", "needs_approval:boolean", "problem:string?", "concurrency:string?", "jobs:[]Job"]]
-            .concat();
+        [line, &["sha:string", "needs_approval:boolean", "problem:string?", "config_problem:string?"]].concat();
+    let run = [&run[..], &["config_findings:string?", "concurrency:string?", "jobs:[]Job"]].concat();
     json!({
         "Answer": schema(&["message:string"]),
         "Refused": schema(&["message:string", "documentation_url:string", "status:string"]),

@@ -80,6 +80,10 @@ pub struct Run {
     pub needs_approval: bool,
     /// What is wrong with the workflow file, with its carets.
     pub problem: Option<String>,
+    /// What is wrong with the `.greenlight.yml` of the commit, in one sentence. It is why a green run may not be enough.
+    pub config_problem: Option<String>,
+    /// All of it, with its carets.
+    pub config_findings: Option<String>,
     /// The concurrency group, where it has one.
     pub concurrency: Option<String>,
     /// Its jobs, in the file's order.
@@ -95,9 +99,14 @@ impl std::ops::Deref for Run {
 }
 
 impl Run {
+    /// May it run again? A deployment is never repeated, and of a file that cannot be read nothing else can come.
+    pub fn may_run_again(&self) -> bool {
+        self.line.conclusion.is_some() && self.problem.is_none() && self.line.event != "deployment"
+    }
+
     /// Is there a job that did not succeed, so that running the failed ones again means something?
     pub fn has_failed(&self) -> bool {
-        self.line.conclusion.is_some() && self.jobs.iter().any(|job| !matches!(&*job.state, "success" | "skipped"))
+        self.may_run_again() && self.jobs.iter().any(|job| !matches!(&*job.state, "success" | "skipped"))
     }
 }
 

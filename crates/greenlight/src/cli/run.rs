@@ -107,10 +107,35 @@ async fn list(limit: u16, server: Server) -> anyhow::Result<Exit> {
         println!("{}", serde_json::to_string(&found)?);
         return Ok(Exit::Done);
     }
-    for run in &found.runs {
-        println!("{} #{}  {}  {}  {} ({})", run.repository, run.number, run.state, run.name, run.reason, run.event);
+    for line in table(&found.runs) {
+        println!("{line}");
     }
     Ok(Exit::Done)
+}
+
+/// Writes runs as aligned lines; why they stand as they do goes last, since it is as long as it is.
+fn table(runs: &[shape::RunLine]) -> Vec<String> {
+    let rows: Vec<[String; 7]> = runs
+        .iter()
+        .map(|run| {
+            [
+                format!("{} #{}", run.repository, run.number),
+                run.state.clone(),
+                run.name.clone(),
+                format!("{} {}", run.event, run.subject),
+                run.head_sha.chars().take(7).collect(),
+                run.created_at.clone(),
+                run.reason.clone(),
+            ]
+        })
+        .collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..6).map(width).collect();
+    let aligned = |row: &[String; 7]| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}  "));
+        cells.collect::<String>() + &row[6]
+    };
+    rows.iter().map(aligned).collect()
 }
 
 async fn read(client: &Client, number: u64) -> anyhow::Result<(String, shape::Run)> {
@@ -214,4 +239,38 @@ async fn wish(number: u64, what: &str, server: Server) -> anyhow::Result<Exit> {
         println!("{}", answer.message);
     }
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_listed_in_columns_with_time_and_branch() {
+        let run = |number: u64, subject: &str, name: &str| shape::RunLine {
+            repository: "a/b".into(),
+            number,
+            attempt: 1,
+            name: name.into(),
+            workflow: String::new(),
+            event: "push".into(),
+            subject: subject.into(),
+            pull: None,
+            head_sha: "0123456789".into(),
+            state: "success".into(),
+            conclusion: None,
+            reason: "1 job succeeded".into(),
+            created_at: "2026-01-02T03:04:05Z".into(),
+            ended_at: None,
+        };
+        let lines = table(&[run(10, "main", "CI"), run(9, "topic/é", "Nightly")]);
+        assert_eq!(
+            lines,
+            [
+                "a/b #10  success  CI       push main     0123456  2026-01-02T03:04:05Z  1 job succeeded",
+                "a/b #9   success  Nightly  push topic/é  0123456  2026-01-02T03:04:05Z  1 job succeeded",
+            ]
+        );
+        assert!(table(&[]).is_empty());
+    }
 }

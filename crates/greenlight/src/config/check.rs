@@ -39,12 +39,17 @@ const LABELS: &[&str] = &["self-hosted", "linux", "ubuntu-latest", "ubuntu-24.04
 /// Checks every value.
 pub fn check(sources: Sources, problems: Vec<String>) -> Result<Config, ConfigError> {
     let is_without_file = sources.is_without_file;
+    if sources.is_unread {
+        // What is missing would only follow from that.
+        return Err(ConfigError { problems });
+    }
     let mut checker = Checker { sources, problems, warnings: Vec::new() };
     let config = checker.config();
     let (mut problems, warnings) = (checker.problems, checker.warnings);
     match config {
         Some(config) if problems.is_empty() => Ok(Config { warnings, ..config }),
         _ => {
+            problems.sort_by_key(|problem| line_of(problem));
             if is_without_file {
                 problems.insert(0, no_file());
             }
@@ -60,6 +65,12 @@ pub fn shown(sources: &Sources) -> Vec<Shown> {
         "runner.labels" => Some(LABELS.join(", ")),
         _ => None,
     })
+}
+
+/// Returns the line of the settings file that a problem is about; one that is about none goes last.
+fn line_of(problem: &str) -> usize {
+    let place = problem.split_once(": ").map_or("", |(place, _)| place);
+    place.rsplit_once(':').and_then(|(_, line)| line.parse().ok()).unwrap_or(usize::MAX)
 }
 
 fn slots_default() -> usize {
@@ -421,9 +432,20 @@ impl Checker {
     fn problem(&mut self, key: &str, what: &str) {
         let problem = match self.sources.given.get(key) {
             Some(given) => format!("{}: {key} {what}", given.origin),
-            None => format!("{key} {what}"),
+            None => match self.neighbour(key) {
+                Some(given) => format!("{}: {key} {what}", given.origin),
+                None => format!("{key} {what}"),
+            },
         };
         self.problems.push(problem);
+    }
+}
+
+impl Checker {
+    /// Returns what was said of the same room, where a key of it is missing: it stands there, or should.
+    fn neighbour(&self, key: &str) -> Option<&Given> {
+        let room = room_of(key)?;
+        self.sources.given.iter().find(|(known, _)| room_of(known) == Some(room)).map(|(_, given)| given)
     }
 }
 

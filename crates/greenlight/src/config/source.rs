@@ -63,6 +63,8 @@ pub struct Sources {
     pub given: BTreeMap<String, Given>,
     /// No file was named, and there is none in this folder.
     pub is_without_file: bool,
+    /// There is a file, or one was named, and nothing of it could be read: what is missing may stand there.
+    pub is_unread: bool,
 }
 
 /// Reads the file and the environment, and tells what is wrong with their names and texts. The environment wins.
@@ -73,8 +75,14 @@ pub fn read(file: Option<&Path>, environment: &Environment) -> (Sources, Vec<Str
     match read_text(path) {
         Ok(Some(text)) => sources.take_file(path, &text, &mut problems),
         Ok(None) if file.is_none() => sources.is_without_file = true,
-        Ok(None) => problems.push(format!("{}: there is no such file; name another with --config", path.display())),
-        Err(problem) => problems.push(problem),
+        Ok(None) => {
+            sources.is_unread = true;
+            problems.push(format!("{}: there is no such file; name another with --config", path.display()));
+        }
+        Err(problem) => {
+            sources.is_unread = true;
+            problems.push(problem);
+        }
     }
     sources.take_environment(environment, &mut problems);
     (sources, problems)
@@ -118,6 +126,7 @@ impl Sources {
             Err(error) => {
                 let line = error.span().map_or(1, |span| line_at(text, span.start));
                 let what = error.message().replace('\n', " ");
+                self.is_unread = true;
                 problems.push(format!("{}:{line}: this is not TOML: {what}", path.display()));
             }
             Ok(table) => self.take_table(&FileText { path, text }, "", table.get_ref(), problems),

@@ -88,6 +88,32 @@ fn all_problems_are_told_at_once() {
 }
 
 #[test]
+fn problems_come_in_the_order_of_lines() {
+    let told = problem(load(
+        "listen = \"here\"\nlog = \"loud\"\nulr = \"x\"\n[rooms.x]\nkind = \"slack\"\n[runner]\nslots = 0\nlease_seconds = \"no\"\n[pages]\nlisten = \"0.0.0.0:80\"",
+        &[("GREENLIGHT_SERVICES__CACHE_DAYS", "0")],
+    ));
+    let lines: Vec<Option<&str>> = told
+        .lines()
+        .map(|line| line.split_once("greenlight.toml:").map(|(_, line)| &line[..line.find(':').unwrap()]))
+        .collect();
+    let expected = [Some("2"), Some("3"), Some("4"), Some("6"), Some("8"), Some("9"), Some("11"), None];
+    assert_eq!(lines, expected, "{told}");
+    assert!(told.contains("greenlight.toml:6: rooms.x.url is missing"), "{told}");
+}
+
+#[test]
+fn what_only_follows_from_a_file_that_cannot_be_read_is_not_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join(FILE_NAME);
+    let missing = problem(Config::load(Some(&file), &environment(&[])));
+    assert!(missing.contains("there is no such file") && missing.lines().count() == 1, "{missing}");
+    std::fs::write(&file, "[github\n").unwrap();
+    let broken = problem(Config::load(Some(&file), &environment(&[])));
+    assert!(broken.contains("greenlight.toml:1: this is not TOML") && broken.lines().count() == 1, "{broken}");
+}
+
+#[test]
 fn a_value_of_the_wrong_kind_is_refused_where_it_stands() {
     for (text, told) in [
         ("data = 5", "greenlight.toml:2: data must be one text, in quotes"),

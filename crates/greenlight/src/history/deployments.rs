@@ -43,12 +43,25 @@ fn named(state: &Repository) -> Vec<EnvironmentName> {
     state.config().map(|config| config.environments.iter().map(|rule| rule.name.clone()).collect()).unwrap_or_default()
 }
 
+/// Returns the names in the order in which a commit passes them: each behind those that it comes `after`, else as the file has them.
+fn in_order(state: &Repository) -> Vec<EnvironmentName> {
+    let Some(config) = state.config() else { return Vec::new() };
+    let mut order: Vec<EnvironmentName> = Vec::new();
+    let mut rest: Vec<_> = config.environments.iter().collect();
+    while let Some(at) = rest.iter().position(|rule| rule.after.iter().all(|name| order.contains(name))) {
+        order.push(rest.remove(at).name.clone());
+    }
+    order
+}
+
 fn all(state: &Repository) -> shape::Environments {
     // What was never deployed to is an environment all the same.
     let untouched = named(state).into_iter().filter(|name| !state.environments.contains(name));
     let untouched = untouched.map(|name| Environment { name, lock: None, live: None });
     let mut environments: Vec<Environment> = state.environments.values().cloned().chain(untouched).collect();
-    environments.sort_by(|one, other| one.name.cmp(&other.name));
+    let order = in_order(state);
+    let place = |name: &EnvironmentName| order.iter().position(|known| known == name).unwrap_or(order.len());
+    environments.sort_by(|one, other| (place(&one.name), &one.name).cmp(&(place(&other.name), &other.name)));
     let (config_problem, config_findings) = match &state.meta().config {
         ConfigStanding::Read { config: Err(problem), file, .. } => {
             let all = file.as_ref().and_then(|(path, text)| config::explain(path, text));

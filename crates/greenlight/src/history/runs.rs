@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::id::{AttemptId, JobKey, PullNumber, RepoId, RunNumber};
-use greenlight_core::run::Conclusion;
+use greenlight_core::repository::Repository;
+use greenlight_core::run::{Conclusion, Run};
 use greenlight_core::shown::Annotation;
 use greenlight_core::step::Cell;
 use greenlight_store::{DeliveryRow, DeliveryState, JobRow, RunQuery, RunRow, StepRow};
@@ -29,7 +30,7 @@ pub async fn runs(shared: &Shared, repository: Option<&RepositoryRef>, page: &Pa
         .map(str::parse)
         .transpose()
         .map_err(|_| Refusal::Wrong("`before` is what `next` said".into()))?;
-    let limit = page.limit() as usize;
+    let limit = page.limit()? as usize;
     let query = RunQuery { repo: repository.map(|repository| repository.id), head_sha: None, before, limit };
     let rows = shared.store.history().runs(&query).await?;
     let next = (rows.len() == limit).then(|| rows.last().map(|row| row.seq.to_string())).flatten();
@@ -67,13 +68,19 @@ pub async fn run(shared: &Shared, handle: &Handle, number: u64) -> Result<shape:
         shown.push(job(row, &first_lines));
     }
     let (sha, problem) = (row.sha.to_string(), row.problem.clone());
-    let mut run =
-        shape::Run { line: line(shared, row), sha, needs_approval: false, problem, concurrency: None, jobs: shown };
-    if run.line.conclusion.is_none() {
-        // What only the live state knows: labels, contexts, and why something waits. Without it the rows must do.
-        if let Ok(Some(live)) = handle.look(move |cell| Live::of(cell, RunNumber(number))).await {
-            live.add_to(&mut run);
-        }
+    let mut run = shape::Run {
+        line: line(shared, row),
+        sha,
+        needs_approval: false,
+        problem,
+        config_problem: None,
+        config_findings: None,
+        concurrency: None,
+        jobs: shown,
+    };
+    // What only the live state knows: labels, contexts, and why something waits. Without it the rows must do.
+    if let Ok(Some(live)) = handle.look(move |cell| Live::of(cell, RunNumber(number))).await {
+        live.add_to(&mut run);
     }
     Ok(run)
 }
@@ -102,7 +109,7 @@ pub async fn deliveries(shared: &Shared, page: &Page) -> Result<shape::Deliverie
         .map(str::parse)
         .transpose()
         .map_err(|_| Refusal::Wrong("`before` is what `next` said".into()))?;
-    let limit = page.limit() as usize;
+    let limit = page.limit()? as usize;
     let mut rows = match before {
         None => history.quarantined(QUARANTINED_MAX).await?,
         Some(_) => Vec::new(),
@@ -222,8 +229,15 @@ fn annotation(annotation: &Annotation) -> shape::Annotation {
     }
 }
 
-/// What the live state adds to a run that is not over.
+/// What the live state adds to a run.
 struct Live {
+    /// What is wrong with the `.greenlight.yml` of its commit: the sentence, and all of it.
+    config: (Option<String>, Option<String>),
+    /// How it stands, where it is not over.
+    open: Option<Open>,
+}
+
+struct Open {
     standing: (&'static str, String),
     needs_approval: bool,
     concurrency: Option<String>,
@@ -242,6 +256,27 @@ impl Live {
     fn of(cell: &Cell, number: RunNumber) -> Option<Self> {
         let state = cell.repository();
         let run = state.runs.get(&number)?;
+        let suite = state.suites.get(&run.suite).filter(|suite| suite.runs.contains(&number));
+        let planned = suite.and_then(|suite| suite.planned());
+        let text = |told: Option<&std::sync::Arc<str>>| told.map(ToString::to_string);
+        let config = (
+            text(planned.and_then(|planned| planned.config_problem.as_ref())),
+            text(planned.and_then(|planned| planned.config_findings.as_ref())),
+        );
+        Some(Self { config, open: (!run.is_over()).then(|| Open::of(state, run)) })
+    }
+
+    fn add_to(self, run: &mut shape::Run) {
+        (run.config_problem, run.config_findings) = self.config;
+        // The rows may be a moment older than the state, or newer.
+        if let Some(open) = self.open.filter(|_| run.line.conclusion.is_none()) {
+            open.add_to(run);
+        }
+    }
+}
+
+impl Open {
+    fn of(state: &Repository, run: &Run) -> Self {
         let jobs = run.jobs.iter().map(|job| LiveJob {
             key: job.key.to_string(),
             context: job.context.to_string(),
@@ -249,12 +284,12 @@ impl Live {
             reason: greenlight_core::report::job_sentence(state, run, job).to_string(),
             environment_url: job.environment_url.as_ref().map(ToString::to_string),
         });
-        Some(Self {
+        Self {
             standing: standing_of_run(state, run),
             needs_approval: waits_for_approval(state, run),
             concurrency: run.concurrency.as_ref().map(|concurrency| concurrency.group.to_string()),
             jobs: jobs.collect(),
-        })
+        }
     }
 
     fn add_to(self, run: &mut shape::Run) {

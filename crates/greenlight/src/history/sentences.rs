@@ -5,7 +5,7 @@ use greenlight_core::id::{Context, DeploymentId, PullNumber, RunNumber};
 use greenlight_core::pull::{MergePhase, Pull};
 use greenlight_core::report::job_sentence;
 use greenlight_core::repository::Repository;
-use greenlight_core::run::{JobState, Run, Trust};
+use greenlight_core::run::{JobState, Run, SuitePhase, Trust};
 use greenlight_core::shown::sentence;
 
 use super::deployments::sentence_of;
@@ -58,11 +58,15 @@ fn of_pull(state: &Repository, number: PullNumber) -> Option<shape::Why> {
             sentences.push(sentence(&format!("GitHub does not show it: {given_up}")));
         }
     }
+    let suites = || state.suites_at(snapshot.head_sha).filter(|suite| suite.pull() == Some(number));
+    sentences.extend(suites().filter_map(|suite| match &suite.phase {
+        SuitePhase::Reading { trouble: Some(why) } => Some(sentence(&format!("the commit cannot be read yet: {why}"))),
+        _ => None,
+    }));
     sentences.extend(pull.note.wanted.iter().map(ToString::to_string));
     sentences.extend(merging(state, pull));
     let about = format!("#{number} {} into {}", snapshot.title, snapshot.base_ref.short());
-    let suites = state.suites_at(snapshot.head_sha).filter(|suite| suite.pull() == Some(number));
-    let findings = suites.filter_map(|suite| suite.planned()?.config_findings.as_ref()).last();
+    let findings = suites().filter_map(|suite| suite.planned()?.config_findings.as_ref()).last();
     Some(shape::Why { about, sentences, config_findings: findings.map(ToString::to_string) })
 }
 

@@ -61,7 +61,11 @@ async fn reworded(response: Response, method: &Method) -> Result<Response, Refus
     let value = words.split_once("with value `").and_then(|(_, rest)| rest.split('`').next());
     Err(match value.filter(|_| words.contains("Cannot parse")) {
         Some(value) => Refusal::Missing(format!("the address has `{value}` where a number belongs").into()),
-        None => Refusal::Wrong(format!("this cannot be understood: {words}").into()),
+        // How it was read is of no use to whoever asked.
+        None => {
+            let words = words.strip_prefix("Failed to deserialize query string: ").unwrap_or(&words);
+            Refusal::Wrong(format!("this cannot be understood: {words}").into())
+        }
     })
 }
 

@@ -122,9 +122,9 @@ async fn page(shared: Arc<Shared>, handle: Handle, number: u64, key: &str) -> Re
     let frame = Frame::new(&shared, &format!("{name} #{number} {}", job.name)).of(&name);
     if job.ended_at.is_none() && job.runner.is_none() {
         // There is nothing to follow yet: the page says why, and is read again when that changes.
-        return html(&JobPage { frame: frame.live(), run: number, job, is_over: false, marker: None });
+        return html(&JobPage { frame: frame.live(), run: number, job, may_run_again: false, marker: None });
     }
-    let page = JobPage { frame, run: number, job, is_over: run.line.conclusion.is_some(), marker: Some(MARKER) };
+    let page = JobPage { frame, run: number, job, may_run_again: run.may_run_again(), marker: Some(MARKER) };
     let whole =
         page.render().map_err(|error| Refusal::Unavailable(format!("the page cannot be written: {error}").into()))?;
     let (head, foot) = whole.split_once(MARKER).unwrap_or((&whole, ""));

@@ -43,6 +43,12 @@ const TAGS: &[&str] = &[
     "u",
     "ul",
 ];
+/// Tags whose text nobody is to see either.
+const UNSEEN: &[&str] = &["script", "style", "template", "title"];
+/// What ends an address that stands in a text.
+const ADDRESS_ENDS: &[char] = &['<', '>', '"', '\'', '`', '|', '\\', '^', '{', '}'];
+/// What may stand behind an address and is none of it.
+const BEHIND_ADDRESS: &[char] = &['.', ',', ';', ':', '!', '?', '*', '_', '~', ')'];
 /// Those of them that have no end.
 const EMPTY: &[&str] = &["br", "hr"];
 /// How far headings go down: the page has headings of its own above them.
@@ -72,15 +78,27 @@ struct Writer {
     block: Option<String>,
     /// Of the links and pictures around this place: do they have a tag?
     links: Vec<bool>,
+    /// How the columns of the table around this place are set.
+    columns: Vec<Alignment>,
+    /// Which cell of its row comes next.
+    cell: usize,
+    /// Is this place in the head of a table?
+    is_head: bool,
+    /// Is it in a block of code?
+    is_code: bool,
+    /// Is it in a line whose script or style has begun and not ended?
+    is_unseen: bool,
 }
 
 impl Writer {
     fn take<'a>(&mut self, event: Event<'a>, out: &mut Vec<Event<'a>>) {
         match event {
+            Event::Text(_) | Event::Code(_) if self.is_unseen => {}
             Event::Start(Tag::HtmlBlock) => self.block = Some(String::new()),
             Event::End(TagEnd::HtmlBlock) => {
                 if let Some(text) = self.block.take() {
                     out.push(Event::Html(self.rewritten(&text).into()));
+                    self.is_unseen = false;
                 }
             }
             Event::Html(text) | Event::InlineHtml(text) => match &mut self.block {
@@ -96,13 +114,44 @@ impl Writer {
                 }));
             }
             Event::End(TagEnd::Heading(level)) => out.push(Event::End(TagEnd::Heading(lower(level)))),
+            Event::End(TagEnd::CodeBlock) => {
+                self.is_code = false;
+                out.push(event);
+            }
             Event::Start(Tag::CodeBlock(_)) => {
+                self.is_code = true;
                 out.push(Event::Start(Tag::CodeBlock(pulldown_cmark::CodeBlockKind::Indented)))
             }
-            // How columns are set would be an inline style, which no page may have.
+            // How columns are set would be an inline style, which no page may have: it becomes a class.
             Event::Start(Tag::Table(columns)) => {
-                out.push(Event::Start(Tag::Table(vec![Alignment::None; columns.len()])));
+                out.push(Event::InlineHtml("<table>".into()));
+                self.columns = columns;
             }
+            Event::End(TagEnd::Table) => out.push(Event::InlineHtml("</tbody></table>".into())),
+            Event::Start(Tag::TableHead) => {
+                (self.cell, self.is_head) = (0, true);
+                out.push(Event::InlineHtml("<thead><tr>".into()));
+            }
+            Event::End(TagEnd::TableHead) => {
+                self.is_head = false;
+                out.push(Event::InlineHtml("</tr></thead><tbody>".into()));
+            }
+            Event::Start(Tag::TableRow) => {
+                self.cell = 0;
+                out.push(Event::InlineHtml("<tr>".into()));
+            }
+            Event::End(TagEnd::TableRow) => out.push(Event::InlineHtml("</tr>".into())),
+            Event::Start(Tag::TableCell) => {
+                let class = match self.columns.get(self.cell) {
+                    Some(Alignment::Center) => " class=\"center\"",
+                    Some(Alignment::Right) => " class=\"right\"",
+                    _ => "",
+                };
+                self.cell += 1;
+                out.push(Event::InlineHtml(format!("<{}{class}>", self.cell_tag()).into()));
+            }
+            Event::End(TagEnd::TableCell) => out.push(Event::InlineHtml(format!("</{}>", self.cell_tag()).into())),
+            Event::Text(text) if self.links.is_empty() && !self.is_code && text.contains("://") => linked(&text, out),
             Event::TaskListMarker(is_done) => out.push(Event::Text(if is_done { "☑ " } else { "☐ " }.into())),
             Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
                 let opened = opening(&dest_url);
@@ -113,6 +162,10 @@ impl Writer {
                 if self.links.pop() == Some(true) {
                     out.push(Event::InlineHtml(CowStr::Borrowed("</a>")));
                 }
+            }
+            Event::End(TagEnd::Paragraph | TagEnd::Item) => {
+                self.is_unseen = false;
+                out.push(event);
             }
             other => out.push(other),
         }
@@ -129,7 +182,16 @@ impl Writer {
                 continue;
             }
             match tag_of(html) {
+                // What stands in these is no text.
+                Some((tag, rest)) if UNSEEN.contains(&&*tag.name) && !tag.is_end => {
+                    let end = format!("</{}", tag.name);
+                    let at = rest.to_ascii_lowercase().find(&end);
+                    // In a line of text the rest of it comes piece by piece.
+                    self.is_unseen = at.is_none();
+                    html = at.and_then(|at| rest[at..].split_once('>')).map_or("", |(_, rest)| rest);
+                }
                 Some((tag, rest)) => {
+                    self.is_unseen &= !UNSEEN.contains(&&*tag.name);
                     self.tag(&tag, &mut out);
                     html = rest;
                 }
@@ -141,6 +203,10 @@ impl Writer {
         }
         escape(html, &mut out);
         out
+    }
+
+    fn cell_tag(&self) -> &'static str {
+        if self.is_head { "th" } else { "td" }
     }
 
     fn tag(&mut self, tag: &RawTag<'_>, out: &mut String) {
@@ -254,6 +320,31 @@ fn tag_of(html: &str) -> Option<(RawTag<'_>, &str)> {
     Some((tag, &inside[end + 1..]))
 }
 
+/// Writes a text in which addresses of the web become links, as on GitHub.
+fn linked<'a>(text: &str, out: &mut Vec<Event<'a>>) {
+    let mut rest = text;
+    while let Some(start) = ["https://", "http://"].iter().filter_map(|scheme| rest.find(scheme)).min() {
+        let (before, from) = rest.split_at(start);
+        let end = from.find(|c: char| c.is_whitespace() || ADDRESS_ENDS.contains(&c)).unwrap_or(from.len());
+        let address = from[..end].trim_end_matches(BEHIND_ADDRESS);
+        let is_alone = !before.ends_with(|c: char| c.is_alphanumeric());
+        let has_host =
+            address.split_once("://").is_some_and(|(_, host)| host.starts_with(|c: char| c.is_alphanumeric()));
+        let tag = opening(address).filter(|_| is_alone && has_host);
+        out.push(Event::Text(before.to_owned().into()));
+        match tag {
+            Some(tag) => out.extend([
+                Event::InlineHtml(tag.into()),
+                Event::Text(address.to_owned().into()),
+                Event::InlineHtml(CowStr::Borrowed("</a>")),
+            ]),
+            None => out.push(Event::Text(address.to_owned().into())),
+        }
+        rest = &from[address.len()..];
+    }
+    out.push(Event::Text(rest.to_owned().into()));
+}
+
 /// Returns the tag that opens a link, where it leads to the web.
 fn opening(url: &str) -> Option<String> {
     super::is_web(url).then(|| {
@@ -312,7 +403,8 @@ mod tests {
             html("# Tests\n\n| a | b |\n|---|--:|\n| 1 | `2` |\n\n- [x] done\n\n[more](https://example.org/?a=1&b=2)");
         for part in [
             "<h3>Tests</h3>",
-            "<td>1</td><td><code>2</code></td>",
+            "<th>a</th><th class=\"right\">b</th>",
+            "<td>1</td><td class=\"right\"><code>2</code></td>",
             "☑ done",
             "<a rel=\"noreferrer nofollow\" href=\"https://example.org/?a=1&amp;b=2\">more</a>",
         ] {
@@ -335,6 +427,8 @@ mod tests {
     fn nothing_runs_and_nothing_is_loaded() {
         for written in [
             "<script>alert(1)</script>",
+            "<scr<script>x</script>ipt>alert(1)</script>",
+            "|a|\n|:-:|\n|https://evil.example/\" onclick=\"alert(1)|",
             "<img src=x onerror=alert(1)>",
             "a <img src=\"https://evil.example/x.png\" onload=\"alert(1)\"> b",
             "![x](https://evil.example/x.png)",
@@ -359,8 +453,44 @@ mod tests {
                 let is_plain = more.trim_matches([' ', '/']).is_empty() || tag.starts_with('/');
                 let is_link =
                     tag.starts_with("a rel=\"noreferrer nofollow\" href=\"https://") && tag.matches('"').count() == 4;
-                assert!(is_known && (is_plain || is_link), "{written} became {shown}");
+                let is_cell = matches!(more, " class=\"center\"" | " class=\"right\"");
+                assert!(is_known && (is_plain || is_link || is_cell), "{written} became {shown}");
             }
+        }
+    }
+
+    #[test]
+    fn an_address_in_a_text_is_a_link() {
+        for (written, shown) in [
+            (
+                "see https://example.org/a?b=1&c=2.",
+                "see <a rel=\"noreferrer nofollow\" href=\"https://example.org/a?b=1&amp;c=2\">https://example.org/a?b=1&amp;c=2</a>.",
+            ),
+            (
+                "(http://example.org)",
+                "(<a rel=\"noreferrer nofollow\" href=\"http://example.org\">http://example.org</a>)",
+            ),
+            (
+                "[x](https://example.org/) `https://y.example`",
+                "<a rel=\"noreferrer nofollow\" href=\"https://example.org/\">x</a> <code>https://y.example</code>",
+            ),
+            ("xhttps://example.org and https://", "xhttps://example.org and https://"),
+        ] {
+            assert_eq!(html(written).trim(), format!("<p>{shown}</p>"), "{written}");
+        }
+        assert!(!html("    https://example.org/in/code").contains("<a "));
+    }
+
+    #[test]
+    fn what_nobody_is_to_see_is_left_out() {
+        for (written, left) in [
+            ("<script>alert(1)</script>evil", "evil"),
+            ("a <STYLE>*{}</style > b", "<p>a  b</p>"),
+            ("<script>alert(1)", ""),
+            ("<title>x</title>", ""),
+            ("a <script>`b`\n\nc", "<p>a </p>\n<p>c</p>"),
+        ] {
+            assert_eq!(html(written).trim(), left, "{written}");
         }
     }
 

@@ -97,8 +97,8 @@ pub struct JobPage {
     pub frame: Frame,
     pub run: u64,
     pub job: shape::Job,
-    /// Is the run over, so that it can run again?
-    pub is_over: bool,
+    /// May the job run again: is the run over, and none that is never repeated?
+    pub may_run_again: bool,
     /// Where the log goes; nothing for a job that has not begun, and has none.
     pub marker: Option<&'static str>,
 }

@@ -157,17 +157,30 @@ async fn watch(shared: &Shared) {
 }
 
 fn judge(shared: &Shared, oldest: Option<Timestamp>) {
-    match oldest.map(|at| clock::now().since(at)).filter(|age| *age > WAIT_MAX) {
-        Some(_) => {
-            shared.standing.wait(DELIVERIES, "the oldest delivery has waited for more than a minute to be looked at")
-        }
+    match alarm(oldest, clock::now()) {
+        Some(why) => shared.standing.wait(DELIVERIES, why),
         None => shared.standing.clear(DELIVERIES),
     }
+}
+
+/// Returns what is to be said where the oldest delivery has waited too long.
+fn alarm(oldest: Option<Timestamp>, now: Timestamp) -> Option<&'static str> {
+    let is_late = oldest.is_some_and(|at| now.since(at) > WAIT_MAX);
+    is_late.then_some("the oldest delivery has waited for more than a minute to be looked at")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_delivery_that_waits_for_a_minute_is_an_alarm() {
+        let came = Timestamp::from_millis(1_000);
+        assert_eq!(alarm(None, came), None);
+        assert_eq!(alarm(Some(came), came + WAIT_MAX), None);
+        let told = alarm(Some(came), came + WAIT_MAX + Duration::from_millis(1));
+        assert!(told.is_some_and(|told| told.contains("more than a minute")), "{told:?}");
+    }
 
     #[test]
     fn lone_deliveries_are_looked_at_at_once() {

@@ -18,6 +18,8 @@ use crate::rooms::Rooms;
 
 /// Git processes of ours at once: a fetch is mostly waiting, a merge mostly the disk.
 const GIT_MAX: usize = 4;
+/// How often reading a commit may be put off before that is a trouble.
+const GIT_TRIES: u32 = 4;
 /// Lines that go to rooms at once.
 const ROOMS_MAX: usize = 8;
 
@@ -64,6 +66,7 @@ impl Hands {
                 let mut outcome = self.git.perform(repository, dispatch).await;
                 let source = Actions::of(self.actions.clone(), repository.clone());
                 called::complete(&mut outcome, repository, &source).await;
+                self.watch_git(repository, dispatch, &outcome);
                 outcome
             }
             Target::GitHubRead | Target::GitHubWrite => {
@@ -90,6 +93,16 @@ impl Hands {
             Outcome::Refused(refusal) => {
                 self.standing.wait(&what, format!("{}, so a line was given up", refusal.reason()));
             }
+        }
+    }
+
+    /// Keeps it known whether commits can be read. What was pushed a moment ago may come a little late: that is no trouble.
+    fn watch_git(&self, repository: &RepositoryRef, dispatch: &Dispatch, outcome: &Outcome) {
+        let what = format!("git ({})", repository.full_name);
+        match outcome {
+            Outcome::Done(_) | Outcome::Refused(_) => self.standing.clear(&what),
+            Outcome::Later { .. } if dispatch.tried < GIT_TRIES => {}
+            Outcome::Later { reason, .. } | Outcome::Unknown { reason } => self.standing.wait(&what, reason.clone()),
         }
     }
 

@@ -19,6 +19,18 @@ fn delivery(server: &Server, id: &str, event: &str, body: &str) -> RequestBuilde
         .body(body.to_owned())
 }
 
+/// The same as a form.
+fn form_delivery(server: &Server, id: &str, event: &str, body: &str) -> RequestBuilder {
+    let signature = sign(&Secret::new(SECRET).unwrap(), body.as_bytes());
+    let request = server.http.post(server.public("/webhooks/github"));
+    request
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .header("X-GitHub-Event", event)
+        .header("X-GitHub-Delivery", id)
+        .header("X-Hub-Signature-256", signature)
+        .body(body.to_owned())
+}
+
 async fn answer(request: RequestBuilder) -> (u16, String) {
     let response = request.send().await.unwrap();
     (response.status().as_u16(), response.text().await.unwrap())
@@ -79,6 +91,11 @@ async fn a_body_has_a_bound() {
     assert_eq!(status, 413, "{told}");
     let largest = &large[1..];
     assert_eq!(answer(delivery(&server, "b", "ping", largest)).await.0, 202);
+    // As a form the same payload may take three times as many bytes.
+    let form = format!("payload={}", percent_encoded(&"{".repeat(25 * 1024 * 1024 - 8)));
+    assert_eq!(answer(form_delivery(&server, "c", "ping", &form)).await.0, 202);
+    let too_large = form + &"x".repeat(25);
+    assert_eq!(answer(form_delivery(&server, "d", "ping", &too_large)).await.0, 413);
     server.stop().await;
 }
 
@@ -106,19 +123,7 @@ async fn a_form_is_read_like_json() {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(dir.path(), "").await;
     let body = format!("payload={}", percent_encoded(PING));
-    let form = delivery(&server, "form", "ping", &body).header("Content-Type", "application/x-www-form-urlencoded");
-    // The first content type of two is the one that counts, so the request is made anew.
-    drop(form);
-    let signature = sign(&Secret::new(SECRET).unwrap(), body.as_bytes());
-    let form = server
-        .http
-        .post(server.public("/webhooks/github"))
-        .header("Content-Type", "application/x-www-form-urlencoded")
-        .header("X-GitHub-Event", "ping")
-        .header("X-GitHub-Delivery", "form")
-        .header("X-Hub-Signature-256", signature)
-        .body(body);
-    assert_eq!(answer(form).await.0, 202);
+    assert_eq!(answer(form_delivery(&server, "form", "ping", &body)).await.0, 202);
     until("the form was read", async || {
         deliveries(&server).await.iter().any(|(_, state)| state == "ignored").then_some(())
     })
@@ -173,6 +178,59 @@ async fn a_delivery_outlives_the_server() {
     assert!(deliveries(&server).await.iter().any(|(id, _)| id == "kept"));
     assert_eq!(answer(delivery(&server, "kept", "ping", PING)).await.1, "this delivery was here before\n");
     server.stop().await;
+}
+
+/// GitHub's own examples, and what was made of its description for the newest Enterprise Server, in turn as JSON and as a form: through
+/// the door, the store and the core of a server. What there is of use is applied, all else is kept and marked so.
+#[tokio::test]
+async fn all_of_github_s_payloads_go_through_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let named = "[github]\napi_url = \"http://127.0.0.1:9\"\ntoken = \"t\"\n\
+                 repositories = [\"Codertocat/Hello-World\", \"octocat/Hello-World\", \"Octocoders/Hello-World\"]\n";
+    let server = Server::start(dir.path(), &format!("{named}webhook_secret = {SECRET:?}\n")).await;
+    let all = payloads();
+    assert_eq!(all.len(), 329 + 518);
+    for (number, (event, body)) in all.iter().enumerate() {
+        let id = format!("d{number}");
+        let (status, told) = match number % 2 {
+            0 => answer(delivery(&server, &id, event, body)).await,
+            _ => answer(form_delivery(&server, &id, event, &format!("payload={}", percent_encoded(body)))).await,
+        };
+        assert_eq!(status, 202, "{event}: {told}");
+    }
+    until("all were looked at", async || {
+        let counters = server.running.shared.store.history().counters().await.unwrap();
+        (counters.deliveries_waiting == 0).then_some(())
+    })
+    .await;
+    let (mut applied, mut seen, mut next) = (0, 0, String::new());
+    loop {
+        let page = server.json(&format!("/api/v1/deliveries?limit=100{next}")).await;
+        for one in page["deliveries"].as_array().unwrap() {
+            assert!(matches!(one["state"].as_str(), Some("applied" | "ignored")), "{one}");
+            assert!(!one["reason"].as_str().unwrap().is_empty(), "{one}");
+            applied += usize::from(one["state"] == "applied");
+            seen += 1;
+        }
+        let Some(before) = page["next"].as_str() else { break };
+        next = format!("&before={before}");
+    }
+    assert_eq!(seen, all.len());
+    assert!(applied > 150, "{applied}");
+    let waits = server.json("/readyz").await["waits"].to_string();
+    assert!(!waits.contains("deliveries") && !waits.contains("store"), "{waits}");
+    server.stop().await;
+}
+
+/// Events with their payloads.
+fn payloads() -> Vec<(String, String)> {
+    let read = |name: &str| -> Vec<serde_json::Value> {
+        let path = format!("{}/../../testdata/{name}", env!("CARGO_MANIFEST_DIR"));
+        serde_json::from_slice(&zstd::decode_all(std::fs::File::open(path).unwrap()).unwrap()).unwrap()
+    };
+    let examples = read("webhooks-examples/examples.json.zst").into_iter();
+    let all = examples.chain(read("webhooks-generated/payloads.json.zst"));
+    all.map(|one| (one["event"].as_str().unwrap().to_owned(), one["payload"].to_string())).collect()
 }
 
 /// More deliveries for one repository than its loop has room for: each is taken in once, in order, and nothing is left waiting.

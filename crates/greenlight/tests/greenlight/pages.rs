@@ -85,7 +85,11 @@ async fn what_is_asked_wrongly_is_answered_with_a_sentence() {
         ("GET", "/api/v1/nope", 404, "there is no such address"),
         ("GET", "/api/v1/repos/octocat/x/runs/abc", 404, "the address has `abc`"),
         ("GET", "/api/v1/repos/octocat/x/runs", 404, "octocat/x"),
-        ("GET", "/api/v1/runs?limit=many", 400, "limit"),
+        ("GET", "/api/v1/runs?limit=many", 400, "`limit` is a number from 1 to 100, not `many`"),
+        ("GET", "/api/v1/runs?limit=-1", 400, "`limit` is a number from 1 to 100, not `-1`"),
+        ("GET", "/api/v1/runs?limits=5", 400, "unknown field `limits`, expected `before` or `limit`"),
+        ("GET", "/api/v1", 404, "there is no such address"),
+        ("POST", "/api/v2", 404, "there is no such address"),
         ("DELETE", "/api/v1/runs", 405, "this address does not take DELETE"),
     ] {
         let request = server.http.request(method.parse().unwrap(), server.pages(path));

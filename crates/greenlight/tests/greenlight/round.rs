@@ -266,7 +266,7 @@ async fn what_failed_runs_again_and_what_is_kept_keeps_its_log() {
     assert!(server.read(&format!("/{NAME}/runs/1/jobs/build")).await.1.contains("attempt 1, try 1"));
 
     let path = |job: &str| server.pages(&format!("/api/v1/repos/{NAME}/runs/1/jobs/{job}/rerun"));
-    assert_eq!(server.http.post(path("nothing")).send().await.unwrap().status(), 409);
+    assert_eq!(server.http.post(path("nothing")).send().await.unwrap().status(), 404);
     assert_eq!(server.http.post(path("build")).send().await.unwrap().status(), 200);
     until("both run again", async || log("test").await.contains("attempt 3 with in-3").then_some(())).await;
     server.stop().await;
@@ -305,6 +305,8 @@ async fn a_fork_waits_for_an_approval() {
     let why = github.status(&head, "greenlight", "pending").await;
     assert!(why.contains("approval"), "{why}");
     assert!(server.read(&format!("/{NAME}/runs/1")).await.1.contains("Let it run"));
+    let again = server.wish(&format!("/api/v1/repos/{NAME}/runs/1/rerun")).await;
+    assert!(again.0 == 409 && again.1.contains("run 1 waits for an approval"), "{again:?}");
     let approved = server.http.post(server.pages(&format!("/{NAME}/runs/1/approve"))).send().await.unwrap();
     assert_eq!(approved.status(), 200);
     github.status(&head, "greenlight", "success").await;
@@ -325,6 +327,7 @@ async fn a_workflow_that_cannot_be_read_shows_its_caret() {
     assert!(why.contains("ci.yml") && why.contains('6'), "{why}");
     let (_, page) = server.read(&format!("/{NAME}/runs/1")).await;
     assert!(page.contains("What is wrong with the workflow") && page.contains("^"), "{page}");
+    assert!(!page.contains("Run again"), "the same file can only fail again: {page}");
     server.stop().await;
     github.stop().await;
 }

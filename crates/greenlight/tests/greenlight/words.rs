@@ -37,7 +37,8 @@ async fn a_command_of_which_nothing_comes_is_answered_once() {
 #[tokio::test]
 async fn a_wrong_configuration_on_the_default_branch_is_shown_everywhere() {
     const WRONG: &str = "merge:\n  whn: green\n  method: squish\n";
-    const RIGHT: &str = "environments:\n  staging: { run: { workflow: deploy } }\n";
+    // What is passed first is shown first, whatever the alphabet says and wherever it stands.
+    const RIGHT: &str = "environments:\n  live: { after: [staging], run: { workflow: deploy } }\n  staging: { on: merge, run: { workflow: deploy } }\n";
     let dir = tempfile::tempdir().unwrap();
     let files = json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL, ".greenlight.yml": WRONG });
     let github = GitHub::start(dir.path(), files).await;
@@ -91,6 +92,12 @@ async fn a_pull_request_that_brings_a_wrong_configuration_tells_all_that_is_wron
     until("all of it is on the page", async || {
         let (_, page) = server.read(&format!("/{NAME}/pulls/{number}")).await;
         (page.contains("What is wrong with .greenlight.yml") && page.contains("4 |   whn: green")).then_some(())
+    })
+    .await;
+    until("all of it is on the page of its run", async || {
+        let (_, page) = server.read(&format!("/{NAME}/runs/1")).await;
+        let is_shown = page.contains("What is wrong with .greenlight.yml") && page.contains("4 |   whn: green");
+        (is_shown && page.contains(".greenlight.yml:2: environment staging")).then_some(())
     })
     .await;
     until("all of it is in the API", async || {
