@@ -50,6 +50,10 @@ pub enum Moment {
     TurnTaken,
     /// A job that had its turn was stopped for a newer one.
     TurnStopped,
+    /// A schedule came due and was begun.
+    CameDue,
+    /// It came due while nobody was there, and was begun later.
+    CameDueUnseen,
     /// The server crashed before a commit took effect.
     CrashBeforeCommit,
     /// The server crashed after a commit, before it answered.
@@ -197,6 +201,8 @@ const ALL: [Moment; MOMENTS] = {
         TurnCame,
         TurnTaken,
         TurnStopped,
+        CameDue,
+        CameDueUnseen,
         CrashBeforeCommit,
         CrashAfterCommit,
         CrashBeforeDispatch,

@@ -4,6 +4,7 @@
 //! they look at what changed, and every fiftieth step at everything.
 
 pub mod calls;
+pub mod clock;
 pub mod deploys;
 pub mod jobs;
 pub mod merges;
@@ -53,6 +54,8 @@ pub struct Checks {
     pub deploys: deploys::Deploys,
     /// Which runs there are.
     pub storage: storage::Runs,
+    /// What the clock started.
+    pub clock: clock::Started,
     /// Who has a part in which concurrency group.
     pub groups: turns::Groups,
     last_full: u64,
@@ -71,12 +74,16 @@ impl Checks {
 
 /// Looks at what a commit changed: each key with what was there before.
 pub fn after_commit(world: &mut World, changed: &[(EntityKey, Option<Entity>)]) -> Checked {
+    let time = world.clock();
     let World { store, checks, unlocking, coverage, github, cell, .. } = world;
     let inner = store.inner();
     let mut groups = BTreeSet::new();
     for (key, before) in changed {
         let now = inner.get(key);
         match (key, now) {
+            (EntityKey::Meta, Some(Entity::Meta(meta))) => {
+                clock::i3_nothing_due_is_passed_over(before.as_ref(), meta, changed, time, coverage)?;
+            }
             (EntityKey::Report(..), Some(Entity::Report(report))) => {
                 reports::decided(&mut checks.reports, report)?;
                 storage::i23_wanted_report_is_in_the_outbox(&inner, report)?;
@@ -84,6 +91,7 @@ pub fn after_commit(world: &mut World, changed: &[(EntityKey, Option<Entity>)]) 
             (EntityKey::Run(..), Some(Entity::Run(run))) => {
                 jobs::i9_terminal_states_stay(&mut checks.jobs, run, &github.objects, coverage)?;
                 storage::i2_one_run_for_each_key(&mut checks.storage, run, before.is_none())?;
+                clock::i2_a_due_time_starts_once(&mut checks.clock, run)?;
                 let before = match before {
                     Some(Entity::Run(before)) => Some(&**before),
                     _ => None,

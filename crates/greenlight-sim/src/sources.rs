@@ -7,7 +7,8 @@ use std::sync::Arc;
 use greenlight_core::config::MergeWhen;
 
 use crate::rng::Rng;
-use texts::{CALLED_TEXTS, CI_TEXTS, DEPLOY_TEXT, TRIAGE_TEXT};
+pub use texts::CLOCK_LINES;
+use texts::{CALLED_TEXTS, CI_TEXTS, CLOCK_TEXT, DEPLOY_TEXT, TRIAGE_TEXT};
 
 /// Texts by version of their path.
 #[derive(Clone, Debug)]
@@ -19,6 +20,7 @@ pub struct Sources {
     called: Vec<(Arc<str>, Arc<str>)>,
     triage: (Arc<str>, Arc<str>),
     deploy: Arc<str>,
+    clock: (Arc<str>, Arc<str>),
     configs: Vec<Arc<str>>,
     /// When this seed merges; nothing where it does not.
     pub when: Option<MergeWhen>,
@@ -26,12 +28,16 @@ pub struct Sources {
     pub environments: Vec<&'static str>,
     /// Must somebody else's `lint` be green as well?
     pub lint: bool,
+    /// Does anything come due by the clock?
+    pub ticks: bool,
 }
 
 /// The version of the broken settings.
 pub const CONFIG_BROKEN: u16 = 1;
 /// The version of the workflow that cannot be read.
 pub const CI_BROKEN: u16 = CI_GOOD;
+/// The version of the workflow that deploys beside which nothing comes due by the clock.
+pub const STILL: u16 = 2;
 /// How many versions of the workflow can be read.
 pub const CI_GOOD: u16 = 9;
 /// The first version of the workflow in which jobs call others or take turns; all after it that can be read do.
@@ -52,6 +58,7 @@ impl Sources {
             1 => vec!["staging"],
             _ => vec!["staging", "production"],
         };
+        let ticks = rng.chance(300);
         let config = config_text(rng, when, lint, &environments);
         let broken = "merge: { wen: green }\n";
         Self {
@@ -62,10 +69,12 @@ impl Sources {
             called: CALLED_TEXTS.iter().map(|(path, text)| (Arc::from(*path), Arc::from(*text))).collect(),
             triage: (".github/workflows/triage.yml".into(), TRIAGE_TEXT.into()),
             deploy: DEPLOY_TEXT.into(),
+            clock: (".github/workflows/clock.yml".into(), CLOCK_TEXT.into()),
             configs: vec![config.as_str().into(), broken.into(), format!("{config}# the same, said again\n").into()],
             when,
             environments,
             lint,
+            ticks,
         }
     }
 
@@ -73,9 +82,10 @@ impl Sources {
     pub fn workflows(&self, ci: u16, deploy: u16) -> Vec<(Arc<str>, Arc<str>)> {
         let at = usize::from(ci).min(self.ci.len() - 1);
         let mut files = vec![(self.ci_path.clone(), self.ci[at].clone())];
-        if deploy == 0 {
-            files.push((self.deploy_path.clone(), self.deploy.clone()));
+        if self.ticks && deploy != STILL {
+            files.push(self.clock.clone());
         }
+        files.push((self.deploy_path.clone(), self.deploy.clone()));
         if (CI_NESTED..CI_GOOD).contains(&ci) {
             files.extend(self.called.iter().cloned());
         }
@@ -127,7 +137,7 @@ mod tests {
             let errors: Vec<_> = parsed.findings.iter().filter(|finding| finding.is_error()).collect();
             assert_eq!(errors.is_empty(), at < usize::from(CI_GOOD), "{at}: {errors:?}");
         }
-        for (path, text) in CALLED_TEXTS.into_iter().chain([("triage.yml", TRIAGE_TEXT)]) {
+        for (path, text) in CALLED_TEXTS.into_iter().chain([("triage.yml", TRIAGE_TEXT), ("clock.yml", CLOCK_TEXT)]) {
             let parsed = greenlight_workflow::parse_workflow(path, text);
             assert!(!parsed.findings.iter().any(|finding| finding.is_error()), "{:?}", parsed.findings);
         }

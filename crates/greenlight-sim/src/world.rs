@@ -294,6 +294,8 @@ impl World {
         self.store.fill(false);
         self.token_good = true;
         self.trace.line(|| "--- the quiet phase".to_owned());
+        self.stop_the_clock();
+        self.send_hooks();
         self.hurry_hooks();
         self.revive_runners();
         if self.cell.is_none() {

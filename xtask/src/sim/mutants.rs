@@ -1,4 +1,4 @@
-//! Planted bugs: each is a patch against the core, named after what it brings back (F…, S… of the reliability page).
+//! Planted bugs: each is a patch against the core, named after what it brings back (F…, S… of the reliability page; K… of the clock).
 
 use std::fs;
 use std::io;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use greenlight_core::effect::{JobOrder, Reply};
 use greenlight_core::id::{AttemptId, JobKey, RunNumber, RunnerId, Sha, Token};
-use greenlight_core::plan::TARGET;
+use greenlight_core::plan::{SCHEDULE, TARGET};
 use greenlight_core::run::{Conclusion, Job, JobState, Run, Subject};
 
 use super::{Checked, must, turns};
@@ -112,9 +112,9 @@ pub fn leased(world: &mut World, runner: &RunnerId, order: &JobOrder) -> Checked
     i25_untrusted_is_approved(world, order)?;
     i25_target_is_the_default_branch(world, order)?;
     super::deploys::i22_never_twice(world, order)?;
-    // What deploys a commit does not test it.
+    // What deploys a commit does not test it, and no more does what the clock starts.
     let deploys = order.env.iter().any(|(name, _)| &**name == "DEPLOYMENT_ID");
-    if let Some(run) = world.run(order.attempt.run).filter(|_| !deploys) {
+    if let Some(run) = world.run(order.attempt.run).filter(|run| !deploys && &*run.suite.event != SCHEDULE) {
         world.checks.jobs.lease(order, &run);
     }
     Ok(())

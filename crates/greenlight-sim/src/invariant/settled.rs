@@ -26,6 +26,7 @@ pub fn everything_settled(world: &World) -> Checked {
     i3_main_was_looked_at(world, state)?;
     merges_are_known(world, state)?;
     deployments_are_over(world, state)?;
+    super::clock::the_clock_is_still(&state.meta().timetable)?;
     locks_are_free(state)
 }
 

@@ -176,6 +176,26 @@ jobs:
       - run: make greeting
 ";
 
+/// The workflow that comes due by the clock.
+pub const CLOCK_TEXT: &str = "name: Clock
+on:
+  schedule:
+    - cron: '*/10 * * * *'
+    - cron: '25 * * * *'
+      timezone: Europe/Berlin
+concurrency:
+  group: clock
+  queue: max
+jobs:
+  tick:
+    runs-on: self-hosted
+    steps:
+      - run: make tick
+";
+
+/// Its lines: each with how often it is due, in minutes, and in which of them first.
+pub const CLOCK_LINES: [(&str, i64, i64); 2] = [("*/10 * * * *", 10, 0), ("25 * * * *", 60, 25)];
+
 /// The workflow that deploys.
 pub const DEPLOY_TEXT: &str = "name: Deploy
 on: deployment

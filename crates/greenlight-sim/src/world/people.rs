@@ -9,8 +9,8 @@ use super::{Event, World};
 use crate::coverage::Moment;
 use crate::github::{ADMIN, LINTER, READER, STRANGER, WRITERS};
 use crate::invariant::Checked;
-use crate::objects::{CI, CONFIG, Files, PATHS, SOURCE, is_broken, name};
-use crate::sources::{CI_BROKEN, CI_GOOD, CI_NESTED, CONFIG_BROKEN};
+use crate::objects::{CI, CONFIG, DEPLOY, Files, PATHS, SOURCE, is_broken, name};
+use crate::sources::{CI_BROKEN, CI_GOOD, CI_NESTED, CONFIG_BROKEN, STILL};
 
 /// How many pull requests are open at most.
 const OPEN_MAX: usize = 6;
@@ -61,6 +61,7 @@ impl World {
     fn change(&mut self, mut files: Files) -> Files {
         let broken = self.rng.chance(120);
         match self.rng.below(60) {
+            2 if self.github.sources.ticks => files[DEPLOY] = if files[DEPLOY] == STILL { 0 } else { STILL },
             0 => files[CONFIG] = if self.rng.chance(300) { CONFIG_BROKEN } else { 2 },
             1 => {
                 let nested = self.rng.between(i64::from(CI_NESTED), i64::from(CI_GOOD) - 1);
@@ -150,6 +151,19 @@ impl World {
         let commit = self.github.objects.commit([Some(tip), None], files, false);
         self.github.move_branch(0, Some(commit), ADMIN);
         self.trace.line(|| format!("the admin mends main with {}", name(commit).short()));
+    }
+
+    /// Nothing comes due by the clock any more.
+    pub fn stop_the_clock(&mut self) {
+        let tip = self.github.tip(0);
+        let mut files = self.github.objects.get(tip).files;
+        if !self.github.sources.ticks || files[DEPLOY] == STILL {
+            return;
+        }
+        files[DEPLOY] = STILL;
+        let commit = self.github.objects.commit([Some(tip), None], files, false);
+        self.github.move_branch(0, Some(commit), ADMIN);
+        self.trace.line(|| format!("the admin stops the clock with {}", name(commit).short()));
     }
 
     fn force_main(&mut self) {
