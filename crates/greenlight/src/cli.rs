@@ -15,6 +15,7 @@ mod serve;
 mod settings;
 mod workflow;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -104,14 +105,29 @@ pub fn start(cli: Cli) -> ExitCode {
         .expect("the system gives threads to a program that starts");
     let exit = match runtime.block_on(perform(cli.verb)) {
         Ok(exit) => exit,
+        // Whoever reads us has read enough.
+        Err(error) if is_unread(&error) => Exit::Done,
         Err(error) => {
-            eprintln!("greenlight: {error:#}");
+            // Where nobody reads that either, the exit code says it.
+            let _ = writeln!(std::io::stderr(), "greenlight: {error:#}");
             exit_of(&error)
         }
     };
     // What still runs has been told to end; nothing may hold the program up.
     runtime.shutdown_background();
     ExitCode::from(exit as u8)
+}
+
+impl Cli {
+    /// Does it serve others, so that it goes on when nobody reads what it logs?
+    pub fn outlives_its_reader(&self) -> bool {
+        matches!(self.verb, Verb::Serve(_) | Verb::Emulate(_) | Verb::Demo(_) | Verb::Runner(_))
+    }
+}
+
+/// Could what we found not be written, since the reader is gone?
+fn is_unread(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 /// Returns the code that an error ends with.

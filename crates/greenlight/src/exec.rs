@@ -14,6 +14,7 @@ pub mod matrix;
 pub mod files;
 pub mod actions;
 
+pub mod folder;
 pub mod view;
 pub mod services;
 pub mod host;
@@ -34,6 +35,7 @@ use greenlight_runner::{
 use crate::server::clock;
 use driver::{Driver, Gate, Means};
 use event::Happened;
+use folder::Folder;
 use host::Place;
 use platform::Platforms;
 use services::Local;
@@ -73,15 +75,15 @@ pub struct Order {
     pub hidden: Vec<PathBuf>,
     /// Folders below a home that jobs may read all the same.
     pub visible: Vec<PathBuf>,
-    /// Where jobs have their folders: removed at the end by whoever made it.
-    pub folder: PathBuf,
+    /// Where jobs have their folders.
+    pub folder: Folder,
 }
 
 /// Runs what is ordered. Returns how it ended: nothing where nothing was to run.
 pub async fn run(order: Order, view: Arc<dyn View>) -> anyhow::Result<Option<Conclusion>> {
     // Nobody else is served meanwhile, and whoever waits for it is a person.
     greenlight_runner::run_at_own_priority();
-    let work_dir = order.folder.join("work");
+    let work_dir = order.folder.work();
     let mut runner = RunnerOptions::new(&work_dir, "exec");
     let mut hidden = order.hidden;
     let services = match order.has_actions {
@@ -118,6 +120,10 @@ pub async fn run(order: Order, view: Arc<dyn View>) -> anyhow::Result<Option<Con
     };
     let ((), ended) = tokio::join!(serve, drive);
     let conclusion = ended?;
+    // What the jobs left there is gone already.
+    if let Err(error) = order.folder.remove() {
+        view.tell(&Word::Notice(&format!("{error:#}")));
+    }
     view.tell(&Word::End { conclusion, length: clock::now().since(began) });
     Ok(conclusion)
 }

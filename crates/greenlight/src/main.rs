@@ -8,16 +8,19 @@ fn main() -> std::process::ExitCode {
     if let Some(code) = greenlight_runner::sandbox::init::run_if_asked() {
         return code;
     }
-    end_with_the_reader();
-    cli::start(Cli::parse())
+    let cli = Cli::parse();
+    end_with_the_reader(cli.outlives_its_reader());
+    cli::start(cli)
 }
 
-/// Ends quietly when whoever reads our output has read enough (`greenlight env list | head`), as other programs do.
-fn end_with_the_reader() {
+/// Ends quietly when whoever reads our output has read enough (`greenlight env list | head`), as other programs do. What serves
+/// others goes on when nobody reads what it logs any more.
+fn end_with_the_reader(outlives_its_reader: bool) {
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let text = panic.payload().downcast_ref::<String>().map(String::as_str).unwrap_or_default();
-        if text.starts_with("failed printing to stdout") {
+        let is_unread = |stream: &str| text.starts_with(&format!("failed printing to {stream}"));
+        if is_unread("stdout") || (is_unread("stderr") && !outlives_its_reader) {
             std::process::exit(0);
         }
         report(panic);

@@ -18,6 +18,7 @@ use super::Exit;
 use crate::exec::actions;
 use crate::exec::event::{self, Asked, Happened};
 use crate::exec::files::{self, File, Sources};
+use crate::exec::folder::{self, Folder};
 use crate::exec::matrix;
 use crate::exec::platform::Platforms;
 use crate::exec::tree::WorkingTree;
@@ -168,15 +169,12 @@ pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
         return Ok(if broken { Exit::Failed } else { Exit::Done });
     }
     let header = header(&prepared, &chosen);
-    let order = order(&args, prepared, &chosen)?;
+    let below = std::env::temp_dir();
+    folder::sweep(&below).await;
+    let folder = Folder::make(&below).with_context(|| format!("no folder can be made in {}", below.display()))?;
+    let order = order(&args, prepared, &chosen, folder)?;
     view.tell(&Word::Begin(&header));
-    let folder = order.folder.clone();
-    let ended = run(order, view).await;
-    // What the jobs left there is gone already; a folder that stays is swept by nobody, so it is told.
-    if let Err(error) = std::fs::remove_dir_all(&folder) {
-        eprintln!("greenlight: {} cannot be removed: {error}", folder.display());
-    }
-    let is_green = ended?.is_none_or(Conclusion::is_green);
+    let is_green = run(order, view).await?.is_none_or(Conclusion::is_green);
     Ok(if is_green && !broken { Exit::Done } else { Exit::Failed })
 }
 
@@ -286,7 +284,7 @@ fn header(prepared: &Prepared, chosen: &[&File]) -> Header {
     }
 }
 
-fn order(args: &Exec, prepared: Prepared, chosen: &[&File]) -> anyhow::Result<Order> {
+fn order(args: &Exec, prepared: Prepared, chosen: &[&File], folder: Folder) -> anyhow::Result<Order> {
     let Prepared { tree, repository, happened, sources, platforms, matrix } = prepared;
     let files = files::as_commit(&tree.root, &sources, chosen, happened.sha);
     matrix::check(&matrix, &files)?;
@@ -312,7 +310,7 @@ fn order(args: &Exec, prepared: Prepared, chosen: &[&File]) -> anyhow::Result<Or
         isolation: args.isolation,
         hidden: vec![tree.secrets().to_owned()],
         visible: visible(args),
-        folder: std::env::temp_dir().join(format!("greenlight-exec-{}", uuid::Uuid::new_v4().simple())),
+        folder,
         tree,
         repository,
         happened,

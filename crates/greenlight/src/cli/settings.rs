@@ -77,6 +77,10 @@ fn check_file(file: &Path, json: bool) -> anyhow::Result<Exit> {
         }
     }
     if !findings.is_empty() {
+        if !json {
+            let count = findings.len();
+            println!("{count} {} in {name}", if count == 1 { "error" } else { "errors" });
+        }
         return Ok(Exit::Failed);
     }
     if !json {

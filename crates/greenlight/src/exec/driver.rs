@@ -199,7 +199,9 @@ impl Driver {
                 return Ok(None);
             }
             let asked = LeaseAsked { labels: labels.into(), ..asked.clone() };
-            let Some(Reply::Leased(order)) = self.take(cell, vec![Fact::LeaseAsked(asked)]).await? else {
+            let leased = self.take_in(cell, vec![Fact::LeaseAsked(asked)]).await?;
+            let Some(Reply::Leased(order)) = leased else {
+                self.show(cell);
                 return Ok(None);
             };
             let job = cell.repository().runs.get(&order.attempt.run).and_then(|run| run.job(&order.attempt.job));
@@ -210,6 +212,7 @@ impl Driver {
                     images.insert(order.attempt.clone(), image);
                 }
                 self.open.insert((order.attempt.run, order.attempt.job.clone()));
+                self.show(cell);
                 return Ok(Some(*order));
             }
             let reason = format!("it asks for {}, which this machine is not", labels.join(", "));
@@ -235,8 +238,15 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes facts in, and all that follows from them at once. Returns the answer to the first.
+    /// Takes facts in, and shows what came of them. Returns the answer to the first.
     async fn take(&mut self, cell: &mut Cell, facts: Vec<Fact>) -> anyhow::Result<Option<Reply>> {
+        let reply = self.take_in(cell, facts).await?;
+        self.show(cell);
+        Ok(reply)
+    }
+
+    /// Takes facts in, and all that follows from them at once. Returns the answer to the first.
+    async fn take_in(&mut self, cell: &mut Cell, facts: Vec<Fact>) -> anyhow::Result<Option<Reply>> {
         let (mut facts, mut reply) = (facts, None);
         let mut budget = Budget::unlimited();
         loop {
@@ -253,7 +263,6 @@ impl Driver {
             };
             facts = dispatches.iter().map(outcome).collect();
         }
-        self.show(cell);
         crate::server::pool::cancel(&self.means.pool, cell);
         self.means.mailbox.board.send_modify(|version| *version += 1);
         Ok(reply)

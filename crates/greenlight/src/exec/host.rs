@@ -145,6 +145,10 @@ impl JobHost for Host {
         Box::pin(self.check_out(request, dest))
     }
 
+    fn is_one_story(&self) -> bool {
+        true
+    }
+
     fn step<'a>(&'a self, update: StepUpdate) -> Reply<'a, ()> {
         Box::pin(async move {
             let end = match update.state {

@@ -167,7 +167,8 @@ fn a_job_for_another_machine_is_skipped_and_said_so() {
     let project = Project::of_workflow(text);
     let ran = project.run(&[]);
     assert_eq!(ran.code(), 0, "{}", ran.text());
-    assert!(ran.text().contains("a: skipped: it asks for windows-latest, which this machine is not"), "{}", ran.text());
+    assert!(ran.has("a: skipped: it asks for windows-latest, which this machine is not"), "{}", ran.text());
+    assert!(!ran.has("a: started"), "it never was: {}", ran.text());
     let ran = project.run(&["-P", "windows-latest=host"]);
     assert!(ran.has("a | Job success: all steps succeeded"), "{}", ran.text());
 }
@@ -186,6 +187,143 @@ fn what_would_run_is_shown_without_running() {
     let steps = project.run(&["-n"]);
     assert!(steps.has("    Run actions/checkout@v4"), "{}", steps.text());
     assert!(!list.text().contains("started") && !steps.text().contains("started"));
+}
+
+#[test]
+fn steps_that_run_nothing_have_names_too() {
+    let project = Project::of_workflow(
+        "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - { id: s, run: sleep 1, background: true }\n      - wait: s\n      - cancel: s\n      - parallel: [{ run: one }, { run: two }]\n      - wait-all: true\n",
+    );
+    let ran = project.run(&["-n"]);
+    let expected = ".github/workflows/ci.yml\n  a\n    Run sleep 1\n    Wait for s\n    Cancel s\n    Parallel group\n      Run one\n      Run two\n    Wait for all\n";
+    assert_eq!(ran.text(), expected);
+}
+
+#[test]
+fn a_run_is_told_in_order_and_what_matters_at_its_end() {
+    let project = Project::of_workflow(
+        "name: CI\non: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: exit 0\n      - run: |\n          echo '::error file=src/a.c,line=7::boom%0Aand more'\n          echo '::warning title=Hm::careful'\n          echo '# Results' >> $GITHUB_STEP_SUMMARY\n          exit 3\n",
+    );
+    for arguments in [&[][..], &["-q"]] {
+        let ran = project.run(arguments);
+        assert_eq!(ran.code(), 1);
+        let text = ran.text();
+        let wanted = [
+            "a: started",
+            "a | ##[group]Run exit 0",
+            "a: Run exit 0: success",
+            "a | ##[error]boom",
+            "a | ##[error]Process completed with exit code 3.",
+            "failure in",
+            "a | Job failure: step 'Run ",
+            "a: failure in",
+            "a: summary",
+            "    # Results",
+            "a: src/a.c:7: error: boom",
+            "    and more",
+            "a: warning: Hm: careful",
+            "CI: failure: ",
+        ];
+        let mut rest = &*text;
+        for line in wanted.iter().filter(|line| arguments.is_empty() || !line.contains(" | ")) {
+            let place = rest.find(line).unwrap_or_else(|| panic!("'{line}' is not where it should be: {text}"));
+            rest = &rest[place + line.len()..];
+        }
+    }
+}
+
+#[test]
+fn what_a_killed_run_left_is_removed_by_the_next() {
+    let temporary = tempfile::tempdir().unwrap();
+    let project = Project::of_workflow(STUBBORN);
+    let mut command = project.command(&[]);
+    let mut child =
+        command.env("TMPDIR", temporary.path()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap() == "a | up"));
+    let count = || std::fs::read_dir(temporary.path()).unwrap().count();
+    let other = Project::of_workflow("on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{ run: 'true' }]\n");
+    let next = || assert!(other.command(&[]).env("TMPDIR", temporary.path()).output().unwrap().status.success());
+    next();
+    assert_eq!(count(), 1, "it is not dead yet");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(count(), 1, "nobody was there to remove it");
+    next();
+    assert_eq!(count(), 0);
+}
+
+/// A stream that nobody reads.
+fn unread() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn who_is_read_no_further_ends_in_silence() {
+    let project = Project::new(&[(".github/workflows/ci.yml", PIPELINE), ("made.txt", "it"), ("bad.yml", "x: 1\n")]);
+    let greenlight = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_greenlight"));
+        command.args(arguments).current_dir(project.path()).env("TMPDIR", project.path().parent().unwrap());
+        command
+    };
+    for arguments in [&["exec", "-l"][..], &["exec", "-n"], &["config", "show"], &["workflow", "list"], &["exec"]] {
+        let output = greenlight(arguments).stdout(unread()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), &*said), (Some(0), ""), "{arguments:?}");
+    }
+    for arguments in [&["config", "check"][..], &["workflow", "check", "bad.yml"], &["exec", "-j", "nope"]] {
+        let status = greenlight(arguments).stdout(Stdio::null()).stderr(unread()).status().unwrap();
+        assert!(status.code().is_some_and(|code| code < 5), "{arguments:?}: {status}");
+    }
+}
+
+#[test]
+fn events_and_inputs_are_as_they_are_given() {
+    let project = Project::new(&[
+        (
+            ".github/workflows/ci.yml",
+            "on:\n  issues: { types: [opened] }\n  workflow_dispatch:\n    inputs:\n      level: { default: low }\n      place: {}\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: echo \"> ${{ github.actor }} ${{ github.event.issue.title }} ${{ inputs.level }} ${{ inputs.place }} $COLOUR $SHAPE\"\n        env: { SHAPE: round }\n",
+        ),
+        ("event.json", r#"{"action": "opened", "issue": {"title": "from a file"}}"#),
+        (".input", "place=cave\n"),
+        ("other.input", "place=hill\n"),
+    ]);
+    let said = |arguments: &[&str], line: &str| {
+        let ran = project.run(arguments);
+        assert_eq!(ran.code(), 0, "{}", ran.text());
+        assert!(ran.text().lines().any(|said| said.trim_end() == format!("a | > {line}")), "{line}: {}", ran.text());
+    };
+    let payload = r#"{"action": "opened", "issue": {"title": "in words"}}"#;
+    said(&["issues", "--payload", payload, "-a", "mona"], "mona in words    round");
+    said(&["issues", "-e", "event.json", "--actor", "mona", "--env", "COLOUR=green"], "mona from a file   green round");
+    said(&["workflow_dispatch", "-a", "mona"], "mona  low cave  round");
+    let given = ["workflow_dispatch", "-a", "mona", "--input", "level=high", "--input-file", "other.input"];
+    said(&given, "mona  high hill  round");
+    said(&["workflow_dispatch", "-a", "mona", "--env", "SHAPE=flat"], "mona  low cave  round");
+}
+
+#[test]
+fn a_terminal_shows_what_runs_now() {
+    let project = Project::of_workflow(
+        "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - { name: Take a while, run: 'sleep 2; echo done' }\n",
+    );
+    let program = format!("'{}' exec", env!("CARGO_BIN_EXE_greenlight"));
+    let output = Command::new("script")
+        .args(["-qec", &program, "/dev/null"])
+        .current_dir(project.path())
+        .env("TERM", "xterm")
+        .env("TMPDIR", project.path().parent().unwrap())
+        .stdin(Stdio::null())
+        .output()
+        .expect("script is a part of every Debian");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("── 1 running, 0 over"), "{text}");
+    assert!(text.contains("   a  1 s  Take a while (1 s)"), "jobs and steps with their times: {text}");
+    assert!(text.contains("a | done") && text.contains("\u{1b}[32msuccess after"), "{text}");
+    assert!(!text.trim_end().ends_with("over"), "nothing is drawn below the end: {text}");
 }
 
 #[test]

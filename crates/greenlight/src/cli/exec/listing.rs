@@ -31,7 +31,10 @@ pub fn show(args: &Exec, read: &[File], happened: &Happened) -> anyhow::Result<E
     } else {
         workflows.retain(|(_, workflow)| files::trigger(workflow, happened) == Trigger::Yes);
         for (file, workflow) in &workflows {
-            println!("{} ({})", workflow.title(), file.path);
+            match workflow.title() {
+                title if title == file.path.as_ref() => println!("{title}"),
+                title => println!("{title} ({})", file.path),
+            }
             match args.graph {
                 true => graph(workflow),
                 false => steps(workflow),
@@ -106,10 +109,18 @@ fn steps(workflow: &Workflow) {
         match &job.kind {
             JobKind::Call { uses, .. } => println!("    calls {uses}"),
             JobKind::Steps(steps) => {
-                for step in steps {
-                    println!("    {}", shown(step));
-                }
+                steps_of(steps, 2);
             }
+        }
+    }
+}
+
+/// Writes a list of steps; those beside each other stand below what begins them.
+fn steps_of(steps: &[Step], depth: usize) {
+    for step in steps {
+        println!("{:width$}{}", "", shown(step), width = 2 * depth);
+        if let StepKind::Parallel { steps } = &step.kind {
+            steps_of(steps, depth + 1);
         }
     }
 }
@@ -122,9 +133,10 @@ fn shown(step: &Step) -> String {
     match &step.kind {
         StepKind::Run { script, .. } => format!("Run {}", script.source().lines().next().unwrap_or_default()),
         StepKind::Uses { reference, .. } => format!("Run {reference}"),
-        StepKind::Wait { .. } | StepKind::WaitAll | StepKind::Cancel { .. } | StepKind::Parallel { .. } => {
-            step.id.to_string()
-        }
+        StepKind::Wait { targets } => format!("Wait for {}", targets.join(", ")),
+        StepKind::WaitAll => "Wait for all".to_owned(),
+        StepKind::Cancel { target } => format!("Cancel {target}"),
+        StepKind::Parallel { .. } => "Parallel group".to_owned(),
     }
 }
 

@@ -9,7 +9,8 @@ use greenlight_core::run::Conclusion;
 use greenlight_core::time::spoken;
 use greenlight_runner::StepState;
 
-use super::{JobName, View, Word, plain};
+use super::plain::Story;
+use super::{JobName, View, Word};
 
 /// How often the times are drawn anew.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
@@ -22,7 +23,7 @@ const WIDTH: usize = 80;
 pub struct Live(Mutex<Screen>);
 
 struct Screen {
-    is_quiet: bool,
+    story: Story,
     has_colour: bool,
     running: BTreeMap<JobName, Running>,
     over: usize,
@@ -38,7 +39,7 @@ impl Live {
     /// Returns a view of the terminal; its times go on while it is there.
     pub fn new(is_quiet: bool) -> Arc<Self> {
         let has_colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let screen = Screen { is_quiet, has_colour, running: BTreeMap::new(), over: 0, drawn: 0 };
+        let screen = Screen { story: Story::new(is_quiet), has_colour, running: BTreeMap::new(), over: 0, drawn: 0 };
         let live = Arc::new(Self(Mutex::new(screen)));
         tokio::spawn(tick(Arc::downgrade(&live)));
         live
@@ -64,8 +65,7 @@ impl View for Live {
     fn tell(&self, word: &Word<'_>) {
         let mut screen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         screen.take(word);
-        let mut text = String::new();
-        plain::lines(word, screen.is_quiet, &mut text);
+        let text = screen.story.lines(word);
         let text = screen.coloured(word, text);
         screen.draw(&text);
     }
@@ -110,7 +110,10 @@ impl Screen {
         if !self.has_colour {
             return text;
         }
-        format!("\x1b[{colour}m{}\x1b[0m\n", text.trim_end())
+        // The conclusion is the last line; what may stand before it is what the jobs said.
+        let (before, last) = text.trim_end().rsplit_once('\n').unwrap_or(("", text.trim_end()));
+        let before = if before.is_empty() { String::new() } else { format!("{before}\n") };
+        format!("{before}\x1b[{colour}m{last}\x1b[0m\n")
     }
 
     /// Takes the lower part away, writes the text, and draws the lower part again.

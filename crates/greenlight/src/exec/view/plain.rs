@@ -1,46 +1,126 @@
 //! Plain lines, each with its job in front: for pipes, files and other programs' logs.
 
+use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
-use greenlight_core::run::Conclusion;
+use greenlight_core::run::{Conclusion, Run};
 use greenlight_core::time::spoken;
-use greenlight_runner::StepState;
+use greenlight_runner::{Annotation, StepState};
 
-use super::{View, Word, end_of, headline};
+use super::{JobName, View, Word, end_of, headline};
 
 /// The runner's own step at the end of each job, which has nothing to say.
 const LAST_STEP: &str = "Complete job";
 
+/// How many annotations are listed at the end of a run.
+const ANNOTATIONS_MAX: usize = 100;
+
+/// How many lines of a job's summary are shown.
+const SUMMARY_LINES_MAX: usize = 200;
+
 /// Plain lines.
-pub struct Plain {
-    out: Mutex<Box<dyn Write + Send>>,
-    /// Are the logs left out?
-    is_quiet: bool,
-}
+pub struct Plain(Mutex<(Story, Box<dyn Write + Send>)>);
 
 impl Plain {
     /// Returns a view that writes to standard output.
     pub fn new(is_quiet: bool) -> Self {
-        Self { out: Mutex::new(Box::new(std::io::stdout())), is_quiet }
+        Self(Mutex::new((Story::new(is_quiet), Box::new(std::io::stdout()))))
     }
 }
 
 impl View for Plain {
     fn tell(&self, word: &Word<'_>) {
-        let mut text = String::new();
-        lines(word, self.is_quiet, &mut text);
-        if text.is_empty() {
-            return;
-        }
-        let mut out = self.out.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (story, out) = &mut *guard;
+        let text = story.lines(word);
         // Whoever reads us may have read enough; the jobs go on.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
 }
 
+/// What is told in lines, and what is kept for the end of each run: the annotations, and what steps have to say in Markdown.
+pub(super) struct Story {
+    /// Are the logs left out?
+    is_quiet: bool,
+    kept: BTreeMap<JobName, Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    annotations: Vec<String>,
+    summary: String,
+}
+
+impl Story {
+    pub(super) fn new(is_quiet: bool) -> Self {
+        Self { is_quiet, kept: BTreeMap::new() }
+    }
+
+    /// Returns what a word comes to, as whole lines.
+    pub(super) fn lines(&mut self, word: &Word<'_>) -> String {
+        let mut out = String::new();
+        match word {
+            Word::Annotation { job, annotation } => self.of(job).annotations.push(told(annotation)),
+            Word::Summary { job, markdown, .. } => {
+                let summary = &mut self.of(job).summary;
+                summary.push_str(markdown.trim_end());
+                summary.push('\n');
+            }
+            Word::RunEnd { run } => self.tell_kept(run, &mut out),
+            _ => {}
+        }
+        lines(word, self.is_quiet, &mut out);
+        out
+    }
+
+    fn of(&mut self, job: &JobName) -> &mut Kept {
+        self.kept.entry(job.clone()).or_default()
+    }
+
+    /// Tells what the jobs of a run said beside their logs.
+    fn tell_kept(&mut self, run: &Run, out: &mut String) {
+        let kept = std::mem::take(&mut self.kept);
+        let (own, others) = kept.into_iter().partition(|(job, _)| job.run == run.number);
+        self.kept = others;
+        for (job, kept) in &own {
+            if !kept.summary.is_empty() {
+                out.push_str(&format!("{}: summary\n", job.name));
+                tell_some(kept.summary.lines().map(|line| format!("    {line}")), SUMMARY_LINES_MAX, "lines", out);
+            }
+        }
+        let annotations = own
+            .iter()
+            .flat_map(|(job, kept)| kept.annotations.iter().map(|annotation| format!("{}: {annotation}", job.name)));
+        tell_some(annotations, ANNOTATIONS_MAX, "annotations", out);
+    }
+}
+
+/// Writes this many of these, and how many there are more.
+fn tell_some(all: impl Iterator<Item = String>, most: usize, what: &str, out: &mut String) {
+    let mut more = 0;
+    for (place, line) in all.enumerate() {
+        match place < most {
+            true => out.push_str(&format!("{line}\n")),
+            false => more += 1,
+        }
+    }
+    if more > 0 {
+        out.push_str(&format!("    … and {more} more {what}: --json has all of them\n"));
+    }
+}
+
+/// Writes an annotation as compilers do; what has several lines goes on below.
+fn told(annotation: &Annotation) -> String {
+    let line = annotation.line.map_or_else(String::new, |line| format!(":{line}"));
+    let place = annotation.file.as_ref().map_or_else(String::new, |file| format!("{file}{line}: "));
+    let title = annotation.title.as_ref().map_or_else(String::new, |title| format!("{title}: "));
+    let message = annotation.message.trim_end().replace('\n', "\n    ");
+    format!("{place}{}: {title}{message}", annotation.level.as_str())
+}
+
 /// Writes what a word comes to, as whole lines.
-pub(super) fn lines(word: &Word<'_>, is_quiet: bool, out: &mut String) {
+fn lines(word: &Word<'_>, is_quiet: bool, out: &mut String) {
     match word {
         Word::Begin(header) => out.push_str(&format!("{}\n", headline(header))),
         Word::Notice(text) => out.push_str(&format!("{}\n", text.trim_end())),
