@@ -103,7 +103,7 @@ pub(crate) fn template(tree: &Tree, key: &str) -> Option<Template> {
 
 /// Returns the literal text under a key.
 pub(crate) fn text(tree: &Tree, key: &str) -> Option<String> {
-    tree.get(key)?.as_template()?.as_literal().map(|value| value.coerce_string().to_string())
+    tree.get(key)?.as_template()?.as_literal().map(|value| (*value.coerce_string()).to_owned())
 }
 
 /// Returns the literal texts under a key that may be one or a list of them.
@@ -111,7 +111,7 @@ fn texts(tree: Option<&Tree>) -> Vec<String> {
     let Some(tree) = tree else { return Vec::new() };
     std::iter::once(tree)
         .chain(tree.items())
-        .filter_map(|item| item.as_template()?.as_literal().map(|value| value.coerce_string().to_string()))
+        .filter_map(|item| item.as_template()?.as_literal().map(|value| (*value.coerce_string()).to_owned()))
         .collect()
 }
 

@@ -266,7 +266,8 @@ impl Scope {
     }
 
     pub(crate) fn knows(&self, name: &str) -> bool {
-        self.named.iter().any(|known| fold_equals(known, name))
+        // Most names are written as they are known.
+        self.named.iter().any(|known| **known == *name) || self.named.iter().any(|known| fold_equals(known, name))
     }
 
     pub(crate) fn arity(&self, function: Function) -> Option<(usize, usize)> {
@@ -294,7 +295,7 @@ impl Expression {
 
     /// Returns `success() && (…)` around this expression.
     pub(crate) fn behind_success(self, scope: &Scope) -> Result<Expression, ExpressionError> {
-        let text = format!("success() && ({})", self.text());
+        let text = ["success() && (", self.text(), ")"].concat();
         let has_room = self.inner.depth + SUCCESS_DEPTH <= EXPRESSION_DEPTH_MAX && text.len() <= EXPRESSION_LENGTH_MAX;
         if !has_room || scope.arity(Function::Success).is_none() {
             return parse_expression(&text, scope);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::expression::{ExpressionError, ExpressionErrorKind, Scope};
 use crate::finding::{FINDINGS_MAX, Finding, Span, nearest};
-use crate::schema::{Definition, Mapping, Property, Schema};
+use crate::schema::{Definition, Keys, Mapping, Property, Schema};
 use crate::template::{Template, Tree, TreeKind, Wrong};
 use crate::value::Value;
 use crate::yaml::{Node, NodeKind};
@@ -51,12 +51,12 @@ impl Reader<'_> {
                     TreeKind::Sequence(Vec::new())
                 }
             },
-            NodeKind::Mapping(entries) => match definition.mappings.as_slice() {
-                [] => {
+            NodeKind::Mapping(entries) => match definition.mappings.is_empty() {
+                true => {
                     self.unexpected("unexpected-mapping", span, "A mapping was not expected", definition);
                     TreeKind::Mapping(Vec::new())
                 }
-                mappings => TreeKind::Mapping(self.mapping(span, entries, mappings, scope)),
+                false => TreeKind::Mapping(self.mapping(span, entries, definition, scope)),
             },
         };
         Tree { span, kind }
@@ -77,7 +77,14 @@ impl Reader<'_> {
         }
     }
 
-    fn scalar(&mut self, text: Arc<str>, value: Value, span: Span, definition: &Definition, scope: &Scope) -> Template {
+    fn scalar(
+        &mut self,
+        text: Option<Arc<str>>,
+        value: Value,
+        span: Span,
+        definition: &Definition,
+        scope: &Scope,
+    ) -> Template {
         let template = self.template(text, value, span, scope);
         if template.is_insert() {
             self.error("unexpected-value", span, format!("Unexpected value '{}'", template.source()));
@@ -101,8 +108,11 @@ impl Reader<'_> {
     }
 
     /// Returns the scalar as a template; one whose expressions are wrong becomes a literal after the errors are noted.
-    fn template(&mut self, text: Arc<str>, value: Value, span: Span, scope: &Scope) -> Template {
+    fn template(&mut self, text: Option<Arc<str>>, value: Value, span: Span, scope: &Scope) -> Template {
         let verbatim = Template::verbatim(value, text, span);
+        if !verbatim.may_be_expression() {
+            return verbatim;
+        }
         verbatim.read(scope).unwrap_or_else(|(verbatim, errors)| {
             for Wrong { error, place } in errors {
                 let help = help_for_expression(&error.message, scope);
@@ -124,11 +134,11 @@ impl Reader<'_> {
         &mut self,
         span: Span,
         entries: Vec<(Node, Node)>,
-        mappings: &[Mapping],
+        definition: &Definition,
         scope: &Arc<Scope>,
     ) -> Vec<(Template, Tree)> {
-        let mut candidates = Candidates::of(mappings);
-        let loose = mappings[0].loose;
+        let mut candidates = Candidates::of(definition);
+        let loose = definition.mappings[0].loose;
         let mut tree = Vec::with_capacity(entries.len());
         let mut has_expression_key = false;
         for (key_node, value_node) in entries {
@@ -241,13 +251,15 @@ impl Reader<'_> {
 /// The mappings of a definition that a mapping may still be, by the keys that it has shown so far.
 struct Candidates<'a> {
     mappings: &'a [Mapping],
+    keys: &'a Keys,
     /// A bit for each.
     left: u32,
 }
 
 impl<'a> Candidates<'a> {
-    fn of(mappings: &'a [Mapping]) -> Candidates<'a> {
-        Candidates { mappings, left: u32::MAX >> (u32::BITS as usize - mappings.len()) }
+    fn of(definition: &'a Definition) -> Candidates<'a> {
+        let mappings = definition.mappings.as_slice();
+        Candidates { mappings, keys: &definition.keys, left: u32::MAX >> (u32::BITS as usize - mappings.len()) }
     }
 
     fn left(&self) -> impl DoubleEndedIterator<Item = &'a Mapping> {
@@ -267,18 +279,9 @@ impl<'a> Candidates<'a> {
 
     /// Returns the property that some of them have; those that lack it are candidates no longer.
     fn narrow(&mut self, name: &str) -> Option<&'a Property> {
-        let mut found = None;
-        let mut left = 0;
-        for (at, mapping) in self.mappings.iter().enumerate().filter(|(at, _)| self.left & (1 << at) != 0) {
-            if let Some(property) = mapping.property(name) {
-                found = Some(property);
-                left |= 1 << at;
-            }
-        }
-        if found.is_some() {
-            self.left = left;
-        }
-        found
+        let (left, property) = self.keys.find(name, self.left, self.mappings)?;
+        self.left = left;
+        Some(property)
     }
 }
 

@@ -6,10 +6,13 @@
 //! keys, `!` for those that must be there, `~` for those not suggested, `*key: value` for free ones beside them. Words in parentheses before it are the
 //! contexts and functions its expressions may use, besides those of what it stands in; `@name = words` names a list of them.
 
+mod keys;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
 use crate::expression::Scope;
+pub(crate) use keys::Keys;
 
 /// Every event with the filters it may have and its activity types; the first column is what `on:` may name.
 /// Events with a grammar of their own (`schedule`, `workflow_call`, …) have their definition in the schema file.
@@ -168,6 +171,8 @@ pub(crate) struct Definition {
     /// What the items of a sequence are.
     pub sequence: Option<usize>,
     pub mappings: Vec<Mapping>,
+    /// Which of them have which keys.
+    pub keys: Keys,
     references: Vec<usize>,
 }
 
@@ -254,6 +259,9 @@ impl Schema {
         }
         for index in 0..schema.definitions.len() {
             schema.flatten(index);
+        }
+        for definition in &mut schema.definitions {
+            definition.keys = Keys::of(&definition.mappings);
         }
         schema
     }

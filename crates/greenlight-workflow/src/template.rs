@@ -1,5 +1,6 @@
 //! Texts with `${{ }}` in them, and trees of such texts: what a workflow holds until the moment it is run.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 use crate::expression::{
@@ -15,10 +16,14 @@ pub const INSERT: &str = "${{ insert }}";
 const OPEN: &str = "${{";
 const CLOSE: &str = "}}";
 
+/// For how many segments of a text there is room from the start.
+const SEGMENTS_EXPECTED: usize = 4;
+
 /// A scalar whose value may have to be computed. Cloning it costs a few counters.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Template {
-    source: Arc<str>,
+    /// The text that was written, where that is not the literal that it is.
+    written: Option<Arc<str>>,
     span: Span,
     kind: Kind,
 }
@@ -48,32 +53,36 @@ impl Template {
     /// Returns a template without expressions.
     pub fn literal(value: impl Into<Value>) -> Template {
         let value = value.into();
-        Template { source: value.coerce_string(), span: Span::default(), kind: Kind::Literal(value) }
+        let written = (!matches!(value, Value::String(_))).then(|| value.coerce_string());
+        Template::verbatim(value, written, Span::default())
     }
 
-    /// Returns a scalar of a file as it stands there, whatever is in it.
-    pub(crate) fn verbatim(value: Value, text: Arc<str>, span: Span) -> Template {
-        Template { source: text, span, kind: Kind::Literal(value) }
+    /// Returns a scalar of a file as it stands there, whatever is in it; `written` is its text where the value is none.
+    pub(crate) fn verbatim(value: Value, written: Option<Arc<str>>, span: Span) -> Template {
+        Template { written, span, kind: Kind::Literal(value) }
+    }
+
+    /// Says whether there is the start of an expression in what was taken verbatim.
+    pub(crate) fn may_be_expression(&self) -> bool {
+        self.as_str().is_some_and(has_expression)
     }
 
     /// Parses a text, or returns everything that is wrong with its expressions.
     pub fn parse(text: &str, scope: &Scope) -> Result<Template, Vec<ExpressionError>> {
-        let text: Arc<str> = text.into();
-        Template::verbatim(Value::String(text.clone()), text, Span::default())
-            .read(scope)
-            .map_err(|(_, errors)| errors.into_iter().map(|wrong| wrong.error).collect())
+        let verbatim = Template::verbatim(Value::string(text), None, Span::default());
+        if !verbatim.may_be_expression() {
+            return Ok(verbatim);
+        }
+        verbatim.read(scope).map_err(|(_, errors)| errors.into_iter().map(|wrong| wrong.error).collect())
     }
 
-    /// Parses a scalar of a file that was taken verbatim, and gives it back where something is wrong with its expressions. A
+    /// Parses a scalar of a file that was taken verbatim and may be an expression, and gives it back where something is wrong with its expressions. A
     /// text that is one expression and nothing else keeps that expression's type.
     pub(crate) fn read(self, scope: &Scope) -> Result<Template, (Template, Vec<Wrong>)> {
         let Kind::Literal(Value::String(text)) = &self.kind else { return Ok(self) };
-        if !has_expression(text) {
-            return Ok(self);
-        }
         match read_kind(text, scope) {
             Ok(kind) => {
-                let template = Template { source: text.clone(), span: self.span, kind };
+                let template = Template { written: Some(text.clone()), span: self.span, kind };
                 match template.check_length() {
                     Ok(()) => Ok(template),
                     Err(error) => Err((self, vec![Wrong { error, place: None }])),
@@ -85,7 +94,9 @@ impl Template {
 
     /// Returns the same text with another value.
     pub(crate) fn with_literal(self, value: Value) -> Template {
-        Template { kind: Kind::Literal(value), ..self }
+        let written = self.shared_source();
+        let is_same = value.as_str() == Some(&*written);
+        Template { written: (!is_same).then_some(written), kind: Kind::Literal(value), ..self }
     }
 
     /// Returns the one expression that this is, where it is nothing else.
@@ -99,7 +110,7 @@ impl Template {
     /// A text with expressions in it becomes a call of `format` on GitHub, to which the length limit applies as well.
     fn check_length(&self) -> Result<(), ExpressionError> {
         let Kind::Text(_) = &self.kind else { return Ok(()) };
-        let has_room = self.source.len() * 2 < EXPRESSION_LENGTH_MAX;
+        let has_room = self.source().len() * 2 < EXPRESSION_LENGTH_MAX;
         if has_room || self.expression_text().encode_utf16().count() <= EXPRESSION_LENGTH_MAX {
             return Ok(());
         }
@@ -172,7 +183,18 @@ impl Template {
 
     /// Returns the text as it was written, without quotes.
     pub fn source(&self) -> &str {
-        &self.source
+        match (&self.written, &self.kind) {
+            (None, Kind::Literal(Value::String(text))) => text,
+            (written, _) => written.as_deref().unwrap_or_default(),
+        }
+    }
+
+    fn shared_source(&self) -> Arc<str> {
+        match (&self.written, &self.kind) {
+            (None, Kind::Literal(Value::String(text))) => text.clone(),
+            (Some(written), _) => written.clone(),
+            (None, _) => Arc::default(),
+        }
     }
 
     /// Returns where it stands.
@@ -214,7 +236,7 @@ impl Template {
     /// `format`, a literal is its own text.
     pub fn expression_text(&self) -> String {
         match &self.kind {
-            Kind::Literal(value) => value.coerce_string().to_string(),
+            Kind::Literal(value) => (*value.coerce_string()).to_owned(),
             Kind::Expression(expression) => expression.text().to_owned(),
             Kind::Insert => "insert".into(),
             Kind::Text(parts) => format_call(parts),
@@ -265,7 +287,20 @@ fn join_parts(parts: &[Part], context: &dyn Context) -> Result<String, Expressio
 
 /// Says whether a text has the start of an expression.
 pub(crate) fn has_expression(text: &str) -> bool {
-    text.bytes().any(|byte| byte == b'$') && text.contains(OPEN)
+    find_open(text).is_some()
+}
+
+/// Returns where the first expression of a text starts.
+fn find_open(text: &str) -> Option<usize> {
+    let bytes = text.as_bytes();
+    let mut from = 0;
+    loop {
+        let at = from + bytes[from..].iter().position(|byte| *byte == b'$')?;
+        if bytes[at + 1..].starts_with(b"{{") {
+            return Some(at);
+        }
+        from = at + 1;
+    }
 }
 
 fn read_kind(source: &str, scope: &Scope) -> Result<Kind, Vec<Wrong>> {
@@ -275,9 +310,10 @@ fn read_kind(source: &str, scope: &Scope) -> Result<Kind, Vec<Wrong>> {
         return Ok(Kind::of(expression));
     }
     let mut errors = Vec::new();
-    let mut parts: Vec<Part> = Vec::new();
+    let segments = segments(source)?;
+    let mut parts: Vec<Part> = Vec::with_capacity(segments.len());
     let mut count = 0;
-    for segment in segments(source)? {
+    for segment in segments {
         match segment {
             Segment::Text(text) => parts.push(Part::Text(text.into())),
             Segment::Expression(text) => {
@@ -323,10 +359,10 @@ enum Segment<'a> {
 
 /// Splits a text at its expressions. A `}}` inside a string of an expression does not close it.
 fn segments(text: &str) -> Result<Vec<Segment<'_>>, Vec<Wrong>> {
-    let mut segments = Vec::new();
+    let mut segments = Vec::with_capacity(SEGMENTS_EXPECTED);
     let mut count = 0;
     let mut rest = text;
-    while let Some(at) = rest.find(OPEN) {
+    while let Some(at) = find_open(rest) {
         if at > 0 {
             segments.push(Segment::Text(&rest[..at]));
         }
@@ -417,11 +453,14 @@ impl Condition {
 
     /// Returns the condition that a template means.
     pub(crate) fn of(template: &Template, scope: &Scope) -> Result<Condition, Vec<ExpressionError>> {
-        let written = Some(template.source.clone());
+        let written = Some(template.shared_source());
         let parsed = match template.only_expression() {
             Some(only) => only.clone(),
             None => {
-                let text = template.expression_text();
+                let text = match template.as_str() {
+                    Some(text) => Cow::Borrowed(text),
+                    None => Cow::Owned(template.expression_text()),
+                };
                 if text.trim().is_empty() {
                     return Ok(Condition::default());
                 }
@@ -436,7 +475,7 @@ impl Condition {
     /// Returns the condition that a template means, taken as it is: no status check is added.
     pub(crate) fn exactly(template: &Template, scope: &Scope) -> Result<Condition, ExpressionError> {
         let expression = parse_expression(template.expression_text().trim(), scope)?;
-        Ok(Condition { expression, written: Some(template.source.clone()) })
+        Ok(Condition { expression, written: Some(template.shared_source()) })
     }
 
     /// Returns the condition that always holds, `always()`.

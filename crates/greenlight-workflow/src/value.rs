@@ -215,7 +215,7 @@ impl Value {
     pub fn loosely_exceeds(&self, other: &Value) -> bool {
         match (self, other) {
             (Value::String(left), Value::String(right)) => {
-                let (left, right) = (fold_case(left), fold_case(right));
+                let (left, right) = (upper_case(left), upper_case(right));
                 left.encode_utf16().gt(right.encode_utf16())
             }
             (Value::Array(_) | Value::Object(_), _) | (_, Value::Array(_) | Value::Object(_)) => false,
@@ -305,28 +305,41 @@ impl From<f64> for Value {
     }
 }
 
-/// Returns the text in the case in which texts are compared: each character's upper case where that is one character, and
-/// the dotless i as it is.
+/// Returns the text in the one case in which names are looked up: texts that are equal but for case come to the same. Two
+/// letters are so where their upper cases are, each one character; the dotless i is like no other.
 pub(crate) fn fold_case(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_lowercase()) {
+    if text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase()) {
         return Cow::Borrowed(text);
     }
-    if text.is_ascii() {
-        return Cow::Owned(text.to_ascii_uppercase());
-    }
-    Cow::Owned(text.chars().map(fold_char).collect())
+    // Most names are written in lower case, and stay as they are.
+    Cow::Owned(text.chars().map(|letter| fold_char(letter).to_ascii_lowercase()).collect())
+}
+
+/// Returns the text in upper case, letter by letter: what decides which of two texts comes first.
+fn upper_case(text: &str) -> String {
+    if text.is_ascii() { text.to_ascii_uppercase() } else { text.chars().map(fold_char).collect() }
 }
 
 /// Says whether two texts are equal but for case.
+#[inline]
 pub(crate) fn fold_equals(left: &str, right: &str) -> bool {
-    // Most names that are compared differ in their first letter.
-    if let (Some(one), Some(other)) = (left.as_bytes().first(), right.as_bytes().first())
-        && one.is_ascii()
-        && other.is_ascii()
-        && !one.eq_ignore_ascii_case(other)
-    {
-        return false;
+    may_be_equal(left.as_bytes().first(), right.as_bytes().first())
+        && may_be_equal(left.as_bytes().last(), right.as_bytes().last())
+        && is_equal_but_for_case(left, right)
+}
+
+/// Says whether two texts may be equal that begin, or end, with these bytes. Most names that are compared differ there.
+#[inline]
+fn may_be_equal(left: Option<&u8>, right: Option<&u8>) -> bool {
+    match (left, right) {
+        (Some(left), Some(right)) => {
+            left == right || !left.is_ascii() || !right.is_ascii() || left.eq_ignore_ascii_case(right)
+        }
+        (left, right) => left == right,
     }
+}
+
+fn is_equal_but_for_case(left: &str, right: &str) -> bool {
     if left.eq_ignore_ascii_case(right) {
         return true;
     }

@@ -54,8 +54,8 @@ pub struct Node {
 pub enum NodeKind {
     /// A single value.
     Scalar {
-        /// The text, without quotes and with its escapes undone.
-        text: Arc<str>,
+        /// The text, without quotes and with its escapes undone, where `value` is none; else it is that one's.
+        text: Option<Arc<str>>,
         /// How it was written.
         style: Style,
         /// What it means: Null, a boolean, a number or a string.
@@ -83,10 +83,17 @@ pub enum Style {
 }
 
 impl Node {
+    /// Returns what stands for a node that has not come yet.
+    fn nothing() -> Node {
+        Node { span: Span::default(), kind: NodeKind::Sequence(Vec::new()) }
+    }
+
     /// Returns the text of a scalar.
     pub fn as_str(&self) -> Option<&str> {
         match &self.kind {
-            NodeKind::Scalar { text, .. } => Some(text),
+            NodeKind::Scalar { value: Value::String(text), .. } | NodeKind::Scalar { text: Some(text), .. } => {
+                Some(text)
+            }
             _ => None,
         }
     }

@@ -242,7 +242,7 @@ fn shown(node: &Node) -> String {
 
 fn show(node: &Node, out: &mut String) {
     match &node.kind {
-        NodeKind::Scalar { text, style, .. } => {
+        NodeKind::Scalar { style, .. } => {
             let style = match style {
                 Style::Plain => ':',
                 Style::SingleQuoted => '\'',
@@ -250,7 +250,7 @@ fn show(node: &Node, out: &mut String) {
                 Style::Literal => '|',
                 Style::Folded => '>',
             };
-            writeln!(out, "{style}{text:?}").unwrap();
+            writeln!(out, "{style}{:?}", node.as_str().unwrap()).unwrap();
         }
         NodeKind::Sequence(items) => {
             out.push_str("[\n");

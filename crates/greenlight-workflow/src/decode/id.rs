@@ -1,6 +1,8 @@
 //! Ids of jobs and steps: which ones may be written, and how those that are not written are made.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::finding::{Finding, Span};
 use crate::value::fold_case;
@@ -14,16 +16,16 @@ const RESERVED: &str = "__";
 /// The ids of one scope.
 #[derive(Default)]
 pub(crate) struct Ids {
-    taken: BTreeSet<String>,
+    taken: BTreeSet<Arc<str>>,
     /// The last number that was given to what was made of the same text.
-    numbers: BTreeMap<String, usize>,
+    numbers: BTreeMap<Arc<str>, usize>,
 }
 
 impl Ids {
     /// Takes an id that was written, or says why it cannot be taken.
     pub fn take(&mut self, id: &str) -> Result<(), String> {
         check(id)?;
-        if !self.taken.insert(fold_case(id).into_owned()) {
+        if !self.taken.insert(fold_case(id).into()) {
             return Err(format!("The identifier '{id}' may not be used more than once within the same scope."));
         }
         Ok(())
@@ -35,23 +37,39 @@ impl Ids {
     }
 
     /// Makes an id of a text that is not taken yet.
-    pub fn make(&mut self, base: &str) -> String {
-        let base: String = RESERVED.chars().chain(base.chars().map(legal)).take(ID_LENGTH_MAX).collect();
+    pub fn make(&mut self, base: &str) -> Arc<str> {
+        let base = reserved(base);
         let mut number = self.numbers.get(&base).copied().unwrap_or_default();
         let id = loop {
             number += 1;
-            let mut id = base.clone();
-            if number > 1 {
-                let suffix = format!("_{number}");
-                id.truncate(ID_LENGTH_MAX - suffix.len());
-                id.push_str(&suffix);
-            }
-            if self.taken.insert(fold_case(&id).into_owned()) {
+            let id = if number == 1 { base.clone() } else { numbered(&base, number) };
+            if self.taken.insert(folded(&id)) {
                 break id;
             }
         };
         self.numbers.insert(base, number);
         id
+    }
+}
+
+/// Returns a text as the beginning of an id that nobody may write.
+fn reserved(base: &str) -> Arc<str> {
+    let mut id = String::with_capacity(RESERVED.len() + base.len());
+    id.push_str(RESERVED);
+    id.extend(base.chars().take(ID_LENGTH_MAX - RESERVED.len()).map(legal));
+    id.into()
+}
+
+fn numbered(base: &str, number: usize) -> Arc<str> {
+    let suffix = format!("_{number}");
+    let length = base.len().min(ID_LENGTH_MAX - suffix.len());
+    [&base[..length], &suffix].concat().into()
+}
+
+fn folded(id: &Arc<str>) -> Arc<str> {
+    match fold_case(id) {
+        Cow::Borrowed(_) => id.clone(),
+        Cow::Owned(folded) => folded.into(),
     }
 }
 

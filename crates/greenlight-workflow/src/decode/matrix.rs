@@ -25,13 +25,26 @@ pub(super) fn check(tree: &Tree, findings: &mut Vec<Finding>) {
         return;
     }
     check_filters(tree, &vectors, findings);
-    if is_refused_already || findings.len() > found_before {
+    if is_refused_already || findings.len() > found_before || has_few_combinations(tree) {
         return;
     }
     let value = tree.evaluate(&Contexts::new()).expect("what has no expressions is what it says");
     if let Err(problem) = matrix::combinations(&value) {
         findings.push(Finding::error("matrix", tree.span, problem));
     }
+}
+
+/// Says whether a matrix in which everything is in its place cannot come to too much.
+fn has_few_combinations(tree: &Tree) -> bool {
+    let length = |key: &str| tree.get(key).map_or(0, |items| items.items().len());
+    let vectors = || tree.entries().iter().filter(|(key, _)| !matches!(key.source(), "include" | "exclude"));
+    let product = vectors().fold(1, |product: usize, (_, vector)| product.saturating_mul(vector.items().len()));
+    let is_small = |filter: &Tree| filter.entries().len() <= matrix::COMBINATIONS_MAX;
+    vectors().next().is_some()
+        && tree.entries().len() <= matrix::COMBINATIONS_MAX
+        && product.saturating_add(length("include")) <= matrix::COMBINATIONS_MAX
+        && length("exclude") <= matrix::COMBINATIONS_MAX
+        && ["include", "exclude"].iter().filter_map(|key| tree.get(key)).flat_map(Tree::items).all(is_small)
 }
 
 fn check_filters(tree: &Tree, vectors: &[&str], findings: &mut Vec<Finding>) {

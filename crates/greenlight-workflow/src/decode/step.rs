@@ -1,5 +1,7 @@
 //! `steps:`, of jobs and of composite actions.
 
+use std::borrow::Cow;
+
 use super::id::{self, Ids};
 use super::{condition, entries, template, text};
 use crate::expression::Scope;
@@ -14,7 +16,7 @@ pub(crate) fn steps(tree: &Tree, if_scope: &Scope, findings: &mut Vec<Finding>) 
     let mut steps: Vec<Step> =
         tree.items().iter().filter_map(|tree| step(tree, if_scope, &mut ids, findings)).collect();
     for step in steps.iter_mut().filter(|step| step.id.is_empty()) {
-        step.id = ids.make(&id_base(&step.kind)).into();
+        step.id = ids.make(&id_base(&step.kind));
     }
     steps
 }
@@ -129,7 +131,7 @@ fn check_parallel(parallel: &Tree, findings: &mut Vec<Finding>) {
     }
 }
 
-fn id_base(kind: &StepKind) -> String {
+fn id_base(kind: &StepKind) -> Cow<'_, str> {
     match kind {
         StepKind::Run { .. } => "run".into(),
         StepKind::Uses { reference, .. } => reference.id_base(),

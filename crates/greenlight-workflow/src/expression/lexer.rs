@@ -1,14 +1,11 @@
-//! Text to tokens. Positions are counted in UTF-16 units, as GitHub's messages count them.
+//! Text to tokens, one after the other. Positions are counted in UTF-16 units, as GitHub's messages count them.
 
 use std::sync::Arc;
 
 use super::{EXPRESSION_LENGTH_MAX, ExpressionError, ExpressionErrorKind};
 use crate::value::number_from_str;
 
-/// About how many letters a token has.
-const LETTERS_PER_TOKEN: usize = 3;
-
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
     LeftParen,
     RightParen,
@@ -27,7 +24,8 @@ pub(super) enum Kind {
     Or,
     Star,
     Number(f64),
-    String(Arc<str>),
+    /// A text in quotes; what it says is known to [`unquoted`].
+    String,
     Identifier,
     True,
     False,
@@ -35,24 +33,11 @@ pub(super) enum Kind {
     End,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Token {
     pub kind: Kind,
     pub start: usize,
     pub end: usize,
-}
-
-pub(super) fn tokens(text: &str) -> Result<Vec<Token>, ExpressionError> {
-    if text.len() > EXPRESSION_LENGTH_MAX && text.encode_utf16().count() > EXPRESSION_LENGTH_MAX {
-        let message = format!("Exceeded max expression length {EXPRESSION_LENGTH_MAX}");
-        return Err(ExpressionError::new(ExpressionErrorKind::Parsing, message));
-    }
-    let mut lexer = Lexer { text, at: 0, tokens: Vec::with_capacity(text.len() / LETTERS_PER_TOKEN + 2) };
-    while let Some(letter) = lexer.peek() {
-        lexer.token(letter)?;
-    }
-    lexer.tokens.push(Token { kind: Kind::End, start: text.len(), end: text.len() });
-    Ok(lexer.tokens)
 }
 
 /// Returns `description: 'symbol'. Located at position N within expression: text`.
@@ -61,89 +46,112 @@ pub(super) fn located(description: &str, text: &str, start: usize, end: usize) -
     format!("{description}: '{}'. Located at position {position} within expression: {text}", &text[start..end])
 }
 
-struct Lexer<'a> {
-    text: &'a str,
-    at: usize,
-    tokens: Vec<Token>,
+/// Returns what a text in quotes says.
+pub(super) fn unquoted(token: &str) -> Arc<str> {
+    let text = &token[1..token.len() - 1];
+    if text.as_bytes().contains(&b'\'') { text.replace("''", "'").into() } else { text.into() }
 }
 
-impl Lexer<'_> {
-    fn peek(&self) -> Option<char> {
-        self.text[self.at..].chars().next()
-    }
+/// A way through the text of an expression.
+pub(super) struct Lexer<'a> {
+    text: &'a str,
+    at: usize,
+    /// The kind of the last token, on which depends what a point and a word are.
+    last: Option<Kind>,
+}
 
-    fn token(&mut self, letter: char) -> Result<(), ExpressionError> {
-        let start = self.at;
-        match letter {
-            '(' => self.push(1, Kind::LeftParen),
-            ')' => self.push(1, Kind::RightParen),
-            '[' => self.push(1, Kind::LeftBracket),
-            ']' => self.push(1, Kind::RightBracket),
-            ',' => self.push(1, Kind::Comma),
-            '*' => self.push(1, Kind::Star),
-            '.' if self.follows_value() => self.push(1, Kind::Dot),
-            '!' => self.one_or_two("!=", Kind::Not, Kind::NotEqual),
-            '<' => self.one_or_two("<=", Kind::Less, Kind::LessOrEqual),
-            '>' => self.one_or_two(">=", Kind::Greater, Kind::GreaterOrEqual),
-            '=' if self.text[start..].starts_with("==") => self.push(2, Kind::Equal),
-            '&' if self.text[start..].starts_with("&&") => self.push(2, Kind::And),
-            '|' if self.text[start..].starts_with("||") => self.push(2, Kind::Or),
-            '\'' => return self.string(),
-            '.' | '+' | '-' | '0'..='9' => return self.number(),
-            letter if letter.is_whitespace() => self.at += letter.len_utf8(),
-            letter => return self.word(letter),
+impl<'a> Lexer<'a> {
+    /// Returns a lexer at the start of a text that is not too long.
+    pub fn new(text: &'a str) -> Result<Lexer<'a>, Box<ExpressionError>> {
+        if text.len() > EXPRESSION_LENGTH_MAX && text.encode_utf16().count() > EXPRESSION_LENGTH_MAX {
+            let message = format!("Exceeded max expression length {EXPRESSION_LENGTH_MAX}");
+            return Err(Box::new(ExpressionError::new(ExpressionErrorKind::Parsing, message)));
         }
-        Ok(())
+        Ok(Lexer { text, at: 0, last: None })
     }
 
-    fn push(&mut self, length: usize, kind: Kind) {
-        self.tokens.push(Token { kind, start: self.at, end: self.at + length });
+    /// Returns the next token, which is [`Kind::End`] at the end and ever after.
+    pub fn next(&mut self) -> Result<Token, Box<ExpressionError>> {
+        self.skip_blanks();
+        let rest = &self.text.as_bytes()[self.at..];
+        let second_is = |letter: u8| rest.get(1) == Some(&letter);
+        let (kind, length) = match rest.first().copied() {
+            None => (Kind::End, 0),
+            Some(b'(') => (Kind::LeftParen, 1),
+            Some(b')') => (Kind::RightParen, 1),
+            Some(b'[') => (Kind::LeftBracket, 1),
+            Some(b']') => (Kind::RightBracket, 1),
+            Some(b',') => (Kind::Comma, 1),
+            Some(b'*') => (Kind::Star, 1),
+            Some(b'.') if self.follows_value() => (Kind::Dot, 1),
+            Some(b'!') if second_is(b'=') => (Kind::NotEqual, 2),
+            Some(b'!') => (Kind::Not, 1),
+            Some(b'<') if second_is(b'=') => (Kind::LessOrEqual, 2),
+            Some(b'<') => (Kind::Less, 1),
+            Some(b'>') if second_is(b'=') => (Kind::GreaterOrEqual, 2),
+            Some(b'>') => (Kind::Greater, 1),
+            Some(b'=') if second_is(b'=') => (Kind::Equal, 2),
+            Some(b'&') if second_is(b'&') => (Kind::And, 2),
+            Some(b'|') if second_is(b'|') => (Kind::Or, 2),
+            Some(b'\'') => (Kind::String, self.string_length()?),
+            Some(b'.' | b'+' | b'-' | b'0'..=b'9') => self.number()?,
+            Some(_) => self.word()?,
+        };
+        let start = self.at;
         self.at += length;
+        self.last = Some(kind);
+        Ok(Token { kind, start, end: self.at })
     }
 
-    fn one_or_two(&mut self, two: &str, short: Kind, long: Kind) {
-        if self.text[self.at..].starts_with(two) { self.push(2, long) } else { self.push(1, short) }
+    fn skip_blanks(&mut self) {
+        while let Some(byte) = self.text.as_bytes().get(self.at) {
+            match byte {
+                b' ' => self.at += 1,
+                b'!'..=b'~' => return,
+                _ => match self.text[self.at..].chars().next().filter(|letter| letter.is_whitespace()) {
+                    Some(letter) => self.at += letter.len_utf8(),
+                    None => return,
+                },
+            }
+        }
     }
 
     /// Says whether a point here is a dereference, not the start of a number.
     fn follows_value(&self) -> bool {
-        let last = self.tokens.last().map(|token| &token.kind);
-        matches!(last, Some(Kind::Identifier | Kind::RightBracket | Kind::RightParen | Kind::Star))
+        matches!(self.last, Some(Kind::Identifier | Kind::RightBracket | Kind::RightParen | Kind::Star))
     }
 
-    fn number(&mut self) -> Result<(), ExpressionError> {
+    fn number(&self) -> Result<(Kind, usize), Box<ExpressionError>> {
         let end = self.boundary(self.at + 1, |letter| letter == '.');
         let number = number_from_str(&self.text[self.at..end]);
         if number.is_nan() {
             return Err(self.unexpected(end));
         }
-        self.push(end - self.at, Kind::Number(number));
-        Ok(())
+        Ok((Kind::Number(number), end - self.at))
     }
 
-    fn string(&mut self) -> Result<(), ExpressionError> {
-        let mut value = String::new();
-        let mut rest = &self.text[self.at + 1..];
+    /// Returns how long the text in quotes is that starts here. Two quotes inside it are one of the text.
+    fn string_length(&self) -> Result<usize, Box<ExpressionError>> {
+        let bytes = &self.text.as_bytes()[self.at..];
+        let mut at = 1;
         loop {
-            let Some(quote) = rest.find('\'') else { return Err(self.unexpected(self.text.len())) };
-            value.push_str(&rest[..quote]);
-            rest = &rest[quote + 1..];
-            let Some(after) = rest.strip_prefix('\'') else { break };
-            value.push('\'');
-            rest = after;
+            match (bytes.get(at), bytes.get(at + 1)) {
+                (Some(b'\''), Some(b'\'')) => at += 2,
+                (Some(b'\''), _) => return Ok(at + 1),
+                (Some(_), _) => at += 1,
+                (None, _) => return Err(self.unexpected(self.text.len())),
+            }
         }
-        let end = self.text.len() - rest.len();
-        self.push(end - self.at, Kind::String(value.into()));
-        Ok(())
     }
 
-    fn word(&mut self, first: char) -> Result<(), ExpressionError> {
-        let end = self.boundary(self.at + first.len_utf8(), |_| false);
+    fn word(&self) -> Result<(Kind, usize), Box<ExpressionError>> {
+        let first = self.text[self.at..].chars().next().map_or(1, char::len_utf8);
+        let end = self.boundary(self.at + first, |_| false);
         let word = &self.text[self.at..end];
         if !is_identifier(word) {
             return Err(self.unexpected(end));
         }
-        let is_property = matches!(self.tokens.last(), Some(Token { kind: Kind::Dot, .. }));
+        let is_property = self.last == Some(Kind::Dot);
         let kind = match word {
             _ if is_property => Kind::Identifier,
             "true" => Kind::True,
@@ -153,12 +161,14 @@ impl Lexer<'_> {
             "Infinity" => Kind::Number(f64::INFINITY),
             _ => Kind::Identifier,
         };
-        self.push(end - self.at, kind);
-        Ok(())
+        Ok((kind, word.len()))
     }
 
     /// Returns where the word that goes on at `from` ends.
     fn boundary(&self, from: usize, goes_on: impl Fn(char) -> bool) -> usize {
+        // What names are made of ends nothing, and most words are names.
+        let is_of_name = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        let from = from + self.text.as_bytes()[from..].iter().take_while(is_of_name).count();
         let is_boundary = |letter: char| {
             let ends = match letter {
                 '(' | '[' | ')' | ']' | ',' | '.' | '!' | '>' | '<' | '=' | '&' | '|' => true,
@@ -169,14 +179,14 @@ impl Lexer<'_> {
         self.text[from..].find(is_boundary).map_or(self.text.len(), |length| from + length)
     }
 
-    fn unexpected(&self, end: usize) -> ExpressionError {
+    fn unexpected(&self, end: usize) -> Box<ExpressionError> {
         let message = located("Unexpected symbol", self.text, self.at, end);
-        ExpressionError { kind: ExpressionErrorKind::Lexing, message, at: Some(self.at..end) }
+        Box::new(ExpressionError { kind: ExpressionErrorKind::Lexing, message, at: Some(self.at..end) })
     }
 }
 
 fn is_identifier(word: &str) -> bool {
-    let mut letters = word.chars();
-    letters.next().is_some_and(|first| first.is_ascii_alphabetic() || first == '_')
-        && letters.all(|letter| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-')
+    let bytes = word.as_bytes();
+    bytes.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')
+        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
 }

@@ -2,125 +2,159 @@
 
 use std::sync::Arc;
 
-use super::lexer::{Kind, Token, located, tokens};
+use super::lexer::{Kind, Lexer, Token, located, unquoted};
 use super::{
     Comparison, EXPRESSION_DEPTH_MAX, ExpressionError, ExpressionErrorKind, Function, Name, Node, Scope, Step,
 };
 use crate::value::Value;
 
+/// For how many steps a path has room from the start.
+const STEPS_EXPECTED: usize = 2;
+
 /// Returns the tree, and how deep it was gone for it.
 pub(super) fn parse(text: &Arc<str>, scope: &Scope) -> Result<(Node, usize), ExpressionError> {
-    let tokens = tokens(text)?;
-    let mut parser = Parser { text, tokens: &tokens, at: 0, depth: 0, deepest: 0, scope };
-    if parser.peek().kind == Kind::End {
-        return Ok((Node::Literal(Value::Null), 0));
-    }
-    let root = parser.expression()?;
-    match parser.peek().kind {
-        Kind::End => Ok((root, parser.deepest)),
-        _ => Err(parser.unexpected()),
-    }
+    let mut parser = Parser::new(text, scope).map_err(|error| *error)?;
+    parser.whole().map(|root| (root, parser.deepest)).map_err(|error| *parser.first_of(error))
 }
+
+/// What a part of an expression came to. Errors are rare and large.
+type Parsed<T> = Result<T, Box<ExpressionError>>;
 
 struct Parser<'a> {
     text: &'a Arc<str>,
-    tokens: &'a [Token],
-    at: usize,
+    lexer: Lexer<'a>,
+    /// The token that comes next, and the one before it.
+    token: Token,
+    before: Option<Token>,
     depth: usize,
     deepest: usize,
     scope: &'a Scope,
 }
 
 impl<'a> Parser<'a> {
-    fn expression(&mut self) -> Result<Node, ExpressionError> {
+    fn new(text: &'a Arc<str>, scope: &'a Scope) -> Parsed<Parser<'a>> {
+        let mut lexer = Lexer::new(text)?;
+        let token = lexer.next()?;
+        Ok(Parser { text, lexer, token, before: None, depth: 0, deepest: 0, scope })
+    }
+
+    fn whole(&mut self) -> Parsed<Node> {
+        if self.token.kind == Kind::End {
+            return Ok(Node::Literal(Value::Null));
+        }
+        let root = self.expression()?;
+        if self.token.kind == Kind::End { Ok(root) } else { Err(self.unexpected()) }
+    }
+
+    /// GitHub finds all tokens before it looks at any: what is no token comes before every other error.
+    fn first_of(&mut self, error: Box<ExpressionError>) -> Box<ExpressionError> {
+        if error.kind == ExpressionErrorKind::Lexing {
+            return error;
+        }
+        loop {
+            match self.lexer.next() {
+                Ok(Token { kind: Kind::End, .. }) => return error,
+                Ok(_) => {}
+                Err(earlier) => return earlier,
+            }
+        }
+    }
+
+    fn expression(&mut self) -> Parsed<Node> {
         self.nested(Parser::any_of)
     }
 
-    fn any_of(&mut self) -> Result<Node, ExpressionError> {
-        let first = self.all_of()?;
-        if self.peek().kind != Kind::Or {
+    fn any_of(&mut self) -> Parsed<Node> {
+        let first = self.negation()?;
+        // Most expressions have no operator, and are done here.
+        if matches!(self.token.kind, Kind::End | Kind::RightParen | Kind::RightBracket | Kind::Comma) {
+            return Ok(first);
+        }
+        let first = self.all_of(first)?;
+        if self.token.kind != Kind::Or {
             return Ok(first);
         }
         self.nested(|parser| {
             let mut items = vec![first];
-            while parser.take(&Kind::Or) {
-                items.push(parser.all_of()?);
+            while parser.take(Kind::Or)? {
+                let first = parser.negation()?;
+                items.push(parser.all_of(first)?);
             }
             Ok(Node::Or(items))
         })
     }
 
-    fn all_of(&mut self) -> Result<Node, ExpressionError> {
-        let first = self.equality()?;
-        if self.peek().kind != Kind::And {
+    /// Returns what begins with this operand, with all `&&` and what binds closer.
+    fn all_of(&mut self, first: Node) -> Parsed<Node> {
+        let first = self.equality(first)?;
+        if self.token.kind != Kind::And {
             return Ok(first);
         }
         self.nested(|parser| {
             let mut items = vec![first];
-            while parser.take(&Kind::And) {
-                items.push(parser.equality()?);
+            while parser.take(Kind::And)? {
+                let first = parser.negation()?;
+                items.push(parser.equality(first)?);
             }
             Ok(Node::And(items))
         })
     }
 
-    fn equality(&mut self) -> Result<Node, ExpressionError> {
-        self.comparisons(Parser::relation, |kind| match kind {
-            Kind::Equal => Some(Comparison::Equal),
-            Kind::NotEqual => Some(Comparison::NotEqual),
-            _ => None,
-        })
-    }
-
-    fn relation(&mut self) -> Result<Node, ExpressionError> {
-        self.comparisons(Parser::negation, |kind| match kind {
-            Kind::Less => Some(Comparison::Less),
-            Kind::LessOrEqual => Some(Comparison::LessOrEqual),
-            Kind::Greater => Some(Comparison::Greater),
-            Kind::GreaterOrEqual => Some(Comparison::GreaterOrEqual),
-            _ => None,
-        })
-    }
-
-    fn comparisons(
-        &mut self,
-        operand: fn(&mut Self) -> Result<Node, ExpressionError>,
-        operator: fn(&Kind) -> Option<Comparison>,
-    ) -> Result<Node, ExpressionError> {
-        let first = operand(self)?;
+    fn equality(&mut self, first: Node) -> Parsed<Node> {
+        let first = self.relation(first)?;
         let mut rest = Vec::new();
-        while let Some(comparison) = operator(&self.peek().kind) {
-            self.at += 1;
-            rest.push((comparison, operand(self)?));
+        loop {
+            let comparison = match self.token.kind {
+                Kind::Equal => Comparison::Equal,
+                Kind::NotEqual => Comparison::NotEqual,
+                _ => return Ok(compared(first, rest)),
+            };
+            self.advance()?;
+            let operand = self.negation()?;
+            rest.push((comparison, self.relation(operand)?));
         }
-        Ok(if rest.is_empty() { first } else { Node::Compare { first: Box::new(first), rest } })
     }
 
-    fn negation(&mut self) -> Result<Node, ExpressionError> {
-        if self.take(&Kind::Not) {
+    fn relation(&mut self, first: Node) -> Parsed<Node> {
+        let mut rest = Vec::new();
+        loop {
+            let comparison = match self.token.kind {
+                Kind::Less => Comparison::Less,
+                Kind::LessOrEqual => Comparison::LessOrEqual,
+                Kind::Greater => Comparison::Greater,
+                Kind::GreaterOrEqual => Comparison::GreaterOrEqual,
+                _ => return Ok(compared(first, rest)),
+            };
+            self.advance()?;
+            rest.push((comparison, self.negation()?));
+        }
+    }
+
+    fn negation(&mut self) -> Parsed<Node> {
+        if self.take(Kind::Not)? {
             return self.nested(|parser| Ok(Node::Not(Box::new(parser.negation()?))));
         }
         self.dereferences()
     }
 
-    fn dereferences(&mut self) -> Result<Node, ExpressionError> {
-        let is_literal = !matches!(self.peek().kind, Kind::Identifier | Kind::LeftParen);
+    fn dereferences(&mut self) -> Parsed<Node> {
+        let is_literal = !matches!(self.token.kind, Kind::Identifier | Kind::LeftParen);
         let base = self.operand()?;
-        if is_literal || !matches!(self.peek().kind, Kind::LeftBracket | Kind::Dot) {
+        if is_literal || !matches!(self.token.kind, Kind::LeftBracket | Kind::Dot) {
             return Ok(base);
         }
         let depth_before = self.depth;
         // What stands in parentheses may be a path itself, which goes on then.
         let (base, mut steps) = match base {
             Node::Path { base, steps } => (base, steps),
-            base => (Box::new(base), Vec::new()),
+            base => (Box::new(base), Vec::with_capacity(STEPS_EXPECTED)),
         };
         loop {
-            if self.take(&Kind::LeftBracket) {
-                let step = if self.take(&Kind::Star) { Step::Star } else { Step::Index(self.expression()?) };
-                self.expect(&Kind::RightBracket)?;
+            if self.take(Kind::LeftBracket)? {
+                let step = if self.take(Kind::Star)? { Step::Star } else { Step::Index(self.expression()?) };
+                self.expect(Kind::RightBracket)?;
                 steps.push(step);
-            } else if self.take(&Kind::Dot) {
+            } else if self.take(Kind::Dot)? {
                 steps.push(self.property()?);
             } else {
                 break;
@@ -131,46 +165,47 @@ impl<'a> Parser<'a> {
         Ok(Node::Path { base, steps })
     }
 
-    fn property(&mut self) -> Result<Step, ExpressionError> {
-        let token = self.peek();
+    fn property(&mut self) -> Parsed<Step> {
+        let token = self.token;
         let step = match token.kind {
             Kind::Star => Step::Star,
             Kind::Identifier => Step::Property(self.name_of(token)),
             _ => return Err(self.unexpected()),
         };
-        self.at += 1;
+        self.advance()?;
         Ok(step)
     }
 
-    fn name_of(&self, token: &Token) -> Name {
+    fn name_of(&self, token: Token) -> Name {
         Name { text: self.text.clone(), start: token.start as u32, end: token.end as u32 }
     }
 
-    fn operand(&mut self) -> Result<Node, ExpressionError> {
-        let token = self.peek();
-        let value = match &token.kind {
+    fn operand(&mut self) -> Parsed<Node> {
+        let token = self.token;
+        let value = match token.kind {
             Kind::Identifier => return self.name(token),
             Kind::LeftParen => {
-                self.at += 1;
+                self.advance()?;
                 let inner = self.expression()?;
-                self.expect(&Kind::RightParen)?;
+                self.expect(Kind::RightParen)?;
                 return Ok(inner);
             }
             Kind::True => Value::Bool(true),
             Kind::False => Value::Bool(false),
             Kind::Null => Value::Null,
-            Kind::Number(number) => Value::Number(*number),
-            Kind::String(text) => Value::String(text.clone()),
+            Kind::Number(number) => Value::Number(number),
+            Kind::String => Value::string(unquoted(&self.text[token.start..token.end])),
             _ => return Err(self.unexpected()),
         };
-        self.at += 1;
+        self.advance()?;
         Ok(Node::Literal(value))
     }
 
-    fn name(&mut self, token: &'a Token) -> Result<Node, ExpressionError> {
-        self.at += 1;
-        let name = &self.text[token.start..token.end];
-        if !self.take(&Kind::LeftParen) {
+    fn name(&mut self, token: Token) -> Parsed<Node> {
+        self.advance()?;
+        let text: &'a str = self.text;
+        let name = &text[token.start..token.end];
+        if !self.take(Kind::LeftParen)? {
             if !self.scope.knows(name) {
                 return Err(self.error("Unrecognized named-value", token));
             }
@@ -192,28 +227,28 @@ impl<'a> Parser<'a> {
         Ok(Node::Call { function, arguments })
     }
 
-    fn arguments(&mut self) -> Result<Vec<Node>, ExpressionError> {
+    fn arguments(&mut self) -> Parsed<Vec<Node>> {
         let mut arguments = Vec::new();
-        if self.take(&Kind::RightParen) {
+        if self.take(Kind::RightParen)? {
             return Ok(arguments);
         }
         loop {
             arguments.push(self.expression()?);
-            if self.take(&Kind::RightParen) {
+            if self.take(Kind::RightParen)? {
                 return Ok(arguments);
             }
-            self.expect(&Kind::Comma)?;
+            self.expect(Kind::Comma)?;
         }
     }
 
-    fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Result<T, ExpressionError>) -> Result<T, ExpressionError> {
+    fn nested<T>(&mut self, inner: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
         self.deepen()?;
         let result = inner(self)?;
         self.depth -= 1;
         Ok(result)
     }
 
-    fn deepen(&mut self) -> Result<(), ExpressionError> {
+    fn deepen(&mut self) -> Parsed<()> {
         self.depth += 1;
         self.deepest = self.deepest.max(self.depth);
         if self.depth > EXPRESSION_DEPTH_MAX {
@@ -222,33 +257,43 @@ impl<'a> Parser<'a> {
         Ok(())
     }
 
-    fn peek(&self) -> &'a Token {
-        &self.tokens[self.at]
+    fn advance(&mut self) -> Parsed<()> {
+        let next = self.lexer.next()?;
+        self.before = Some(std::mem::replace(&mut self.token, next));
+        Ok(())
     }
 
-    fn take(&mut self, kind: &Kind) -> bool {
-        let found = self.peek().kind == *kind;
-        self.at += usize::from(found);
-        found
+    fn take(&mut self, kind: Kind) -> Parsed<bool> {
+        let found = self.token.kind == kind;
+        if found {
+            self.advance()?;
+        }
+        Ok(found)
     }
 
-    fn expect(&mut self, kind: &Kind) -> Result<(), ExpressionError> {
-        if self.take(kind) { Ok(()) } else { Err(self.unexpected()) }
+    fn expect(&mut self, kind: Kind) -> Parsed<()> {
+        if self.take(kind)? { Ok(()) } else { Err(self.unexpected()) }
     }
 
-    fn unexpected(&self) -> ExpressionError {
-        match self.peek().kind {
-            Kind::End => self.error("Unexpected end of expression", &self.tokens[self.at.saturating_sub(1)]),
-            _ => self.error("Unexpected symbol", self.peek()),
+    fn unexpected(&self) -> Box<ExpressionError> {
+        match (self.token.kind, self.before) {
+            (Kind::End, Some(before)) => self.error("Unexpected end of expression", before),
+            (Kind::End, None) => self.error("Unexpected end of expression", self.token),
+            _ => self.error("Unexpected symbol", self.token),
         }
     }
 
-    fn error(&self, description: &str, token: &Token) -> ExpressionError {
+    fn error(&self, description: &str, token: Token) -> Box<ExpressionError> {
         let message = located(description, self.text, token.start, token.end);
-        ExpressionError { at: Some(token.start..token.end), ..parse_error(message) }
+        Box::new(ExpressionError { at: Some(token.start..token.end), ..*parse_error(message) })
     }
 }
 
-fn parse_error(message: String) -> ExpressionError {
-    ExpressionError::new(ExpressionErrorKind::Parsing, message)
+/// Returns a comparison, or the one operand where there is nothing to compare it with.
+fn compared(first: Node, rest: Vec<(Comparison, Node)>) -> Node {
+    if rest.is_empty() { first } else { Node::Compare { first: Box::new(first), rest } }
+}
+
+fn parse_error(message: String) -> Box<ExpressionError> {
+    Box::new(ExpressionError::new(ExpressionErrorKind::Parsing, message))
 }

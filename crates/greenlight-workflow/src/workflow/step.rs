@@ -1,5 +1,6 @@
 //! A step of a job, or of a composite action.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use crate::expression::Context;
@@ -112,11 +113,11 @@ impl UsesRef {
     }
 
     /// Returns what the generated id of a step that uses it is made of.
-    pub(crate) fn id_base(&self) -> String {
+    pub(crate) fn id_base(&self) -> Cow<'_, str> {
         match self {
             UsesRef::Local(_) | UsesRef::SameRepository(_) => "self".into(),
-            UsesRef::Repository { owner, repo, .. } => format!("{owner}/{repo}"),
-            UsesRef::Docker(image) => image.clone(),
+            UsesRef::Repository { owner, repo, .. } => [owner, "/", repo].concat().into(),
+            UsesRef::Docker(image) => image.into(),
         }
     }
 }

@@ -13,6 +13,9 @@ use crate::value::{Value, fold_case, fold_equals};
 
 /// How many entries a mapping has before its names are indexed.
 const ENTRIES_SCANNED_MAX: usize = 24;
+/// For how many open collections, and items and entries of them, there is room from the start.
+const OPEN_EXPECTED: usize = 8;
+const ITEMS_EXPECTED: usize = 32;
 /// How many anchors are looked at for the one that was meant.
 const ANCHORS_LOOKED_AT_MAX: usize = 200;
 
@@ -31,6 +34,10 @@ pub(super) struct Builder<'a> {
     lines: Vec<&'a str>,
     tabs: Option<Tabs<'a>>,
     open: Vec<Open>,
+    /// The items of the lists that are open, the innermost one's last.
+    items: Vec<Node>,
+    /// The entries of the mappings that are open, the innermost one's last.
+    entries: Vec<(Node, Node)>,
     anchors: BTreeMap<usize, Anchored>,
     so_far: Size,
     anchored: usize,
@@ -62,22 +69,33 @@ struct Open {
     is_flow: bool,
 }
 
-pub(super) enum Items {
-    Sequence(Vec<Node>),
-    Mapping { entries: Vec<(Node, Node)>, key: Key, seen: Seen },
+/// What of a collection is not among the items and entries of all.
+enum Items {
+    /// A list whose items start here.
+    Sequence { start: usize },
+    /// A mapping whose entries start here.
+    Mapping { start: usize, key: Key, seen: Seen },
+}
+
+/// What a collection is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Collection {
+    Sequence,
+    Mapping,
 }
 
 /// The names that a mapping has, in the case in which they are compared; few ones are found without.
 #[derive(Default)]
-pub(super) struct Seen(BTreeSet<Box<str>>);
+struct Seen(BTreeSet<Box<str>>);
 
-/// The key whose value comes next.
-pub(super) enum Key {
-    /// The next node is a key.
+/// What the next node of a mapping is.
+#[derive(Clone, Copy)]
+enum Key {
+    /// A key.
     Awaited,
-    /// The next node is this one's value.
-    Named(Node),
-    /// The key was refused, and the next node goes with it.
+    /// The value of the last entry, whose key has come.
+    Named,
+    /// The value of a key that was refused, and goes with it.
     Refused,
 }
 
@@ -89,7 +107,9 @@ impl<'a> Builder<'a> {
             limits,
             lines: Vec::new(),
             tabs: Tabs::of(text),
-            open: Vec::new(),
+            open: Vec::with_capacity(OPEN_EXPECTED),
+            items: Vec::with_capacity(ITEMS_EXPECTED),
+            entries: Vec::with_capacity(ITEMS_EXPECTED),
             anchors: BTreeMap::new(),
             so_far: Size::default(),
             anchored: 0,
@@ -161,8 +181,8 @@ impl<'a> Builder<'a> {
                 let text = self.without_added_line_end(&text, style);
                 self.scalar(text, style, anchor, tag.as_deref(), span)
             }
-            Event::SequenceStart(anchor, tag) => self.open(span, anchor, tag.as_deref(), "seq", Items::sequence()),
-            Event::MappingStart(anchor, tag) => self.open(span, anchor, tag.as_deref(), "map", Items::mapping()),
+            Event::SequenceStart(anchor, tag) => self.open(span, anchor, tag.as_deref(), Collection::Sequence),
+            Event::MappingStart(anchor, tag) => self.open(span, anchor, tag.as_deref(), Collection::Mapping),
             Event::SequenceEnd | Event::MappingEnd => self.close(span),
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
                 Ok(None)
@@ -195,10 +215,9 @@ impl<'a> Builder<'a> {
         span: Span,
         anchor: usize,
         tag: Option<&Tag>,
-        kind: &str,
-        items: Items,
+        kind: Collection,
     ) -> Result<Option<Node>, Finding> {
-        scalar::check_collection_tag(tag, kind, span)?;
+        scalar::check_collection_tag(tag, if kind == Collection::Sequence { "seq" } else { "map" }, span)?;
         self.check_indent(span)?;
         if self.open.len() >= self.depth_max() {
             return Err(self.too_deep(span));
@@ -209,6 +228,12 @@ impl<'a> Builder<'a> {
             self.anchors.insert(anchor, Anchored::Open);
         }
         let is_flow = self.begins_bracket(span);
+        let items = match kind {
+            Collection::Sequence => Items::Sequence { start: self.items.len() },
+            Collection::Mapping => {
+                Items::Mapping { start: self.entries.len(), key: Key::Awaited, seen: Seen::default() }
+            }
+        };
         self.open.push(Open { span, anchor, before, items, is_flow });
         Ok(None)
     }
@@ -218,8 +243,8 @@ impl<'a> Builder<'a> {
         let open = self.open.pop().expect("the parser ends only what it started");
         let span = Span { end_line: end.end_line, end_column: end.end_column, ..open.span };
         let kind = match open.items {
-            Items::Sequence(items) => NodeKind::Sequence(items),
-            Items::Mapping { entries, .. } => NodeKind::Mapping(entries),
+            Items::Sequence { start } => NodeKind::Sequence(taken_from(&mut self.items, start)),
+            Items::Mapping { start, .. } => NodeKind::Mapping(taken_from(&mut self.entries, start)),
         };
         let node = Node { span, kind };
         if open.anchor > 0 {
@@ -258,29 +283,35 @@ impl<'a> Builder<'a> {
     /// Puts a finished node where it belongs; returns it where it is the root.
     fn complete(&mut self, node: Node) -> Option<Node> {
         let Some(parent) = self.open.last_mut() else { return Some(node) };
-        let (entries, key, seen) = match &mut parent.items {
-            Items::Sequence(items) => {
-                items.push(node);
+        let (start, key, seen) = match &mut parent.items {
+            Items::Sequence { .. } => {
+                self.items.push(node);
                 return None;
             }
-            Items::Mapping { entries, key, seen } => (entries, key, seen),
+            Items::Mapping { start, key, seen } => (*start, key, seen),
         };
-        match std::mem::replace(key, Key::Awaited) {
-            Key::Awaited => match checked_key(node) {
-                Ok(name) => *key = Key::Named(name),
-                Err(finding) => {
+        let before = std::mem::replace(key, Key::Awaited);
+        match before {
+            Key::Awaited => match refused_key(&node) {
+                None => {
+                    self.entries.push((node, Node::nothing()));
+                    *key = Key::Named;
+                }
+                Some(finding) => {
                     self.findings.push(finding);
                     *key = Key::Refused;
                 }
             },
-            Key::Named(name) => {
+            Key::Named => {
+                let ((name, value), others) = self.entries[start..].split_last_mut().expect("its key has come");
                 let text = name.as_str().expect("keys are checked when they come");
-                if seen.takes(text, entries) {
-                    entries.push((name, node));
+                if seen.takes(text, others) {
+                    *value = node;
                 } else {
                     let help = "names that differ only in case or quotes are the same name; remove one of them";
                     let finding = Finding::error("duplicate-key", name.span, format!("'{text}' is already defined"));
                     self.findings.push(finding.with_help(help));
+                    self.entries.pop();
                 }
             }
             Key::Refused => {}
@@ -293,7 +324,11 @@ impl<'a> Builder<'a> {
         let Some(Open { items: Items::Mapping { key, .. }, .. }) = self.open.last_mut() else { return };
         *key = match key {
             Key::Awaited => Key::Refused,
-            Key::Named(_) | Key::Refused => Key::Awaited,
+            Key::Named => {
+                self.entries.pop();
+                Key::Awaited
+            }
+            Key::Refused => Key::Awaited,
         };
     }
 
@@ -382,16 +417,6 @@ impl<'a> Builder<'a> {
     }
 }
 
-impl Items {
-    pub fn sequence() -> Items {
-        Items::Sequence(Vec::new())
-    }
-
-    pub fn mapping() -> Items {
-        Items::Mapping { entries: Vec::new(), key: Key::Awaited, seen: Seen::default() }
-    }
-}
-
 impl Seen {
     /// Says whether a name is none that the entries have. One with an expression in it may come to anything.
     fn takes(&mut self, name: &str, entries: &[(Node, Node)]) -> bool {
@@ -409,14 +434,26 @@ impl Seen {
     }
 }
 
-fn checked_key(node: Node) -> Result<Node, Finding> {
+/// Returns what stands behind this place, in just the room that it needs.
+fn taken_from<T>(all: &mut Vec<T>, start: usize) -> Vec<T> {
+    if start > 0 {
+        return all.split_off(start);
+    }
+    // Splitting off everything would give the room away with it.
+    let mut taken = Vec::with_capacity(all.len());
+    taken.append(all);
+    taken
+}
+
+/// Says why a node cannot be a key.
+fn refused_key(node: &Node) -> Option<Finding> {
     match &node.kind {
-        NodeKind::Scalar { text, style: Style::Plain, .. } if &**text == "<<" => {
-            Err(Finding::error("merge-key", node.span, "Merge keys ('<<') are not supported")
-                .with_help("write the keys out, or give the whole mapping by an alias"))
-        }
-        NodeKind::Scalar { .. } => Ok(node),
-        _ => Err(Finding::error("key-not-scalar", node.span, "A key must be a single value, not a list or a mapping")),
+        NodeKind::Scalar { value: Value::String(text), style: Style::Plain, .. } if &**text == "<<" => Some(
+            Finding::error("merge-key", node.span, "Merge keys ('<<') are not supported")
+                .with_help("write the keys out, or give the whole mapping by an alias"),
+        ),
+        NodeKind::Scalar { .. } => None,
+        _ => Some(Finding::error("key-not-scalar", node.span, "A key must be a single value, not a list or a mapping")),
     }
 }
 

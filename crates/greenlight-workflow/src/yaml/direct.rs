@@ -9,7 +9,7 @@ mod scalar;
 
 use saphyr_parser::ScalarStyle;
 
-use super::builder::{Builder, Items};
+use super::builder::{Builder, Collection};
 use super::{Limits, Node, Reading};
 use crate::finding::Span;
 use scalar::Scalar;
@@ -95,7 +95,7 @@ impl<'a> Direct<'a> {
     /// Reads a mapping whose first key has been read, up to its colon.
     fn mapping(&mut self, column: usize, first: Scalar<'a>) -> Option<Option<Node>> {
         let start = Span { end_line: first.span.line, end_column: first.span.column, ..first.span };
-        self.builder.open(start, 0, None, "map", Items::mapping()).ok()?;
+        self.builder.open(start, 0, None, Collection::Mapping).ok()?;
         let mut key = first;
         loop {
             self.take(&key)?;
@@ -140,7 +140,7 @@ impl<'a> Direct<'a> {
             let behind = self.place();
             if !is_open {
                 let start = if is_indentless { behind } else { dash };
-                self.builder.open(start, 0, None, "seq", Items::sequence()).ok()?;
+                self.builder.open(start, 0, None, Collection::Sequence).ok()?;
                 is_open = true;
             }
             if self.bytes[self.at] == b'\n' {

@@ -1,7 +1,5 @@
 //! What a scalar means: its text, style and tag to Null, a boolean, a number or a string, by the YAML 1.2 core schema.
 
-use std::sync::Arc;
-
 use saphyr_parser::{ScalarStyle, Tag};
 
 use super::text::Texts;
@@ -30,9 +28,9 @@ pub(super) fn resolve(
         None => Value::String(texts.shared(text)),
         Some(tag) => tagged(text, style, &full_name(tag), span)?,
     };
-    let text: Arc<str> = match &value {
-        Value::String(text) => text.clone(),
-        _ => texts.shared(text),
+    let text = match &value {
+        Value::String(_) => None,
+        _ => Some(texts.shared(text)),
     };
     Ok(NodeKind::Scalar { text, style, value })
 }
@@ -56,7 +54,10 @@ fn implicit(text: &str) -> Option<Value> {
     if text.as_bytes().first().is_some_and(|first| !may_mean(first)) {
         return None;
     }
-    null(text).or_else(|| boolean(text)).or_else(|| integer(text).or_else(|| float(text)).map(Value::Number))
+    if text.as_bytes().first().is_some_and(u8::is_ascii_alphabetic) {
+        return null(text).or_else(|| boolean(text));
+    }
+    null(text).or_else(|| integer(text).or_else(|| float(text)).map(Value::Number))
 }
 
 fn tagged(text: &str, style: Style, tag: &str, span: Span) -> Result<Value, Finding> {

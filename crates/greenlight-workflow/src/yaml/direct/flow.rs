@@ -2,19 +2,19 @@
 
 use super::Direct;
 use super::scalar::Scalar;
-use crate::yaml::builder::Items;
+use crate::yaml::builder::Collection;
 
 impl<'a> Direct<'a> {
     /// Reads what stands in brackets here, with the blanks and the comment behind it. It belongs to a key or dash of this
     /// column.
     pub(super) fn brackets(&mut self, column: usize) -> Option<()> {
         let is_list = self.bytes[self.at] == b'[';
-        let (end, kind, items) = match is_list {
-            true => (b']', "seq", Items::sequence()),
-            false => (b'}', "map", Items::mapping()),
+        let (end, kind) = match is_list {
+            true => (b']', Collection::Sequence),
+            false => (b'}', Collection::Mapping),
         };
         let start = self.place();
-        self.builder.open(start, 0, None, kind, items).ok()?;
+        self.builder.open(start, 0, None, kind).ok()?;
         self.at += 1;
         self.skip_lines(column)?;
         while self.bytes[self.at] != end {

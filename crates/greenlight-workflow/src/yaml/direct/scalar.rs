@@ -7,6 +7,27 @@ use saphyr_parser::ScalarStyle;
 use super::Direct;
 use crate::finding::Span;
 
+/// The letters at which a plain scalar of a block may end.
+const MAY_END_PLAIN: [bool; 256] = {
+    let mut may = [false; 256];
+    may[b'\n' as usize] = true;
+    may[b':' as usize] = true;
+    may[b'#' as usize] = true;
+    may
+};
+
+/// The letters that a plain scalar cannot begin with.
+const STARTS_NO_PLAIN: [bool; 256] = {
+    let mut starts_none = [false; 256];
+    let letters = b",[]{}#&*!|>'\"%@`\n";
+    let mut at = 0;
+    while at < letters.len() {
+        starts_none[letters[at] as usize] = true;
+        at += 1;
+    }
+    starts_none
+};
+
 /// A scalar that has been read and not yet been taken in.
 pub(super) struct Scalar<'a> {
     pub text: Cow<'a, str>,
@@ -26,17 +47,19 @@ impl<'a> Direct<'a> {
     fn plain(&mut self) -> Option<Scalar<'a>> {
         self.check_plain_start(|byte| matches!(byte, b' ' | b'\n'))?;
         let start = self.at;
-        let (mut at, mut end) = (start, start);
+        let mut at = start;
         loop {
+            // Few letters can end it, and most lines have none of them.
+            at += self.bytes[at..].iter().take_while(|byte| !MAY_END_PLAIN[usize::from(**byte)]).count();
             match self.bytes[at] {
                 b'\n' => break,
                 b':' if matches!(self.bytes[at + 1], b' ' | b'\n') => break,
                 b'#' if self.bytes[at - 1] == b' ' => break,
-                b' ' => {}
-                _ => end = at + 1,
+                _ => at += 1,
             }
-            at += 1;
         }
+        let blanks = self.bytes[start..at].iter().rev().take_while(|byte| **byte == b' ').count();
+        let end = at - blanks;
         let scalar = self.scalar_of(start, end);
         self.at = if self.bytes[at] == b':' { at } else { end };
         Some(scalar)
@@ -46,7 +69,7 @@ impl<'a> Direct<'a> {
     pub(super) fn check_plain_start(&self, ends: fn(u8) -> bool) -> Option<()> {
         let may_start = match self.bytes[self.at] {
             b'-' | b'?' | b':' => !ends(self.bytes[self.at + 1]),
-            first => !b",[]{}#&*!|>'\"%@`\n".contains(&first),
+            first => !STARTS_NO_PLAIN[usize::from(first)],
         };
         may_start.then_some(())
     }
