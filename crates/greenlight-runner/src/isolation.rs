@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::sandbox::layer::Layer;
 use crate::sandbox::{INIT, Plan, Sandbox, init, wall};
 use crate::workspace::Workspace;
 use cgroup::Groups;
@@ -79,13 +80,22 @@ const HEAD_START: Duration = Duration::from_millis(5);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Walls {
     /// `bwrap`, at this path.
-    Bubble(PathBuf),
+    Bubble(PathBuf, LaidBy),
     /// `unshare`, at this path.
     Namespaces(PathBuf),
     /// Landlock alone.
     Landlock,
     /// None.
     Nothing,
+}
+
+/// Who lays over the machine's files what a job is to see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum LaidBy {
+    /// The first process, which has root's rights until it becomes the job's user.
+    FirstProcess,
+    /// `bwrap`.
+    Bubble,
 }
 
 /// What this machine isolates jobs with.
@@ -137,7 +147,7 @@ impl Isolation {
             String::new()
         };
         found.describe(&wall);
-        let lacks_a_wall = !matches!(found.walls, Walls::Bubble(_)) || wall.is_empty();
+        let lacks_a_wall = !matches!(found.walls, Walls::Bubble(..)) || wall.is_empty();
         if is_required && lacks_a_wall {
             return Err(IsolationError { missing: found.lacks.join("; ") });
         }
@@ -146,20 +156,26 @@ impl Isolation {
 
     /// Tries one kind of walls after the other. Returns what Landlock gave.
     async fn try_walls(&mut self) -> String {
-        let bubble = find_program("bwrap").map(Walls::Bubble);
+        let bubble = find_program("bwrap");
+        // A profile for `bwrap` may take root's rights from what it starts.
+        let laid_by = [User::for_job(0).map(|_| LaidBy::FirstProcess), Some(LaidBy::Bubble)].into_iter().flatten();
+        let bubbles: Vec<Walls> = laid_by.filter_map(|laid_by| Some(Walls::Bubble(bubble.clone()?, laid_by))).collect();
         let namespaces = find_program("unshare").map(Walls::Namespaces);
         if bubble.is_none() {
             self.lacks.push("a view of the files of its own (bwrap is not installed: install bubblewrap)".into());
         }
-        for walls in [bubble, namespaces, Some(Walls::Landlock)].into_iter().flatten() {
+        for walls in bubbles.into_iter().chain(namespaces).chain([Walls::Landlock]) {
             match self.try_one(&walls).await {
                 Ok(wall) if walls == Walls::Landlock && wall.is_empty() => {}
                 Ok(wall) => {
                     self.walls = walls;
                     return wall;
                 }
+                Err(error) if matches!(walls, Walls::Bubble(_, LaidBy::FirstProcess)) => {
+                    tracing::debug!("bwrap is told of everything, for what it starts cannot see to it: {error}");
+                }
                 Err(error) => self.lacks.push(match &walls {
-                    Walls::Bubble(_) => format!("a view of the files of its own (bwrap: {error})"),
+                    Walls::Bubble(..) => format!("a view of the files of its own (bwrap: {error})"),
                     Walls::Namespaces(_) => format!("namespaces (unshare: {error})"),
                     Walls::Landlock | Walls::Nothing => format!("a sandbox ({error})"),
                 }),
@@ -186,7 +202,7 @@ impl Isolation {
     fn describe(&mut self, wall: &str) {
         let namespaces = "user, PID, mount, IPC and UTS namespaces";
         match self.walls {
-            Walls::Bubble(_) => self.has.push(format!("bubblewrap ({namespaces})")),
+            Walls::Bubble(..) => self.has.push(format!("bubblewrap ({namespaces})")),
             Walls::Namespaces(_) => self.has.push(namespaces.into()),
             Walls::Landlock | Walls::Nothing => {}
         }
@@ -196,7 +212,7 @@ impl Isolation {
             self.has.push(wall.to_owned());
         }
         match User::for_job(0) {
-            Some(_) if matches!(self.walls, Walls::Bubble(_)) => self.has.push("a user of its own".into()),
+            Some(_) if matches!(self.walls, Walls::Bubble(..)) => self.has.push("a user of its own".into()),
             _ => self.lacks.push("a user of its own (that takes a runner started by root, and bubblewrap)".into()),
         }
         match self.groups.told() {
@@ -215,7 +231,8 @@ impl Isolation {
 
     /// Returns what a demand for isolation lacks here, where it lacks something.
     pub fn lack(&self) -> Option<String> {
-        let is_whole = matches!(self.walls, Walls::Bubble(_)) && self.has.iter().any(|has| has.starts_with("Landlock"));
+        let is_whole =
+            matches!(self.walls, Walls::Bubble(..)) && self.has.iter().any(|has| has.starts_with("Landlock"));
         (!is_whole).then(|| self.lacks.join("; "))
     }
 
@@ -279,13 +296,25 @@ impl Isolation {
         writable.push("/proc".into());
         let mut readable = Vec::new();
         let (mut user, mut inner_id) = (None, None);
+        let mut layers = Vec::new();
         match walls {
-            Walls::Bubble(program) => {
+            Walls::Bubble(program, laid_by) => {
                 user = User::for_job(workspace.number());
                 inner_id = user.filter(|_| view::anybody_may_make_namespaces()).map(|_| view::INNER_ID);
                 std::fs::create_dir(workspace.shared_temp())?;
                 command.push(program.into());
-                command.extend(view::bubble(workspace, own_program, (user, inner_id), &hidden, &options.visible)?);
+                let view = view::bubble(workspace, (user, inner_id), &hidden, &options.visible)?;
+                command.extend(view.words);
+                let mut first = own_program.to_owned();
+                match laid_by {
+                    LaidBy::FirstProcess => layers = view.layers,
+                    LaidBy::Bubble => {
+                        let (shown, place) = view::own_program(own_program);
+                        command.extend(view.layers.iter().chain([&shown]).flat_map(Layer::words));
+                        first = place;
+                    }
+                }
+                command.extend(["--".into(), first.into()]);
                 writable.extend(["/dev", "/tmp", "/var/tmp", "/run"].map(PathBuf::from));
             }
             Walls::Namespaces(program) => {
@@ -307,8 +336,8 @@ impl Isolation {
         }
         command.push(INIT.into());
         user.map_or(Ok(()), |user| user.give(&workspace.root))?;
-        let has_pid_namespace = matches!(walls, Walls::Bubble(_) | Walls::Namespaces(_));
-        Ok(Plan { command, user, inner_id, has_pid_namespace, writable, readable, group })
+        let has_pid_namespace = matches!(walls, Walls::Bubble(..) | Walls::Namespaces(_));
+        Ok(Plan { command, layers, user, inner_id, has_pid_namespace, writable, readable, group })
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod identity;
 pub mod init;
+pub(crate) mod layer;
 mod message;
 pub(crate) mod wall;
 
@@ -29,6 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::isolation::{JobGroup, User};
 use crate::process::{Exit, Program};
 use crate::spawner;
+use layer::Layer;
 use message::{Fields, Frame, Kind};
 
 /// The argument that makes this program the first process of a sandbox.
@@ -54,6 +56,8 @@ const WAITING_MAX: usize = 256;
 pub(crate) struct Plan {
     /// The program that makes the namespaces, and what it is told; the first process itself where there is none.
     pub(crate) command: Vec<std::ffi::OsString>,
+    /// What the first process lays over the machine's files.
+    pub(crate) layers: Vec<Layer>,
     /// The job's user, where it has one of its own.
     pub(crate) user: Option<User>,
     /// What that user is called in a user namespace of its own, where it has one.
@@ -111,7 +115,9 @@ impl Sandbox {
         let socket = UnixStream::from_std(ours)?;
         let mut child = spawner::spawn(command(&plan, theirs)).await?;
         let mut complaints = child.stderr.take();
+        let layers: Vec<Vec<u8>> = plan.layers.iter().flat_map(Layer::fields).collect();
         let rules = Frame::new(Kind::Rules)
+            .list(layers.iter())
             .number(plan.user.map_or(0, User::id))
             .number(plan.inner_id.unwrap_or(0))
             .list(plan.writable.iter().map(|path| bytes(path)))

@@ -6,16 +6,28 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::User;
+use crate::sandbox::layer::{How, Layer};
 use crate::workspace::Workspace;
 
-/// Where the first process's program is within the view.
+/// Where the first process's program is within a view that stands before it starts.
 const PROGRAM: &str = "/run/greenlight-job";
 
 /// The number that the job's user has within its user namespace.
 pub(crate) const INNER_ID: u32 = 1001;
 
 /// How large what a job writes into memory (`/run`, `/dev/shm`) may become.
-const MEMORY_BYTES_MAX: &str = "1073741824";
+const MEMORY_BYTES_MAX: u64 = 1 << 30;
+
+/// What `bwrap` makes new.
+const NEW: [&str; 7] = [
+    "--unshare-pid",
+    "--unshare-ipc",
+    "--unshare-uts",
+    "--unshare-cgroup-try",
+    "--as-pid-1",
+    "--die-with-parent",
+    "--new-session",
+];
 
 /// What `unshare` is told, where there is no `bwrap`.
 pub(crate) const NAMESPACES: [&str; 10] = [
@@ -53,66 +65,59 @@ pub(crate) fn homes() -> Vec<PathBuf> {
     homes
 }
 
-/// Returns what `bwrap` is told, but for the program to start.
+/// What a job sees.
+pub(crate) struct View {
+    /// What `bwrap` is told in any case, but for the program to start.
+    pub(crate) words: Vec<OsString>,
+    /// What is laid over the machine's files.
+    pub(crate) layers: Vec<Layer>,
+}
+
+/// Returns the view of a job in `bwrap`.
 pub(crate) fn bubble(
     workspace: &Workspace,
-    program: &Path,
     (user, inner_id): (Option<User>, Option<u32>),
     hidden: &[PathBuf],
     visible: &[PathBuf],
-) -> std::io::Result<Vec<OsString>> {
-    let mut told: Vec<OsString> = Vec::new();
-    let mut tell = |words: &[&std::ffi::OsStr]| told.extend(words.iter().map(OsString::from));
-    for word in ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"] {
-        tell(&[word.as_ref()]);
-    }
-    for word in ["--as-pid-1", "--die-with-parent", "--new-session"] {
-        tell(&[word.as_ref()]);
-    }
+) -> std::io::Result<View> {
+    let mut words: Vec<OsString> = NEW.map(OsString::from).into();
     if user.is_none() {
         let number = INNER_ID.to_string();
-        tell(&["--unshare-user", "--uid", &number, "--gid", &number].map(std::ffi::OsStr::new));
+        words.extend(["--unshare-user", "--uid", &number, "--gid", &number].map(OsString::from));
     }
-    tell(&["--ro-bind".as_ref(), "/".as_ref(), "/".as_ref()]);
-    tell(&["--dev".as_ref(), "/dev".as_ref(), "--proc".as_ref(), "/proc".as_ref()]);
-    tell(&["--perms", "1777", "--size", MEMORY_BYTES_MAX, "--tmpfs", "/dev/shm"].map(std::ffi::OsStr::new));
-    tell(&["--bind".as_ref(), workspace.shared_temp().as_ref(), "/tmp".as_ref()]);
-    if Path::new("/var/tmp").is_dir() {
-        tell(&["--bind".as_ref(), workspace.shared_temp().as_ref(), "/var/tmp".as_ref()]);
-    }
-    tell(&["--size".as_ref(), MEMORY_BYTES_MAX.as_ref(), "--tmpfs".as_ref(), "/run".as_ref()]);
+    words.extend(["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--chdir", "/"].map(OsString::from));
+    let memory = |at: &str, mode| Layer::Memory { at: at.into(), mode, bytes_max: Some(MEMORY_BYTES_MAX) };
+    let shown = |what: &Path, at: &Path, how| Layer::Shown { what: what.into(), at: at.into(), how };
+    let mut layers = vec![memory("/dev/shm", 0o1777)];
+    let temps = ["/tmp", "/var/tmp"].map(Path::new).into_iter().filter(|temp| temp.is_dir());
+    layers.extend(temps.map(|temp| shown(&workspace.shared_temp(), temp, How::Writable)));
+    layers.push(memory("/run", 0o755));
     let mut empty = covered(hidden);
     empty.retain(|path| !path.starts_with("/run"));
-    for path in &empty {
-        tell(&["--tmpfs".as_ref(), path.as_ref()]);
-    }
-    let shown = outermost(resolver().into_iter().chain(visible.iter().cloned()).chain(on_path(&empty)));
-    for folder in way_to(&empty, shown.iter().chain(&workspace.folders())) {
-        // What `bwrap` makes by itself on its way nobody else could pass through.
-        tell(&["--perms".as_ref(), "0755".as_ref(), "--dir".as_ref(), folder.as_ref()]);
-    }
-    for path in shown {
-        tell(&["--ro-bind-try".as_ref(), path.as_ref(), path.as_ref()]);
-    }
-    for folder in workspace.folders() {
-        tell(&["--bind".as_ref(), folder.as_ref(), folder.as_ref()]);
-    }
+    layers.extend(empty.iter().map(|at| Layer::Memory { at: at.clone(), mode: 0o755, bytes_max: None }));
+    let readable = outermost(resolver().into_iter().chain(visible.iter().cloned()).chain(on_path(&empty)));
+    // What is made on the way somewhere else might be closed to all others.
+    let way = way_to(&empty, readable.iter().chain(&workspace.folders()));
+    layers.extend(way.into_iter().map(|at| Layer::Folder { at }));
+    layers.extend(readable.iter().map(|path| shown(path, path, How::ReadableIfThere)));
+    layers.extend(workspace.folders().iter().map(|folder| shown(folder, folder, How::Writable)));
     for file in hidden.iter().filter_map(|path| path.canonicalize().ok()).filter(|path| path.is_file()) {
         if !empty.iter().any(|top| file.starts_with(top)) && !file.starts_with("/run") && !file.starts_with("/tmp") {
-            tell(&["--ro-bind".as_ref(), "/dev/null".as_ref(), file.as_ref()]);
+            layers.push(shown(Path::new("/dev/null"), &file, How::Readable));
         }
     }
-    for path in empty.iter().map(PathBuf::as_path) {
-        tell(&["--remount-ro".as_ref(), path.as_ref()]);
-    }
+    layers.extend(empty.into_iter().map(|at| Layer::Sealed { at }));
     // Without a user of its own it has this number from `bwrap`.
     let number = user.filter(|_| inner_id.is_none()).map_or(INNER_ID, User::id);
-    for (made, place) in workspace.write_names(number)?.iter().zip(["/etc/passwd", "/etc/group"]) {
-        tell(&["--ro-bind".as_ref(), made.as_ref(), place.as_ref()]);
-    }
-    tell(&["--ro-bind".as_ref(), program.as_ref(), PROGRAM.as_ref(), "--chdir".as_ref(), "/".as_ref(), "--".as_ref()]);
-    told.push(PROGRAM.into());
-    Ok(told)
+    let names = workspace.write_names(number)?;
+    let tables = names.iter().zip(["/etc/passwd", "/etc/group"].map(Path::new));
+    layers.extend(tables.map(|(made, table)| shown(made, table, How::Readable)));
+    Ok(View { words, layers })
+}
+
+/// Returns the layer in which the first process's program is to be found, where layers are laid before it starts, and where.
+pub(crate) fn own_program(program: &Path) -> (Layer, PathBuf) {
+    (Layer::Shown { what: program.into(), at: PROGRAM.into(), how: How::Readable }, PROGRAM.into())
 }
 
 /// May a user without rights have a user namespace of its own?

@@ -1,4 +1,4 @@
-//! Inside the sandbox: the first process of a job. It becomes the job's user, puts up the last wall, starts what the runner asks for, tells how it ended, and
+//! Inside the sandbox: the first process of a job. It lays the job's view over the machine's files, becomes the job's user, puts up the last wall, starts what the runner asks for, tells how it ended, and
 //! takes everything with it when the runner is gone.
 //!
 //! It is this same program, started again within new namespaces, with the runner's socket as its standard input. It believes the
@@ -19,6 +19,7 @@ use rustix::process::{
     kill_process_group, setrlimit, wait, waitid,
 };
 
+use super::layer::{self, Layer};
 use super::message::{Fields, Frame, Kind, receive, send};
 use super::{identity, wall};
 use crate::leftovers;
@@ -74,9 +75,11 @@ pub fn run_if_asked() -> Option<ExitCode> {
 fn serve() -> std::io::Result<()> {
     let socket = UnixStream::from(std::io::stdin().as_fd().try_clone_to_owned()?);
     let Some((mut rules, _)) = receive(&socket)? else { return Ok(()) };
+    let layers = layers(rules.list()?)?;
     let (user, inner_id) = (rules.number()?, rules.number()?);
     let writable = rules.list()?;
     let readable = rules.list()?;
+    layer::lay(&layers)?;
     if user != 0 {
         identity::assume(user, (inner_id != 0).then_some(inner_id))?;
     }
@@ -91,6 +94,13 @@ fn serve() -> std::io::Result<()> {
         init.obey(fields, fd)?;
     }
     Ok(())
+}
+
+fn layers(fields: Vec<Vec<u8>>) -> std::io::Result<Vec<Layer>> {
+    let broken = || std::io::Error::from(std::io::ErrorKind::InvalidData);
+    let (layers, rest) = fields.as_chunks::<{ layer::FIELDS }>();
+    let layers = layers.iter().map(|fields| Layer::read(fields.clone())).collect::<Option<Vec<_>>>();
+    layers.filter(|_| rest.is_empty()).ok_or_else(broken)
 }
 
 fn paths(list: Vec<Vec<u8>>) -> Vec<PathBuf> {

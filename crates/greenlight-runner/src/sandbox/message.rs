@@ -15,7 +15,7 @@ const FRAME_BYTES_MAX: u32 = 16 << 20;
 /// What a frame is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// To the sandbox, first: as whom it goes on, and what may be read and written.
+    /// To the sandbox, first: what it lays over the files, as whom it goes on, and what may be read and written.
     Rules,
     /// From the sandbox, first: it stands.
     Ready,
