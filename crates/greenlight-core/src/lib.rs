@@ -25,10 +25,10 @@ pub mod repository;
 
 pub mod outbox;
 pub mod trust;
+pub mod turn;
 pub mod report;
 pub mod room;
 
-pub mod turn;
 pub mod plan;
 pub mod call;
 pub mod schedule;

@@ -18,6 +18,7 @@ use crate::repository::{Repository, Topic};
 use crate::run::{Conclusion, Job, JobState, Run, Subject, Suite, SuitePhase, Trust};
 use crate::shown::{Link, ReportForm, ReportState, ShownReport, counted, description};
 use crate::time::{Duration, Timestamp};
+use crate::turn::{self, Place};
 
 /// When an end is compared once more with what GitHub shows (R10).
 pub const COMPARE_AFTER: Duration = Duration::from_secs(600);
@@ -282,7 +283,7 @@ pub fn job_sentence(state: &Repository, run: &Run, job: &Job) -> Arc<str> {
         JobState::Waiting if state.suites.get(&run.suite).is_some_and(|suite| !suite.may_run()) => {
             "waits for approval".into()
         }
-        JobState::Waiting => waits_for(run, job).into(),
+        JobState::Waiting => waits_for(state, run, job).into(),
         JobState::Queued { .. } => no_runner(state, job).map_or_else(|| "waits for a runner".into(), Arc::from),
         JobState::Leased(lease) => match &job.cancelled {
             Some(why) => format!("is being stopped: {why}").into(),
@@ -293,15 +294,35 @@ pub fn job_sentence(state: &Repository, run: &Run, job: &Job) -> Arc<str> {
 }
 
 /// Names the jobs that a job waits for, without those that are over.
-fn waits_for(run: &Run, job: &Job) -> String {
+fn waits_for(state: &Repository, run: &Run, job: &Job) -> String {
     let is_open = |id: &&Arc<str>| run.legs(job, id).any(|other| !other.is_over());
     let open: Vec<&str> = job.needs.iter().filter(is_open).map(|id| &**id).collect();
-    let concurrency = job.turn.as_ref().map(|turn| &turn.concurrency).or(run.concurrency.as_ref());
-    match (open.is_empty(), concurrency) {
-        (false, _) => format!("waits for {}", open.join(", ")),
-        (true, _) if job.is_open_call() => "the jobs of the workflow that it calls are under way".to_owned(),
-        (true, Some(concurrency)) => format!("waits for its turn in the concurrency group {}", concurrency.group),
-        (true, None) => "waits for its turn".to_owned(),
+    if !open.is_empty() {
+        return format!("waits for {}", open.join(", "));
+    }
+    if job.is_open_call() {
+        return "the jobs of the workflow that it calls are under way".to_owned();
+    }
+    let Some(obstacle) = turn::obstacle(state, run, job) else { return "waits for its turn".to_owned() };
+    let (group, holder) = (&obstacle.group, place(&obstacle.holder));
+    if obstacle.circle.is_empty() {
+        return format!("waits for its turn in the concurrency group {group}, which {holder} has");
+    }
+    let mut runs: Vec<String> = obstacle.circle[1..].iter().map(|place| format!("run {}", place.run)).collect();
+    if let Some(last) = runs.last_mut() {
+        *last = "this run".to_owned();
+    }
+    format!(
+        "waits in a circle: {group} is {holder}'s, which waits for {}; cancel one of them",
+        runs.join(", which waits for ")
+    )
+}
+
+/// Returns how people call who has a part in a group.
+fn place(place: &Place) -> String {
+    match &place.job {
+        None => format!("run {}", place.run),
+        Some(job) => format!("{job} of run {}", place.run),
     }
 }
 

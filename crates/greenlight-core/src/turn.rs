@@ -4,6 +4,7 @@
 //! the others, unless it asks for a queue. Nothing is changed here: whose turn it is and who must give way is told, and
 //! [`crate::schedule`] does it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use greenlight_workflow::ConcurrencyQueue;
@@ -137,6 +138,85 @@ pub(crate) fn groups_of(run: &Run) -> Vec<(Arc<str>, usize)> {
         }
     }
     groups
+}
+
+/// What a job waits for that has a concurrency group.
+pub(crate) struct Obstacle {
+    /// The group.
+    pub group: Arc<str>,
+    /// Who has it.
+    pub holder: Place,
+    /// Who waits for whom, from the holder on, where that leads back to the job: nobody of them ever goes on by itself.
+    pub circle: Vec<Place>,
+}
+
+/// Returns what a job waits for, where that is a turn of its own or of its run.
+pub(crate) fn obstacle(state: &Repository, run: &Run, job: &Job) -> Option<Obstacle> {
+    let concurrency = job.turn.as_ref().map(|turn| &turn.concurrency).or(run.concurrency.as_ref())?;
+    let holder = standing(state, &concurrency.group).holder?;
+    let is_own = holder.run == run.number && holder.job == job.turn.as_ref().map(|_| job.key.clone());
+    if is_own {
+        return None;
+    }
+    let mut circle = vec![holder.clone()];
+    if !leads_to(state, run.number, &job.key, &mut circle, &mut BTreeSet::new()) {
+        circle.clear();
+    }
+    Some(Obstacle { group: concurrency.group.clone(), holder, circle })
+}
+
+/// Does whoever stands last in the chain wait for this job, or for what has it as a part? Then the chain is how.
+fn leads_to(
+    state: &Repository,
+    number: RunNumber,
+    key: &JobKey,
+    chain: &mut Vec<Place>,
+    seen: &mut BTreeSet<Place>,
+) -> bool {
+    let Some(last) = chain.last().cloned() else { return false };
+    let Some(run) = state.runs.get(&last.run) else { return false };
+    if last.run == number && is_part(run, key, &last) {
+        return true;
+    }
+    if !seen.insert(last.clone()) {
+        return false;
+    }
+    let waiting = run.jobs.iter().filter(|job| job.state == JobState::Waiting && is_part(run, &job.key, &last));
+    let groups = waiting.filter_map(|job| Some((&job.key, &job.turn.as_ref()?.concurrency.group)));
+    for (job, group) in groups {
+        let Some(holder) = standing(state, group).holder else { continue };
+        if holder.run == run.number && holder.job.as_ref() == Some(job) {
+            continue;
+        }
+        chain.push(holder);
+        if leads_to(state, number, key, chain, seen) {
+            return true;
+        }
+        chain.pop();
+    }
+    false
+}
+
+/// Is a job who has a place, or a part of it?
+fn is_part(run: &Run, key: &JobKey, place: &Place) -> bool {
+    let Some(whole) = &place.job else { return true };
+    let mut next = run.job(key);
+    while let Some(job) = next {
+        if job.key == *whole {
+            return true;
+        }
+        next = job.caller.as_ref().and_then(|caller| run.job(caller));
+    }
+    false
+}
+
+/// Touches every run of a circle that a job has closed by what it asks for: what is said of them is another thing now.
+pub(crate) fn touch_circle(state: &mut Repository, number: RunNumber, key: &JobKey) {
+    let Some(run) = state.runs.get(&number) else { return };
+    let obstacle = run.job(key).and_then(|job| obstacle(state, run, job));
+    for place in obstacle.into_iter().flat_map(|obstacle| obstacle.circle) {
+        state.touch(Topic::Run(place.run));
+    }
 }
 
 /// Returns who around a job has the group that the job asks for: it would wait for what waits for it.

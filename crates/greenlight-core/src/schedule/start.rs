@@ -70,8 +70,10 @@ fn carry_out(state: &mut Repository, suite: &Suite, number: RunNumber, at: usize
         }
         Verdict::Asks(job) => {
             let Some(run) = state.runs.get_mut(&number) else { return };
+            let key = job.key.clone();
             run.jobs[at] = *job;
             index(state, number);
+            turn::touch_circle(state, number, &key);
             give_way(state, number, now);
         }
         Verdict::Legs(legs) => {

@@ -62,7 +62,7 @@ fn one_job_of_a_group_runs_and_the_newest_waits() {
     let standing = deploys(&world, &runs);
     assert_eq!(standing[0], "queued: waits for a runner");
     assert_eq!(standing[1], "cancelled: cancelled: deploy of run 3 took its place in production");
-    assert_eq!(standing[2], "waits: waits for its turn in the concurrency group production");
+    assert_eq!(standing[2], "waits: waits for its turn in the concurrency group production, which deploy of run 1 has");
     let first = world.take().expect("the first deploys");
     assert!(world.take().is_none(), "one at a time");
     world.end(&first, Conclusion::Success, &[]);
@@ -215,4 +215,79 @@ jobs:
         assert_eq!(next.attempt.run, run, "{:?} {:?}", world.standing(trusted), world.standing(from_a_fork));
         world.end(&next, Conclusion::Success, &[]);
     }
+}
+
+const OUTER: &str = "name: Outer
+on: push
+concurrency: { group: HAS, queue: max }
+jobs:
+  test: { runs-on: ubuntu-latest, steps: [{ run: x }] }
+  deploy:
+    needs: test
+    concurrency: { group: ASKS, queue: max }
+    runs-on: ubuntu-latest
+    steps: [{ run: x }]
+";
+
+/// Workflows that have one group and ask for the next, in a circle, each with the first job of its run.
+fn in_a_circle(groups: &[&str]) -> (World, Vec<JobOrder>) {
+    let texts: Vec<(String, String)> = (0..groups.len())
+        .map(|at| {
+            let next = groups[(at + 1) % groups.len()];
+            let text = OUTER.replace("Outer", &format!("W{at}")).replace("HAS", groups[at]);
+            (format!(".github/workflows/{at}.yml"), text.replace("ASKS", next))
+        })
+        .collect();
+    let files: Vec<(&str, &str)> = texts.iter().map(|(path, text)| (&**path, &**text)).collect();
+    let mut world = World::new(&files, "");
+    world.push_branch("topic", 'a');
+    world.work();
+    let orders = groups.iter().map(|_| world.take().expect("each begins")).collect();
+    (world, orders)
+}
+
+#[test]
+fn runs_that_wait_for_each_other_say_so_and_what_to_do() {
+    let (mut world, orders) = in_a_circle(&["one", "two"]);
+    for order in &orders {
+        world.end(order, Conclusion::Success, &[]);
+    }
+    let [first, second] = [orders[0].attempt.run, orders[1].attempt.run];
+    let waits = |world: &World, run| world.standing(run)[1].clone();
+    let circle = "deploy: waits: waits in a circle: two is run 2's, which waits for this run; cancel one of them";
+    assert_eq!(waits(&world, first), circle);
+    let other = "deploy: waits: waits in a circle: one is run 1's, which waits for this run; cancel one of them";
+    assert_eq!(waits(&world, second), other);
+    world.click(Wish::Cancel(second));
+    world.finish();
+    assert_eq!(waits(&world, first), "deploy: success: succeeded");
+}
+
+#[test]
+fn a_circle_of_three_is_told_to_all_of_them() {
+    let (mut world, orders) = in_a_circle(&["one", "two", "three"]);
+    world.end(&orders[0], Conclusion::Success, &[]);
+    let waits = |world: &World, at: usize| world.standing(orders[at].attempt.run)[1].clone();
+    assert_eq!(waits(&world, 0), "deploy: waits: waits for its turn in the concurrency group two, which run 2 has");
+    world.end(&orders[1], Conclusion::Success, &[]);
+    world.end(&orders[2], Conclusion::Success, &[]);
+    let circle = "deploy: waits: waits in a circle: two is run 2's, which waits for run 3, which waits for this run; cancel one of them";
+    assert_eq!(waits(&world, 0), circle);
+    world.click(Wish::Cancel(orders[1].attempt.run));
+    world.finish();
+    assert_eq!(waits(&world, 0), "deploy: success: succeeded");
+    assert_eq!(waits(&world, 2), "deploy: success: succeeded");
+}
+
+#[test]
+fn what_waits_behind_a_circle_is_no_part_of_it() {
+    let (mut world, orders) = in_a_circle(&["one", "two"]);
+    for order in &orders {
+        world.end(order, Conclusion::Success, &[]);
+    }
+    world.push_branch("other", 'b');
+    world.work();
+    let last = world.last_run_of("push");
+    let expected = "test: waits: waits for its turn in the concurrency group two, which run 2 has";
+    assert_eq!(world.standing(last)[0], expected);
 }
