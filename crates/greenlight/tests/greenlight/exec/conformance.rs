@@ -23,7 +23,7 @@ pub enum End {
 }
 
 /// Names the engine that is promised to be there: without it, what needs one is a failure.
-pub const PROMISED: &str = "GREENLIGHT_TEST_ENGINE";
+const PROMISED: &str = "GREENLIGHT_TEST_ENGINE";
 
 /// A case.
 #[derive(Clone, Debug)]
@@ -39,13 +39,64 @@ pub struct Case {
 }
 
 /// The repositories of actions that the data names and lacks, and our stand-ins for them.
-const REPOSITORIES: [(&str, &str); 6] = [
+const REPOSITORIES: [(&str, &str); 11] = [
     ("nektos/act-test-actions", "act-test-actions"),
     ("actions/hello-world-javascript-action", "hello-world"),
     ("actions/hello-world-docker-action", "hello-world-docker"),
     ("actions/github-script", "github-script"),
     ("cloudposse/actions", "cloudposse-actions"),
+    ("actions/cache", "cache"),
+    ("actions/upload-artifact", "upload-artifact"),
+    ("actions/download-artifact", "download-artifact"),
+    ("actions/setup-node", "setup-node"),
+    ("christopherhx/oidc", "oidc"),
     ("actions/checkout", ""),
+];
+
+/// Which of the stand-ins are one and the same file, and where it is wanted.
+const PLACES: [(&str, &[&str]); 7] = [
+    (
+        "greet.js",
+        &[
+            "act/actions/node12/dist/index.js",
+            "act/actions/node16/dist/index.js",
+            "act/actions/node20/dist/index.js",
+            "repositories/hello-world/index.js",
+        ],
+    ),
+    ("greet.sh", &["act/actions/docker-local/entrypoint.sh", "act/actions/docker-local-noargs/entrypoint.sh"]),
+    (
+        "look.js",
+        &["act/actions-environment-and-context-tests/js/index.js", "repositories/act-test-actions/js/index.js"],
+    ),
+    (
+        "look.sh",
+        &[
+            "act/actions-environment-and-context-tests/docker/entrypoint.sh",
+            "repositories/act-test-actions/docker-file/entrypoint.sh",
+            "repositories/act-test-actions/docker-relative-context/entrypoint.sh",
+        ],
+    ),
+    (
+        "part.js",
+        &[
+            "act/uses-composite-check-for-input-shadowing/action-with-pre-and-post/pre.js",
+            "act/uses-composite-check-for-input-shadowing/action-with-pre-and-post/main.js",
+            "act/uses-composite-check-for-input-shadowing/action-with-pre-and-post/post.js",
+        ],
+    ),
+    ("artifact.js", &["repositories/upload-artifact/artifact.js", "repositories/download-artifact/artifact.js"]),
+    (
+        "Dockerfile",
+        &[
+            "act/actions/docker-local/Dockerfile",
+            "act/actions/docker-local-noargs/Dockerfile",
+            "act/actions-environment-and-context-tests/docker/Dockerfile",
+            "act/docker-action-host-env/action/Dockerfile",
+            "repositories/act-test-actions/docker-file/Dockerfile",
+            "repositories/act-test-actions/docker-relative-context/Dockerfile",
+        ],
+    ),
 ];
 
 /// Is there something that stands in for this repository?
@@ -59,9 +110,44 @@ pub fn data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../testdata/conformance").join(name)
 }
 
-/// Returns the folder of what the data lacks.
-pub fn stand_ins(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/greenlight/exec/stand_ins").join(name)
+/// What the data lacks, with each file in all of its places.
+pub struct StandIns(tempfile::TempDir);
+
+impl StandIns {
+    /// Puts them together.
+    pub fn new() -> Self {
+        let made = Self(tempfile::tempdir().unwrap());
+        copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/greenlight/exec/stand_ins"), made.0.path());
+        for (shared, places) in PLACES {
+            for place in places {
+                let place = made.folder(place);
+                std::fs::create_dir_all(place.parent().unwrap()).unwrap();
+                std::fs::copy(made.folder("shared").join(shared), place).unwrap();
+            }
+        }
+        made
+    }
+
+    /// Returns one of their folders, which need not be there.
+    pub fn folder(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+}
+
+/// Returns whether the rows that want containers can be run. Where an engine is promised and no image is named, that is a failure.
+pub fn has_images() -> bool {
+    if std::env::var_os("GREENLIGHT_TEST_IMAGE").is_some() {
+        return true;
+    }
+    assert!(std::env::var_os(PROMISED).is_none(), "an engine is promised, and GREENLIGHT_TEST_IMAGE names no image");
+    println!("skipped: GREENLIGHT_TEST_IMAGE names no image (peers/containers/run makes one)");
+    false
+}
+
+/// Is there such a program on this machine?
+pub fn is_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(name).is_file())
 }
 
 /// Copies a folder, and what the data lacks of it, and makes it a repository.
@@ -100,7 +186,7 @@ pub fn copy(from: &Path, to: &Path) {
 }
 
 /// Runs all cases, and holds them against what is expected of them.
-pub fn check(cases: &[Case], unmet: &[(&str, &str)], threads: usize) {
+pub fn check(cases: &[Case], stand_ins: &StandIns, unmet: &[(&str, &str)], threads: usize) {
     let cache = tempfile::tempdir().unwrap();
     let next = Mutex::new(cases.iter());
     let ended: Mutex<BTreeMap<&str, (bool, String)>> = Mutex::default();
@@ -109,7 +195,7 @@ pub fn check(cases: &[Case], unmet: &[(&str, &str)], threads: usize) {
             scope.spawn(|| {
                 loop {
                     let Some(case) = next.lock().unwrap().next() else { return };
-                    let result = run(case, cache.path());
+                    let result = run(case, stand_ins, cache.path());
                     ended.lock().unwrap().insert(&case.name, result);
                 }
             });
@@ -134,11 +220,13 @@ pub fn check(cases: &[Case], unmet: &[(&str, &str)], threads: usize) {
     println!("{} cases, {} of them not met", cases.len(), unmet.len());
 }
 
-fn run(case: &Case, cache: &Path) -> (bool, String) {
+fn run(case: &Case, stand_ins: &StandIns, cache: &Path) -> (bool, String) {
     let mut command = Command::new("timeout");
     command.arg(SECONDS_MAX).arg(env!("CARGO_BIN_EXE_greenlight")).arg("exec").args(&case.arguments);
     for (name, folder) in REPOSITORIES.iter().filter(|(_, folder)| !folder.is_empty()) {
-        command.arg("--action-source").arg(format!("{name}={}", stand_ins("repositories").join(folder).display()));
+        command
+            .arg("--action-source")
+            .arg(format!("{name}={}", stand_ins.folder("repositories").join(folder).display()));
     }
     command.arg("--action-offline-mode").arg("-C").arg(&case.folder).env("XDG_CACHE_HOME", cache);
     let output = command.output().unwrap();

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use greenlight_workflow::{Job, StepKind, UsesRef, Workflow, parse_workflow};
 
-use super::conformance::{Case, End, THREADS, check, commit, copy, data, is_at_hand, repository, stand_ins};
+use super::conformance::{
+    Case, End, StandIns, THREADS, check, commit, copy, data, has_images, is_at_hand, is_program, repository,
+};
 
 /// What is not met, and why.
 const UNMET: [(&str, &str); 3] = [
@@ -43,9 +45,29 @@ fn event(workflow: &Workflow) -> Option<&'static str> {
     EVENTS.into_iter().find(|name| workflow.on.event(name).is_some())
 }
 
-/// Does a workflow need another system, a public image, or a repository that is not here?
-fn is_elsewhere(workflow: &Workflow) -> bool {
-    workflow.jobs.iter().any(|job| job.container.is_some() || job.services.is_some() || is_windows(job) || lacks(job))
+/// Where a case can be run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Needs {
+    /// This machine.
+    Machine,
+    /// This machine, and images for its containers.
+    Images,
+    /// Another system, a shell that is not here, or a repository that nothing stands in for.
+    Elsewhere,
+}
+
+fn needs(name: &str, workflow: &Workflow) -> Needs {
+    let any = |is_so: fn(&Job) -> bool| workflow.jobs.iter().any(is_so);
+    if name.starts_with("windows") || any(is_windows) || any(lacks) {
+        return Needs::Elsewhere;
+    }
+    let has_images = any(|job| job.container.is_some() || job.services.is_some() || has_image(job));
+    if has_images { Needs::Images } else { Needs::Machine }
+}
+
+fn has_image(job: &Job) -> bool {
+    let is_image = |kind: &StepKind| matches!(kind, StepKind::Uses { reference: UsesRef::Docker(_), .. });
+    job.steps().iter().any(|step| is_image(&step.kind))
 }
 
 fn is_windows(job: &Job) -> bool {
@@ -54,7 +76,7 @@ fn is_windows(job: &Job) -> bool {
         _ => None,
     });
     let shells = shells.chain(&job.defaults.shell);
-    let is_foreign = |shell: &str| ["cmd", "pwsh", "powershell"].contains(&shell);
+    let is_foreign = |shell: &str| ["cmd", "pwsh", "powershell"].contains(&shell) && !is_program(shell);
     job.runs_on.labels.iter().any(|label| label.source().contains("windows"))
         || shells.into_iter().any(|shell| is_foreign(shell.source()))
 }
@@ -62,21 +84,20 @@ fn is_windows(job: &Job) -> bool {
 fn lacks(job: &Job) -> bool {
     job.steps().iter().any(|step| match &step.kind {
         StepKind::Uses { reference: UsesRef::Repository { owner, repo, .. }, .. } => !is_at_hand(owner, repo),
-        StepKind::Uses { reference: UsesRef::Docker(_), .. } => true,
         _ => false,
     })
 }
 
-/// Returns the case of a file; nothing where it is none.
-fn case(name: &str, folder: &Path, path: &Path) -> Option<Case> {
+/// Returns the case of a file; nothing where it is none, or none that needs this.
+fn case(wanted: Needs, name: &str, folder: &Path, path: &Path) -> Option<Case> {
     let text = std::fs::read_to_string(folder.join(path)).unwrap();
     let told = TOLD.iter().find(|(known, _)| name.starts_with(known)).map_or(&[][..], |(_, told)| told);
     let fails = FAILING.iter().any(|known| name.starts_with(known));
     let event = match parse_workflow(name, &text).workflow {
-        Some(workflow) if is_elsewhere(&workflow) => return None,
+        Some(workflow) if needs(name, &workflow) != wanted => return None,
         Some(workflow) => event(&workflow)?,
         // A file of values beside a workflow is no workflow.
-        None if !text.contains("jobs:") => return None,
+        None if !text.contains("jobs:") || wanted != Needs::Machine => return None,
         None => "push",
     };
     let mut arguments = vec![event.to_owned(), "-W".to_owned(), path.display().to_string()];
@@ -98,12 +119,11 @@ fn files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-#[test]
-fn runner_server_cases_end_as_they_should() {
-    let root = tempfile::tempdir().unwrap();
+/// Returns the cases that need this, in repositories below `root`.
+fn cases(wanted: Needs, stand_ins: &StandIns, root: &Path) -> Vec<Case> {
     let source = data("runner.server");
     // Files of the upper folder call each other by this name.
-    let top = root.path().join("top");
+    let top = root.join("top");
     copy(&source, &top.join("testworkflows"));
     std::fs::write(top.join("lines.env"), "myfirstmultilinesecret=\"a\nb\nc\"\nmylastmultilinesecret=\"a\nb\nc\"\n")
         .unwrap();
@@ -111,27 +131,40 @@ fn runner_server_cases_end_as_they_should() {
     let mut folders: Vec<PathBuf> = std::fs::read_dir(&source).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.retain(|path| path.is_dir());
     folders.sort();
-    let in_top = |path: &Path| path.strip_prefix(&source).unwrap().to_owned();
-    let mut cases = Vec::new();
-    for file in files(&source) {
-        let name = in_top(&file).display().to_string();
-        cases.extend(case(&name, &top, &Path::new("testworkflows").join(&name)));
-    }
+    let in_top = |path: &Path| path.strip_prefix(&source).unwrap().display().to_string();
+    let of_top = |file: &PathBuf| {
+        let name = in_top(file);
+        case(wanted, &name, &top, &Path::new("testworkflows").join(&name))
+    };
+    let mut cases: Vec<Case> = files(&source).iter().filter_map(of_top).collect();
     for folder in folders {
-        let name = in_top(&folder).display().to_string();
-        if folder.join(".github/workflows").is_dir() {
-            let own = root.path().join(&name);
-            repository(&folder, &stand_ins("runner.server").join(&name), &own);
-            for file in files(&own.join(".github/workflows")) {
-                let path = file.strip_prefix(&own).unwrap();
-                cases.extend(case(&format!("{name}/{}", path.display()), &own, path));
-            }
-        } else {
-            for file in files(&folder) {
-                let name = in_top(&file).display().to_string();
-                cases.extend(case(&name, &top, &Path::new("testworkflows").join(&name)));
-            }
+        if !folder.join(".github/workflows").is_dir() {
+            cases.extend(files(&folder).iter().filter_map(of_top));
+            continue;
+        }
+        let name = in_top(&folder);
+        let own = root.join(&name);
+        repository(&folder, &stand_ins.folder("runner.server").join(&name), &own);
+        for file in files(&own.join(".github/workflows")) {
+            let path = file.strip_prefix(&own).unwrap();
+            cases.extend(case(wanted, &format!("{name}/{}", path.display()), &own, path));
         }
     }
-    check(&cases, &UNMET, THREADS);
+    cases
+}
+
+#[test]
+fn runner_server_cases_end_as_they_should() {
+    let (root, stand_ins) = (tempfile::tempdir().unwrap(), StandIns::new());
+    check(&cases(Needs::Machine, &stand_ins, root.path()), &stand_ins, &UNMET, THREADS);
+}
+
+/// The cases that want containers, over the images that `peers/containers` makes under the names of the public ones.
+#[test]
+fn runner_server_cases_in_containers_end_as_they_should() {
+    if !has_images() {
+        return;
+    }
+    let (root, stand_ins) = (tempfile::tempdir().unwrap(), StandIns::new());
+    check(&cases(Needs::Images, &stand_ins, root.path()), &stand_ins, &[], 1);
 }
