@@ -222,6 +222,12 @@ pub(crate) fn escaped(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE;
+    use serde_json::json;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::super::job::pull;
     use super::*;
 
     #[test]
@@ -231,6 +237,47 @@ mod tests {
         let found = addresses(None, Some("/run/user/1"));
         let paths = ["/var/run/docker.sock", "/run/user/1/podman/podman.sock", "/run/podman/podman.sock"];
         assert_eq!(found, paths.map(|path| Address::Unix(path.into())));
+    }
+
+    /// An engine that has no image and gets every one. Returns it, and what it is asked.
+    fn generous(folder: &Path) -> (Engine, tokio::sync::mpsc::UnboundedReceiver<String>) {
+        let path = folder.join("engine.sock");
+        let door = tokio::net::UnixListener::bind(&path).unwrap();
+        let (asked, heard) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = door.accept().await {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    request.push(stream.read_u8().await.unwrap());
+                }
+                let is_pull = request.starts_with(b"POST");
+                asked.send(String::from_utf8(request).unwrap()).unwrap();
+                let status = if is_pull { "200 OK" } else { "404 Not Found" };
+                let answer = format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{{}}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        });
+        (Engine { address: Address::Unix(path), name: String::new() }, heard)
+    }
+
+    #[tokio::test]
+    async fn credentials_go_to_the_engine_in_their_header_only() {
+        let folder = tempfile::tempdir().unwrap();
+        let (engine, mut heard) = generous(folder.path());
+        let mut pulled = async |credentials| {
+            pull(&engine, "ghcr.io/octo/tool:2", credentials).await.unwrap();
+            (heard.recv().await.unwrap(), heard.recv().await.unwrap())
+        };
+        let mona = ("mona".to_owned(), "pass/word+1".to_owned());
+        let (looked, asked) = pulled(Some(&mona)).await;
+        assert!(looked.starts_with("GET ") && !looked.contains("x-registry-auth"), "{looked}");
+        assert!(asked.contains("/images/create?fromImage=ghcr.io%2Focto%2Ftool&tag=2 "), "{asked}");
+        let header = asked.lines().find_map(|line| line.strip_prefix("x-registry-auth: ")).unwrap();
+        let login: Value = serde_json::from_slice(&URL_SAFE.decode(header).unwrap()).unwrap();
+        let expected = json!({ "username": "mona", "password": "pass/word+1", "serveraddress": "ghcr.io" });
+        assert_eq!(login, expected);
+        let (_, asked) = pulled(None).await;
+        assert!(!asked.contains("x-registry-auth"), "{asked}");
     }
 
     #[tokio::test]

@@ -267,19 +267,7 @@ impl Containers {
 
     /// Gets an image, unless it is there.
     pub(crate) async fn pull(&self, image: &str, credentials: Option<&(String, String)>) -> Result<(), String> {
-        if self.engine.get(&format!("/images/{}/json", escaped(image))).await.is_ok() {
-            return Ok(());
-        }
-        let told = |why: &dyn std::fmt::Display| format!("the image {image} cannot be had: {why}");
-        let login = credentials.map(|(username, password)| {
-            let login = json!({ "username": username, "password": password, "serveraddress": registry_of(image) });
-            base64::engine::general_purpose::URL_SAFE.encode(login.to_string())
-        });
-        let headers: Vec<_> = login.iter().map(|login| ("x-registry-auth", login.as_str())).collect();
-        let (name, tag) = tag_of(image);
-        let path = format!("/images/create?fromImage={}&tag={}", escaped(name), escaped(tag));
-        let answer = self.engine.stream(&path, None, &headers).await.map_err(|error| told(&error))?;
-        read_lines(answer, None).await.map_err(|why| told(&why))
+        pull(&self.engine, image, credentials).await
     }
 
     /// Builds an image from a Dockerfile and the folder that it stands in, telling what it says line by line. Returns its name.
@@ -358,6 +346,23 @@ impl Containers {
 }
 
 /// Adds the job's folders.
+/// Gets an image, unless it is there.
+pub(super) async fn pull(engine: &Engine, image: &str, credentials: Option<&(String, String)>) -> Result<(), String> {
+    if engine.get(&format!("/images/{}/json", escaped(image))).await.is_ok() {
+        return Ok(());
+    }
+    let told = |why: &dyn std::fmt::Display| format!("the image {image} cannot be had: {why}");
+    let login = credentials.map(|(username, password)| {
+        let login = json!({ "username": username, "password": password, "serveraddress": registry_of(image) });
+        base64::engine::general_purpose::URL_SAFE.encode(login.to_string())
+    });
+    let headers: Vec<_> = login.iter().map(|login| ("x-registry-auth", login.as_str())).collect();
+    let (name, tag) = tag_of(image);
+    let path = format!("/images/create?fromImage={}&tag={}", escaped(name), escaped(tag));
+    let answer = engine.stream(&path, None, &headers).await.map_err(|error| told(&error))?;
+    read_lines(answer, None).await.map_err(|why| told(&why))
+}
+
 fn add_binds(body: &mut Value, mounts: &Mounts) {
     let mut binds: Vec<String> = body["HostConfig"]["Binds"]
         .as_array()
