@@ -85,10 +85,10 @@ pub(crate) fn bubble(
         let number = INNER_ID.to_string();
         words.extend(["--unshare-user", "--uid", &number, "--gid", &number].map(OsString::from));
     }
-    words.extend(["--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc", "--chdir", "/"].map(OsString::from));
+    words.extend(["--ro-bind", "/", "/", "--chdir", "/"].map(OsString::from));
     let memory = |at: &str, mode| Layer::Memory { at: at.into(), mode, bytes_max: Some(MEMORY_BYTES_MAX) };
     let shown = |what: &Path, at: &Path, how| Layer::Shown { what: what.into(), at: at.into(), how };
-    let mut layers = vec![memory("/dev/shm", 0o1777)];
+    let mut layers = vec![Layer::Devices, Layer::Processes, memory("/dev/shm", 0o1777)];
     let temps = ["/tmp", "/var/tmp"].map(Path::new).into_iter().filter(|temp| temp.is_dir());
     layers.extend(temps.map(|temp| shown(&workspace.shared_temp(), temp, How::Writable)));
     layers.push(memory("/run", 0o755));
