@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::finding::{Finding, Span};
@@ -19,6 +20,8 @@ pub(crate) struct Ids {
     taken: BTreeSet<Arc<str>>,
     /// The last number that was given to what was made of the same text.
     numbers: BTreeMap<Arc<str>, usize>,
+    /// Room to put ids together in.
+    scratch: String,
 }
 
 impl Ids {
@@ -38,32 +41,28 @@ impl Ids {
 
     /// Makes an id of a text that is not taken yet.
     pub fn make(&mut self, base: &str) -> Arc<str> {
-        let base = reserved(base);
-        let mut number = self.numbers.get(&base).copied().unwrap_or_default();
-        let id = loop {
-            number += 1;
-            let id = if number == 1 { base.clone() } else { numbered(&base, number) };
-            if self.taken.insert(folded(&id)) {
-                break id;
-            }
+        let text = &mut self.scratch;
+        text.clear();
+        text.push_str(RESERVED);
+        text.extend(base.chars().take(ID_LENGTH_MAX - RESERVED.len()).map(legal));
+        let base_length = text.len();
+        let number = match self.numbers.get_mut(text.as_str()) {
+            Some(number) => number,
+            None => self.numbers.entry(text.as_str().into()).or_default(),
         };
-        self.numbers.insert(base, number);
-        id
+        loop {
+            *number += 1;
+            if *number > 1 {
+                let digits = number.ilog10() as usize + 1;
+                text.truncate(base_length.min(ID_LENGTH_MAX - digits - 1));
+                write!(text, "_{number}").expect("writing to a string does not fail");
+            }
+            let id: Arc<str> = text.as_str().into();
+            if self.taken.insert(folded(&id)) {
+                return id;
+            }
+        }
     }
-}
-
-/// Returns a text as the beginning of an id that nobody may write.
-fn reserved(base: &str) -> Arc<str> {
-    let mut id = String::with_capacity(RESERVED.len() + base.len());
-    id.push_str(RESERVED);
-    id.extend(base.chars().take(ID_LENGTH_MAX - RESERVED.len()).map(legal));
-    id.into()
-}
-
-fn numbered(base: &str, number: usize) -> Arc<str> {
-    let suffix = format!("_{number}");
-    let length = base.len().min(ID_LENGTH_MAX - suffix.len());
-    [&base[..length], &suffix].concat().into()
 }
 
 fn folded(id: &Arc<str>) -> Arc<str> {

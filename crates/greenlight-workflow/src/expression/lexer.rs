@@ -145,12 +145,17 @@ impl<'a> Lexer<'a> {
     }
 
     fn word(&self) -> Result<(Kind, usize), Box<ExpressionError>> {
-        let first = self.text[self.at..].chars().next().map_or(1, char::len_utf8);
-        let end = self.boundary(self.at + first, |_| false);
-        let word = &self.text[self.at..end];
-        if !is_identifier(word) {
-            return Err(self.unexpected(end));
+        let bytes = &self.text.as_bytes()[self.at..];
+        let length = bytes.iter().take_while(|byte| is_of_name(**byte)).count();
+        let starts_well = bytes[0].is_ascii_alphabetic() || bytes[0] == b'_';
+        if !starts_well || bytes.get(length).is_some_and(|byte| !ends_word(*byte)) {
+            let first = self.text[self.at..].chars().next().map_or(1, char::len_utf8);
+            let end = self.boundary(self.at + first, |_| false);
+            if !is_identifier(&self.text[self.at..end]) {
+                return Err(self.unexpected(end));
+            }
         }
+        let word = &self.text[self.at..self.at + length];
         let is_property = self.last == Some(Kind::Dot);
         let kind = match word {
             _ if is_property => Kind::Identifier,
@@ -166,13 +171,10 @@ impl<'a> Lexer<'a> {
 
     /// Returns where the word that goes on at `from` ends.
     fn boundary(&self, from: usize, goes_on: impl Fn(char) -> bool) -> usize {
-        // What names are made of ends nothing, and most words are names.
-        let is_of_name = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
-        let from = from + self.text.as_bytes()[from..].iter().take_while(is_of_name).count();
         let is_boundary = |letter: char| {
-            let ends = match letter {
-                '(' | '[' | ')' | ']' | ',' | '.' | '!' | '>' | '<' | '=' | '&' | '|' => true,
-                letter => letter.is_whitespace(),
+            let ends = match u8::try_from(letter) {
+                Ok(byte) if byte.is_ascii() => ends_word(byte) || letter.is_whitespace(),
+                _ => letter.is_whitespace(),
             };
             ends && !goes_on(letter)
         };
@@ -185,8 +187,18 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// Says whether names are made of this letter. None of these ends a word.
+fn is_of_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
+}
+
+/// Says whether a word ends before this letter; other blanks end it as well.
+fn ends_word(byte: u8) -> bool {
+    matches!(byte, b' ' | b'(' | b'[' | b')' | b']' | b',' | b'.' | b'!' | b'>' | b'<' | b'=' | b'&' | b'|')
+}
+
 fn is_identifier(word: &str) -> bool {
     let bytes = word.as_bytes();
     bytes.first().is_some_and(|first| first.is_ascii_alphabetic() || *first == b'_')
-        && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'))
+        && bytes.iter().all(|byte| is_of_name(*byte))
 }

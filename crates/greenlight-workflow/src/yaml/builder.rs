@@ -209,6 +209,18 @@ impl<'a> Builder<'a> {
         Ok(self.complete(node))
     }
 
+    /// Takes in a scalar that has neither an anchor nor a tag and is not the root; None where the bounds do not allow it.
+    pub fn plain_scalar(&mut self, text: &str, style: ScalarStyle, span: Span) -> Option<()> {
+        let kind = scalar::resolve_untagged(text, style, &mut self.texts);
+        self.so_far.nodes += 1;
+        self.so_far.bytes += match &kind {
+            NodeKind::Scalar { value: Value::String(text), .. } => VALUE_BYTES + text_bytes(text),
+            _ => VALUE_BYTES,
+        };
+        let fits = self.so_far.nodes <= self.limits.nodes && self.so_far.bytes <= self.limits.bytes;
+        fits.then(|| drop(self.complete(Node { span, kind })))
+    }
+
     /// Takes in the start of a collection.
     pub fn open(
         &mut self,

@@ -210,14 +210,14 @@ impl<'a> Direct<'a> {
 
     /// Takes in a scalar.
     fn take(&mut self, scalar: &Scalar<'_>) -> Option<()> {
-        self.builder.scalar(&scalar.text, scalar.style, 0, None, scalar.span).ok().map(drop)
+        self.builder.plain_scalar(&scalar.text, scalar.style, scalar.span)
     }
 
     /// Takes in the value that is left out behind a colon or dash.
     fn take_nothing(&mut self, before: Span) -> Option<()> {
         let column = before.column + 1;
         let span = Span { column, end_column: column, ..before };
-        self.builder.scalar("", ScalarStyle::Plain, 0, None, span).ok().map(drop)
+        self.builder.plain_scalar("", ScalarStyle::Plain, span)
     }
 
     fn close(&mut self) -> Option<Option<Node>> {
@@ -318,10 +318,12 @@ impl<'a> Direct<'a> {
     }
 
     /// Returns the column of a place in this line.
+    #[inline]
     fn column(&mut self, at: usize) -> u32 {
-        if self.is_ascii {
-            return (at - self.line_start) as u32 + 1;
-        }
+        if self.is_ascii { (at - self.line_start) as u32 + 1 } else { self.counted_column(at) }
+    }
+
+    fn counted_column(&mut self, at: usize) -> u32 {
         let (from, before) = if self.counted.0 <= at { self.counted } else { (self.line_start, 0) };
         let count = before + self.text[from..at].chars().count() as u32;
         self.counted = (at, count);

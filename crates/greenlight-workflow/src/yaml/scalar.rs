@@ -16,23 +16,35 @@ pub(super) fn resolve(
     span: Span,
     texts: &mut Texts,
 ) -> Result<NodeKind, Finding> {
-    let style = match style {
-        ScalarStyle::Plain => Style::Plain,
-        ScalarStyle::SingleQuoted => Style::SingleQuoted,
-        ScalarStyle::DoubleQuoted => Style::DoubleQuoted,
-        ScalarStyle::Literal => Style::Literal,
-        ScalarStyle::Folded => Style::Folded,
-    };
-    let value = match tag {
-        None if style == Style::Plain => implicit(text).unwrap_or_else(|| Value::String(texts.shared(text))),
-        None => Value::String(texts.shared(text)),
-        Some(tag) => tagged(text, style, &full_name(tag), span)?,
-    };
+    let Some(tag) = tag else { return Ok(resolve_untagged(text, style, texts)) };
+    let style = style_of(style);
+    let value = tagged(text, style, &full_name(tag), span)?;
     let text = match &value {
         Value::String(_) => None,
         _ => Some(texts.shared(text)),
     };
     Ok(NodeKind::Scalar { text, style, value })
+}
+
+/// Returns what a scalar without a tag means, which is something in any case.
+#[inline]
+pub(super) fn resolve_untagged(text: &str, style: ScalarStyle, texts: &mut Texts) -> NodeKind {
+    let style = style_of(style);
+    let value = if style == Style::Plain { implicit(text) } else { None };
+    match value {
+        None => NodeKind::Scalar { text: None, style, value: Value::String(texts.shared(text)) },
+        Some(value) => NodeKind::Scalar { text: Some(texts.shared(text)), style, value },
+    }
+}
+
+fn style_of(style: ScalarStyle) -> Style {
+    match style {
+        ScalarStyle::Plain => Style::Plain,
+        ScalarStyle::SingleQuoted => Style::SingleQuoted,
+        ScalarStyle::DoubleQuoted => Style::DoubleQuoted,
+        ScalarStyle::Literal => Style::Literal,
+        ScalarStyle::Folded => Style::Folded,
+    }
 }
 
 /// Refuses any tag on a collection but the one that says what it is anyway.
