@@ -38,7 +38,8 @@ pub(crate) async fn end(run: JobRun, frame: &Frame, is_late: &AtomicBool) -> Job
     let environment_url = environment_url(&run, frame, at.index).await;
     let (conclusion, reason) = conclusion(&run, &told, is_late.load(Ordering::Relaxed));
     let reason = run.log.masked(&reason);
-    run.log.line(at.index, &format!("Job {}: {reason}", conclusion.as_result())).await;
+    let shown = reason.strip_prefix(&format!("{}: ", conclusion.as_result())).unwrap_or(&reason);
+    run.log.line(at.index, &format!("Job {}: {shown}", conclusion.as_result())).await;
     let completed_at = run.now();
     let state = StepState::Completed { conclusion: Conclusion::Success, started_at: Some(started_at), completed_at };
     run.tell_of(&at, "Complete job", state).await;

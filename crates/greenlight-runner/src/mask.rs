@@ -178,7 +178,7 @@ fn search_for(forms: &BTreeSet<Vec<u8>>) -> Option<AhoCorasick> {
 #[cfg(test)]
 mod tests {
     use base64::Engine;
-    use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 
     use super::*;
 
@@ -228,6 +228,22 @@ mod tests {
         let hex: String = secret.bytes().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(masks.apply_to(&hex), MASK);
         assert_eq!(masks.apply_to(&hex.to_uppercase()), MASK);
+    }
+
+    #[test]
+    fn of_a_secret_that_ends_what_is_encoded_nothing_is_left() {
+        for secret in ["hunter", "hunter2", "hunter22", "hunter22?"] {
+            let masks = masks(&[secret]);
+            for text in [secret.to_owned(), format!("{secret}\n")] {
+                for encoded in [STANDARD.encode(&text), URL_SAFE_NO_PAD.encode(&text)] {
+                    assert_eq!(masks.apply_to(&format!("<{encoded}>")), "<***>", "{text:?}");
+                }
+                for before in ["u:", "user:"] {
+                    let masked = masks.apply_to(&STANDARD.encode(format!("{before}{text}")));
+                    assert!(masked.ends_with(MASK), "{masked}");
+                }
+            }
+        }
     }
 
     #[test]

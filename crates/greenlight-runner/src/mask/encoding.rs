@@ -1,7 +1,7 @@
 //! The forms in which tools print a text: what a secret looks like when it was encoded, quoted or cut on its way into a log.
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD};
 
 /// How long the part of a secret must be that PowerShell prints alone.
 const PART_LENGTH_MIN: usize = 6;
@@ -42,6 +42,7 @@ pub(super) fn forms(text: &str) -> Vec<String> {
         hex,
     ];
     forms.extend((0..3).flat_map(|offset| base64(bytes, offset)));
+    forms.extend((0..3).flat_map(|offset| base64_to_the_end(bytes, offset)));
     forms.extend(around_ampersand(text));
     forms
 }
@@ -138,6 +139,17 @@ fn base64(bytes: &[u8], offset: usize) -> Vec<String> {
         .into_iter()
         .filter_map(|text| text.get(skip..end).map(str::to_owned))
         .collect()
+}
+
+/// Returns the same where the secret is the last of what is encoded, with or without a line feed behind it: then the last letter, which
+/// the secret decides only in part, is known as well.
+fn base64_to_the_end(bytes: &[u8], offset: usize) -> Vec<String> {
+    let skip = (offset * 8).div_ceil(6);
+    let ends = [&b""[..], b"\n"].into_iter().flat_map(|end| {
+        let whole = [&[0; 2][..offset], bytes, end].concat();
+        [STANDARD.encode(&whole), URL_SAFE_NO_PAD.encode(&whole)]
+    });
+    ends.filter_map(|text| text.get(skip..).map(str::to_owned)).collect()
 }
 
 /// Returns the parts of a text that PowerShell prints apart when it complains about an `&` in it: up to the last one (or to `&+`),

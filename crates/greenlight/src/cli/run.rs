@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Subcommand;
 
 use super::Exit;
-use super::client::{Client, Server};
+use super::client::{Client, ClientError, Server};
 use crate::api::{segment, shape};
 
 /// How often a watched run is looked at.
@@ -88,9 +88,7 @@ pub async fn perform(verb: Verb) -> anyhow::Result<Exit> {
         Verb::Watch { number, server } => watch(number, server).await,
         Verb::Logs { number, job, follow, from, server } => logs(number, job, follow, from, server).await,
         Verb::Rerun { number, failed: true, server, .. } => wish(number, "rerun-failed-jobs", server).await,
-        Verb::Rerun { number, job: Some(job), server, .. } => {
-            wish(number, &format!("jobs/{}/rerun", segment(&job)), server).await
-        }
+        Verb::Rerun { number, job: Some(job), server, .. } => rerun_job(number, &job, server).await,
         Verb::Rerun { number, server, .. } => wish(number, "rerun", server).await,
         Verb::Cancel { number, server } => wish(number, "cancel", server).await,
         Verb::Approve { number, server } => wish(number, "approve", server).await,
@@ -164,7 +162,7 @@ async fn view(number: u64, server: Server) -> anyhow::Result<Exit> {
             println!("    {}. {}  {}", step.number, step.name, step.state);
         }
         for annotation in &job.annotations {
-            println!("    {}", told(annotation));
+            println!("    {}", told(annotation).replace('\n', "\n        "));
         }
     }
     for job in run.jobs.iter().filter(|job| !job.summaries.is_empty()) {
@@ -227,6 +225,15 @@ async fn logs(number: u64, job: Option<String>, follow: bool, from: u64, server:
         print_stream(&client, &address).await?;
     }
     Ok(Exit::Done)
+}
+
+async fn rerun_job(number: u64, job: &str, server: Server) -> anyhow::Result<Exit> {
+    let (_, run) = read(&Client::new(&server)?, number).await?;
+    if !run.jobs.iter().any(|known| known.key == job) {
+        let message = format!("run {number} of {} has no job `{job}`", run.repository);
+        return Err(ClientError::Refused { status: 404, message }.into());
+    }
+    wish(number, &format!("jobs/{}/rerun", segment(job)), server).await
 }
 
 async fn wish(number: u64, what: &str, server: Server) -> anyhow::Result<Exit> {

@@ -110,6 +110,10 @@ async fn the_verbs_speak_with_a_server() {
     assert!(code == Some(0) && told.contains("failure  test"), "{told}");
     let (code, told) = verb(dir.path(), &[&["run", "logs", "1", "--job", "test"], &at[..]].concat()).await;
     assert!(code == Some(0) && told.contains("it works"), "{told}");
+    for missing in [["run", "logs", "1", "--job", "nope"], ["run", "rerun", "1", "--job", "nope"]] {
+        let (code, told) = verb(dir.path(), &[&missing[..], &at[..]].concat()).await;
+        assert_eq!((code, told.contains("has no job `nope`")), (Some(4), true), "{told}");
+    }
     let (code, told) = verb(dir.path(), &[&["run", "rerun", "1"], &at[..]].concat()).await;
     assert_eq!(code, Some(0), "{told}");
     let (code, told) = verb(dir.path(), &[&["run", "watch", "1"], &at[..]].concat()).await;
