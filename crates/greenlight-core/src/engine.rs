@@ -32,6 +32,7 @@ const TOPICS_MAX: usize = 100_000;
 
 /// Takes one fact in. Returns the answer, where the fact asked for one.
 pub fn apply(state: &mut Repository, fact: &Fact, now: Timestamp) -> Option<Reply> {
+    schedule::index_loaded(state);
     match fact {
         Fact::Repository(repository) => repository_seen(state, repository),
         Fact::Pull(fact) => pull_seen(state, fact, now),

@@ -258,7 +258,11 @@ fn fill(state: &mut Repository, suite: &Suite, run: &mut Run, workflow: &Workflo
                 run.created_at = turn::since(state, &group.group, now);
                 run.concurrency = Some(group);
             }
-            Err(problem) => fail(run, format!("concurrency: {problem}"), now),
+            Err(problem) => {
+                // None of them ever starts.
+                run.jobs.clear();
+                fail(run, format!("concurrency: {problem}"), now);
+            }
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::fact::Again;
 use crate::id::{JobKey, RunNumber};
 use crate::plan::workflow_of;
 use crate::repository::{Repository, Topic};
-use crate::run::{Conclusion, Job, JobState, Run, RunState, Subject};
+use crate::run::{Conclusion, Job, JobState, Run, RunState, Subject, SuitePhase};
 use crate::time::Timestamp;
 use crate::turn;
 
@@ -30,6 +30,11 @@ pub(crate) fn rerun(
     let jobs = jobs_of(run, again)?;
     let workflow = workflow_of(state, number).ok_or("its workflow file cannot be read any more")?;
     let suite = state.suites.get_mut(&key).ok_or_else(|| format!("run {number} is history; push again"))?;
+    if matches!(suite.phase, SuitePhase::Reading { .. }) {
+        return Err(
+            format!("the files of run {number} are being read for a newer attempt: it runs again by itself").into()
+        );
+    }
     if !suite.runs.contains(&number) {
         return Err(format!("run {number} belongs to an older attempt").into());
     }
@@ -75,6 +80,9 @@ fn may_run_again(run: &Run, is_awaiting: bool) -> Result<(), String> {
     }
     if let Subject::Deployment(id) = run.suite.subject {
         return Err(format!("run {number} is of deployment {id}, and a deployment is never repeated: make a new one"));
+    }
+    if run.jobs.is_empty() && run.problem.is_none() {
+        return Err(format!("run {number} never had a job ({}): mend its workflow file and push", run.reason));
     }
     if run.problem.is_some() {
         return Err(format!("run {number} has a workflow file that cannot be read: mend it and push"));

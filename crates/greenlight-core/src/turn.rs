@@ -12,7 +12,7 @@ use greenlight_workflow::ConcurrencyQueue;
 use crate::id::{JobKey, RunNumber};
 use crate::repository::{Repository, Topic};
 use crate::run::{Concurrency, Job, JobState, Run, Suite};
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 
 /// Who has a part in a group: a run, or a job of one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,12 +61,13 @@ pub(crate) fn standing(state: &Repository, group: &str) -> Standing {
     Standing { holder: Some(holder.place.clone()), stopped }
 }
 
-/// Returns since when somebody who comes now has a part in a group: behind all who are there, though the clock was set back.
+/// Returns since when somebody who comes now has a part in a group: behind all who are there, though the clock was set back, or a run
+/// that comes again has a lower number.
 pub(crate) fn since(state: &Repository, group: &str, now: Timestamp) -> Timestamp {
     let runs = state.groups.get(group).into_iter().flat_map(|runs| runs.keys());
     let members = runs.filter_map(|number| state.runs.get(number)).flat_map(of_run);
     let came = members.filter(|member| *member.concurrency.group == *group).map(|member| member.place.since);
-    came.max().map_or(now, |last| last.max(now))
+    came.max().map_or(now, |last| now.max(last + Duration::from_millis(1)))
 }
 
 /// Returns who has a part in a group, in the order in which they came.

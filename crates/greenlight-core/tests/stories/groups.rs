@@ -1,7 +1,7 @@
 //! Concurrency groups of jobs, alone and together with those of runs.
 
 use greenlight_core::effect::JobOrder;
-use greenlight_core::fact::Wish;
+use greenlight_core::fact::{Again, Wish};
 use greenlight_core::run::Conclusion;
 
 use crate::world::World;
@@ -290,4 +290,20 @@ fn what_waits_behind_a_circle_is_no_part_of_it() {
     let last = world.last_run_of("push");
     let expected = "test: waits: waits for its turn in the concurrency group two, which run 2 has";
     assert_eq!(world.standing(last)[0], expected);
+}
+
+#[test]
+fn a_run_whose_group_cannot_be_told_is_over_with_all_its_jobs() {
+    let text = "name: CI\non: push\nconcurrency: \"${{ fromJSON('nothing') }}\"\njobs:\n  test: { runs-on: ubuntu-latest, steps: [{ run: x }] }\n";
+    let mut world = world(text);
+    world.push_branch("topic", 'a');
+    world.work();
+    let run = world.last_run_of("push");
+    let standing = world.standing(run);
+    assert!(standing.last().is_some_and(|line| line.starts_with("failure: concurrency: ")), "{standing:?}");
+    let context = "greenlight / CI / test (push)";
+    assert!(!world.context('a', context).starts_with("pending"), "{}", world.context('a', context));
+    let answer = world.click(Wish::Rerun(run, Again::All));
+    assert!(answer.contains("mend"), "{answer}");
+    assert!(world.take().is_none(), "it would run outside its group");
 }

@@ -5,7 +5,7 @@ use greenlight_core::id::{JobKey, RunNumber};
 use greenlight_core::run::Conclusion;
 
 use super::calls::{CALLER, calling, end};
-use super::world::World;
+use super::world::{WRITER, World};
 
 const FAN: &str = "name: CI
 on: pull_request
@@ -97,4 +97,44 @@ fn a_job_inside_a_call_takes_its_whole_call_along() {
     end(&mut world, "build / check / lint", Conclusion::Success, &[]);
     end(&mut world, "after", Conclusion::Success, &[]);
     assert!(world.standing(run).last().is_some_and(|last| last.starts_with("success")), "{:?}", world.standing(run));
+}
+
+#[test]
+fn a_run_whose_files_are_being_read_for_a_newer_attempt_is_not_run_again() {
+    let (mut world, run) = failed();
+    world.git_is_away(true);
+    world.comment(1, WRITER, "/retest");
+    world.work();
+    let answer = world.click(Wish::Rerun(run, Again::All));
+    assert!(answer.contains("a newer attempt"), "{answer}");
+    world.git_is_away(false);
+    world.wait(600);
+    world.finish();
+    assert_eq!(world.standing(run).last().map(String::as_str), Some("success: 5 jobs succeeded"));
+}
+
+#[test]
+fn who_comes_to_a_group_in_the_first_step_after_a_start_stands_behind_all_who_are_there() {
+    let text = "name: CI
+on: push
+concurrency: { group: desk, queue: max }
+jobs:
+  test: { runs-on: ubuntu-latest, steps: [{ run: x }] }
+";
+    let mut world = World::new(&[(".github/workflows/ci.yml", text)], "");
+    world.wait(7200);
+    let push = |world: &mut World, letter: char| {
+        world.push_branch(&letter.to_string(), letter);
+        world.work();
+        world.last_run_of("push")
+    };
+    let over = push(&mut world, 'a');
+    world.finish();
+    let (_, waiting) = (push(&mut world, 'b'), push(&mut world, 'c'));
+    world.clock_is_set_back(3600);
+    world.restart_and_click(Wish::Rerun(over, Again::All));
+    world.work();
+    let first = world.take().expect("the desk is free");
+    world.end(&first, Conclusion::Success, &[]);
+    assert_eq!(world.take().expect("the next one").attempt.run, waiting);
 }

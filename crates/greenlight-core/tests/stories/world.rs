@@ -128,6 +128,7 @@ pub struct World {
     room: Vec<String>,
     holding: Option<JobOrder>,
     waiting: Vec<Dispatch>,
+    git_is_away: bool,
 }
 
 impl World {
@@ -157,6 +158,7 @@ impl World {
             room: Vec::new(),
             holding: None,
             waiting: Vec::new(),
+            git_is_away: false,
         };
         world.boot();
         world.work();

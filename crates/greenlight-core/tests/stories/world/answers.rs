@@ -14,6 +14,9 @@ use super::{BOT, OURS, WRITER, World, event, now_or_never, push, repository, sha
 impl World {
     pub(super) fn perform(&mut self, dispatch: &Dispatch) -> Outcome {
         let answer = match &dispatch.effect {
+            Effect::PrepareMerge { .. } if self.git_is_away => {
+                return Outcome::Later { not_before: None, reason: "git is away".into() };
+            }
             Effect::PrepareMerge { head_sha, .. } => {
                 let files = self.files(sha('m'), tree(*head_sha, self.main));
                 Answer::TestMerge(Box::new(TestMerge { base_sha: self.main, files }))

@@ -150,6 +150,11 @@ impl World {
         file.1 = text.into();
     }
 
+    /// Test merges cannot be made for a while, or can again.
+    pub fn git_is_away(&mut self, is_away: bool) {
+        self.git_is_away = is_away;
+    }
+
     /// Every commit has a `script/cibuild`.
     pub fn has_cibuild(&mut self) {
         self.cibuild = true;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use greenlight_core::effect::{JobEnd, JobOrder, JobReport, Reply};
-use greenlight_core::fact::{Fact, LeaseAsked};
+use greenlight_core::fact::{Click, Fact, LeaseAsked, Wish};
 use greenlight_core::id::RunnerId;
 use greenlight_core::repository::Settings;
 use greenlight_core::run::Conclusion;
@@ -152,6 +152,17 @@ impl World {
         let end = JobEnd { conclusion, reason: "it ended".into(), outputs, environment_url: None };
         self.report(order, JobReport::Ended(end));
         self.work();
+    }
+
+    /// The server starts again, and finds in its first step that somebody has clicked.
+    pub fn restart_and_click(&mut self, wish: Wish) {
+        self.boot += 1;
+        self.waiting.clear();
+        self.cell = now_or_never(step::open(&self.store, repository(), Settings::default(), self.now)).unwrap();
+        let click = Fact::Click(Click { by: "octocat".into(), wish });
+        let input = Input { facts: vec![Fact::Booted { boot: self.boot_id() }, click], deliveries: Vec::new() };
+        now_or_never(step::step(&self.store, &mut self.cell, input, self.now)).unwrap();
+        self.show_pending();
     }
 
     pub fn restart_with_new_boot(&mut self) {
