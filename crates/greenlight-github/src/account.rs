@@ -24,7 +24,59 @@ struct ActionsPermissions {
     enabled: bool,
 }
 
+#[derive(Deserialize)]
+struct ActionsAccess {
+    access_level: Arc<str>,
+}
+
+#[derive(Deserialize)]
+struct OpenRepository {
+    #[serde(default)]
+    private: bool,
+    #[serde(flatten)]
+    shape: RepositoryShape,
+}
+
+/// May a repository's workflows be used by another one of its owner?
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sharing {
+    /// Everybody may: it is public.
+    Everybody,
+    /// The other one may.
+    Shared(RepositoryRef),
+    /// It may not, in one sentence.
+    Closed(String),
+    /// There is no such repository, as far as we may know.
+    Unseen,
+}
+
 impl Client {
+    /// Reads whether `user`, a repository of the same owner, may use the workflows and actions of `full_name`: by GitHub's own rules
+    /// (a private repository's are for other private ones, where its setting says so), read with what we may read.
+    pub async fn sharing(&self, full_name: &str, user: &str) -> Result<Sharing, CallError> {
+        let path = repository_path(full_name, "")?;
+        let found: Option<OpenRepository> = self.get_if_readable(On::Repository(full_name), &path).await?;
+        let Some(found) = found else { return Ok(Sharing::Unseen) };
+        if !found.private {
+            return Ok(Sharing::Everybody);
+        }
+        let using: OpenRepository = self.get(On::Repository(user), &repository_path(user, "")?).await?;
+        if !using.private {
+            return Ok(Sharing::Closed(format!("{full_name} is private, and {user} is not")));
+        }
+        let path = repository_path(full_name, "/actions/permissions/access")?;
+        let access: Option<ActionsAccess> = self.get_if_readable(On::Repository(full_name), &path).await?;
+        Ok(match access.as_ref().map(|access| &*access.access_level) {
+            None => Sharing::Closed(format!(
+                "{full_name} is private, and whether others may use its workflows cannot be read: that takes admin rights there"
+            )),
+            Some("none") => Sharing::Closed(format!(
+                "{full_name} is private, and its settings (Actions, General, Access) let no other repository use its workflows"
+            )),
+            Some(_) => Sharing::Shared(reference(&found.shape, full_name)?),
+        })
+    }
+
     /// Reads a repository's id and default branch by its name.
     pub async fn repository(&self, full_name: &str) -> Result<RepositoryRef, CallError> {
         let shape: RepositoryShape = self.get(On::Repository(full_name), &repository_path(full_name, "")?).await?;

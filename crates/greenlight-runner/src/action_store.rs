@@ -42,6 +42,16 @@ pub enum RemoteError {
     Unreachable(String),
 }
 
+impl RemoteError {
+    /// Says what could not be done, before why.
+    fn about(self, what: &str) -> Self {
+        match self {
+            Self::NotFound(why) => Self::NotFound(format!("{what}: {why}")),
+            Self::Unreachable(why) => Self::Unreachable(format!("{what}: {why}")),
+        }
+    }
+}
+
 /// A folder that stands in for a repository of actions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ActionOverride {
@@ -159,10 +169,12 @@ impl ActionStore {
         Ok(Self { options, remote, fetching: Mutex::default() })
     }
 
-    async fn find(&self, name: &ActionName) -> Result<ActionFiles, String> {
+    /// Finds the files of a repository at a ref, and says of a failure whether another try may end better.
+    pub async fn look(&self, name: &ActionName) -> Result<ActionFiles, RemoteError> {
         if let Some(folder) = self.given(name) {
             if !folder.is_dir() {
-                return Err(format!("{name} is to come from {}, which is no folder", folder.display()));
+                let why = format!("{name} is to come from {}, which is no folder", folder.display());
+                return Err(RemoteError::NotFound(why));
             }
             return Ok(ActionFiles { folder: folder.to_owned(), commit: None, origin: Origin::Given });
         }
@@ -186,7 +198,7 @@ impl ActionStore {
     }
 
     /// Returns the commit of a name, and whether that is certain.
-    async fn commit(&self, name: &ActionName) -> Result<(Sha, bool), String> {
+    async fn commit(&self, name: &ActionName) -> Result<(Sha, bool), RemoteError> {
         if let Some(pin) = self.options.pins.iter().find(|pin| pin.is_for(name)) {
             return Ok((pin.commit, true));
         }
@@ -197,7 +209,8 @@ impl ActionStore {
         let Some(remote) = remote else {
             let why =
                 if self.options.offline { "and nobody is to be asked (offline)" } else { "and there is nobody to ask" };
-            let kept = self.remembered(name).ok_or_else(|| format!("{name} was never fetched, {why}"))?;
+            let missing = || RemoteError::NotFound(format!("{name} was never fetched, {why}"));
+            let kept = self.remembered(name).ok_or_else(missing)?;
             return Ok((kept, false));
         };
         match remote.resolve(name).await {
@@ -210,19 +223,20 @@ impl ActionStore {
                     tracing::warn!(action = %name, "an action is taken as it was last seen: {why}");
                     Ok((commit, false))
                 }
-                None => Err(format!("{name} cannot be found: {why}")),
+                None => Err(RemoteError::Unreachable(format!("{name} cannot be found: {why}"))),
             },
-            Err(RemoteError::NotFound(why)) => Err(format!("{name} cannot be found: {why}")),
+            Err(RemoteError::NotFound(why)) => Err(RemoteError::NotFound(format!("{name} cannot be found: {why}"))),
         }
     }
 
-    async fn fetch(&self, name: &ActionName, commit: Sha, place: &Path) -> Result<(), String> {
+    async fn fetch(&self, name: &ActionName, commit: Sha, place: &Path) -> Result<(), RemoteError> {
         let Some(remote) = self.remote.as_ref().filter(|_| !self.options.offline) else {
-            return Err(format!("{name} ({commit}) was never fetched, and there is nobody to ask"));
+            let why = format!("{name} ({commit}) was never fetched, and there is nobody to ask");
+            return Err(RemoteError::NotFound(why));
         };
         let unfinished = Unfinished::create(&self.options.folder).map_err(|error| self.no_room(&error))?;
         let fetched = remote.fetch(name, commit, &unfinished.0).await;
-        fetched.map_err(|error| format!("{name} ({commit}) cannot be fetched: {error}"))?;
+        fetched.map_err(|error| error.about(&format!("{name} ({commit}) cannot be fetched")))?;
         let moved = std::fs::create_dir_all(self.place(name)).and_then(|()| std::fs::rename(&unfinished.0, place));
         moved.map_err(|error| self.no_room(&error))
     }
@@ -257,14 +271,15 @@ impl ActionStore {
         std::fs::rename(written, file)
     }
 
-    fn no_room(&self, error: &std::io::Error) -> String {
-        format!("the store of actions in {} cannot be written: {error}", self.options.folder.display())
+    fn no_room(&self, error: &std::io::Error) -> RemoteError {
+        let folder = self.options.folder.display();
+        RemoteError::Unreachable(format!("the store of actions in {folder} cannot be written: {error}"))
     }
 }
 
 impl ActionSource for ActionStore {
     fn find<'a>(&'a self, name: &'a ActionName) -> Reply<'a, Result<ActionFiles, String>> {
-        Box::pin(self.find(name))
+        Box::pin(async move { self.look(name).await.map_err(|error| error.to_string()) })
     }
 
     fn replaces(&self, name: &ActionName) -> bool {
@@ -351,26 +366,33 @@ mod tests {
         let remote = Arc::new(Counting::default());
         let open = store(folder.path(), Some(remote.clone()), false);
         let names = [name("v1"), name("v1"), name("main")];
-        let found = tokio::join!(open.find(&names[0]), open.find(&names[1]), open.find(&names[2]));
+        let found = tokio::join!(open.look(&names[0]), open.look(&names[1]), open.look(&names[2]));
         let found = [found.0.unwrap(), found.1.unwrap(), found.2.unwrap()];
         assert_eq!(remote.fetched.load(Ordering::Relaxed), 1, "three names of one commit");
         assert_eq!(found.iter().filter(|files| files.origin == Origin::Fetched).count(), 1);
         assert_eq!(found[0].commit, Some(Sha::from_bytes([0xcd; 20])));
         let offline = store(folder.path(), Some(remote.clone()), true);
-        let kept = offline.find(&name("v1")).await.unwrap();
+        let kept = offline.look(&name("v1")).await.unwrap();
         assert_eq!((kept.origin, &kept.folder), (Origin::KeptUnasked, &found[0].folder));
-        assert!(offline.find(&name("v2")).await.unwrap_err().contains("was never fetched"));
+        assert!(offline.look(&name("v2")).await.unwrap_err().to_string().contains("was never fetched"));
         assert_eq!(remote.resolved.load(Ordering::Relaxed), 3, "nobody was asked offline");
         remote.unreachable.store(true, Ordering::Relaxed);
-        assert_eq!(open.find(&name("v1")).await.unwrap().origin, Origin::KeptUnasked);
-        assert!(open.find(&name("v2")).await.unwrap_err().contains("no network"));
+        assert_eq!(open.look(&name("v1")).await.unwrap().origin, Origin::KeptUnasked);
+        assert!(
+            open.look(&name("v2")).await
+                == Err(RemoteError::Unreachable("Octo/tool@v2 cannot be found: no network".into()))
+        );
     }
 
     #[tokio::test]
     async fn a_ref_that_is_gone_is_not_taken_as_it_was() {
         let folder = tempfile::tempdir().unwrap();
         let open = store(folder.path(), Some(Arc::default()), false);
-        assert!(open.find(&name("missing")).await.unwrap_err().contains("there is no ref 'missing'"));
+        let refused = open.look(&name("missing")).await.unwrap_err();
+        assert!(
+            matches!(&refused, RemoteError::NotFound(why) if why.contains("there is no ref 'missing'")),
+            "{refused}"
+        );
     }
 
     #[tokio::test]
@@ -382,7 +404,7 @@ mod tests {
         let wanted = name("v1");
         tokio::select! {
             biased;
-            found = open.find(&wanted) => panic!("{found:?}"),
+            found = open.look(&wanted) => panic!("{found:?}"),
             () = async { while remote.fetched.load(Ordering::Relaxed) == 0 { tokio::task::yield_now().await } } => {}
         }
         let left = |folder: &Path| -> Vec<String> {
@@ -396,7 +418,7 @@ mod tests {
         remote.hangs.store(false, Ordering::Relaxed);
         let open = store(folder.path(), Some(remote), false);
         assert!(!folder.path().join("new-1-1").exists());
-        assert_eq!(open.find(&wanted).await.unwrap().origin, Origin::Fetched);
+        assert_eq!(open.look(&wanted).await.unwrap().origin, Origin::Fetched);
     }
 
     #[tokio::test]
@@ -417,10 +439,10 @@ mod tests {
             offline: false,
         };
         let open = ActionStore::open(options, Some(remote.clone())).unwrap();
-        assert_eq!(open.find(&name("v1")).await.unwrap().folder, one);
-        assert_eq!(open.find(&name("v2")).await.unwrap().folder, other);
+        assert_eq!(open.look(&name("v1")).await.unwrap().folder, one);
+        assert_eq!(open.look(&name("v2")).await.unwrap().folder, other);
         let wanted = ActionName::new("octo", "pinned", "v1").unwrap();
-        assert_eq!(open.find(&wanted).await.unwrap().commit, Some(pinned));
+        assert_eq!(open.look(&wanted).await.unwrap().commit, Some(pinned));
         // A pin that comes with a job counts before the store's own, and for no other ref.
         let at_job = ActionPin::parse(&format!("Octo/pinned@v1={}", Sha::from_bytes([2; 20]))).unwrap();
         assert_eq!(ActionPin::parse(&at_job.to_string()), Some(at_job.clone()));

@@ -15,6 +15,10 @@ use greenlight_git::{Credentials, GitError, Mirrors, MirrorsOptions, Transport};
 use greenlight_runner::{ActionName, ActionRemote, ActionStore, ActionStoreOptions, RemoteError};
 use tokio::sync::OnceCell;
 
+/// What git says of a repository that is not there, or not for us.
+const NO_SUCH: [&str; 4] =
+    ["could not read Username", "Authentication failed", "terminal prompts disabled", "' not found"];
+
 /// How actions are fetched.
 pub struct ActionsOptions {
     /// Where mirrors and store are.
@@ -79,6 +83,10 @@ pub fn remote_error(error: &GitError) -> RemoteError {
     let why = error.chain().to_string();
     match error {
         GitError::NoSuchRef { .. } | GitError::NoSuchCommit(_) | GitError::BadName { .. } => RemoteError::NotFound(why),
+        // GitHub asks whoever says no name for one, where there is no such repository or it is private.
+        GitError::Failed { message, .. } if NO_SUCH.iter().any(|words| message.contains(words)) => {
+            RemoteError::NotFound("there is no such repository, or it is private".to_owned())
+        }
         _ => RemoteError::Unreachable(why),
     }
 }

@@ -88,6 +88,9 @@ pub struct Repository {
     pub merge_methods: MergeMethods,
     pub delete_branch_on_merge: bool,
     pub actions_enabled: bool,
+    /// Who else may use its workflows where it is private: "none", "user", "organization" or "enterprise".
+    #[serde(default = "nobody")]
+    pub actions_access: String,
     pub topics: Vec<String>,
     pub collaborators: BTreeMap<u64, Permission>,
     /// Branches and tags, by full name; what the bare repository has as well.
@@ -104,6 +107,10 @@ pub struct Repository {
     pub check_runs: BTreeMap<u64, CheckRun>,
     pub deployments: BTreeMap<u64, Deployment>,
     pub environments: BTreeMap<String, Environment>,
+}
+
+fn nobody() -> String {
+    "none".to_owned()
 }
 
 impl Repository {
@@ -125,6 +132,7 @@ impl Repository {
             merge_methods: MergeMethods { merge: true, squash: true, rebase: true },
             delete_branch_on_merge: false,
             actions_enabled: true,
+            actions_access: nobody(),
             topics: Vec::new(),
             collaborators: BTreeMap::new(),
             refs: BTreeMap::new(),

@@ -36,6 +36,7 @@ pub async fn route(call: &Call, method: &str, reach: &Reach, rest: &[&str]) -> O
         (POST, ["merges"]) => pulls::merge_branches(call, reach).await,
         (POST, ["dispatches"]) => dispatch(call, reach),
         (GET | PUT, ["actions", "permissions"]) => actions_permissions(call, method, reach),
+        (GET | PUT, ["actions", "permissions", "access"]) => actions_access(call, method, reach),
         (GET, ["actions", "runs"]) => Ok(call.counted_list("workflow_runs", Vec::<()>::new(), |()| Value::Null)),
         (GET, ["actions", "workflows"]) => Ok(call.counted_list("workflows", Vec::<()>::new(), |()| Value::Null)),
         (GET, ["installation"]) => apps::installation_of_repository(call, reach),
@@ -381,6 +382,23 @@ fn actions_permissions(call: &Call, method: &str, reach: &Reach) -> Outcome {
         body["allowed_actions"] = json!("all");
     }
     Ok(Answer::ok(body))
+}
+
+/// Who else may use the workflows of a private repository.
+fn actions_access(call: &Call, method: &str, reach: &Reach) -> Outcome {
+    call.allow(reach, Level::Admin, "administration", "repo")?;
+    if !repository_of(&call.site.look(), reach.id)?.private {
+        return Err(ApiError::new(422, "Access policy only applies to internal and private repositories.".to_owned()));
+    }
+    if method == PUT {
+        let level = call.required("Actions", "access_level")?.to_owned();
+        if !matches!(&*level, "none" | "user" | "organization" | "enterprise") {
+            return Err(ApiError::new(422, format!("access_level {level} is none of none, user and organization")));
+        }
+        repository_mut(&mut call.site.change(), reach.id)?.actions_access = level;
+        return Ok(Answer::no_content());
+    }
+    Ok(Answer::ok(json!({"access_level": repository_of(&call.site.look(), reach.id)?.actions_access})))
 }
 
 fn dispatch(call: &Call, reach: &Reach) -> Outcome {

@@ -312,6 +312,20 @@ async fn lists_have_pages() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_private_repository_says_who_else_may_use_its_workflows() {
+    const ACCESS: &str = "/repos/octocat/Spoon-Knife/actions/permissions/access";
+    let world = World::start().await;
+    let refused = world.ask("t-octocat", "GET", ACCESS, Value::Null).await;
+    assert_eq!(refused.status, 422, "it is public: {}", refused.body);
+    world.octocat("PATCH", REPO, json!({"private": true}), 200).await;
+    assert_eq!(world.octocat("GET", ACCESS, Value::Null, 200).await["access_level"], "none");
+    world.octocat("PUT", ACCESS, json!({"access_level": "user"}), 204).await;
+    assert_eq!(world.octocat("GET", ACCESS, Value::Null, 200).await["access_level"], "user");
+    assert_eq!(world.ask("t-octocat", "PUT", ACCESS, json!({"access_level": "all"})).await.status, 422);
+    assert_eq!(world.ask("t-hubot", "GET", ACCESS, Value::Null).await.status, 403);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn budgets_bite_and_a_304_is_free() {
     let limits = RateLimits { requests_per_hour: 30, writes_per_minute: 3, ..RateLimits::default() };
     let world = World::start_with(|options| {

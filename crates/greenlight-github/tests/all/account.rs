@@ -10,6 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use greenlight_core::effect::Outcome;
 use greenlight_core::shown::{ReportForm, ReportState};
+use greenlight_github::account::Sharing;
 use greenlight_github::client::{AppKey, CallError, Client, Credentials, Settings};
 use greenlight_github::hands::GitHubHands;
 use greenlight_github::secret::Secret;
@@ -161,6 +162,42 @@ async fn a_person_knows_themselves_and_is_told_the_repositories() {
     assert_eq!(client.hosted_actions(NAME).await.unwrap(), Some(true));
     assert_eq!(client.hosted_actions("octocat/other").await.unwrap(), None);
     assert_eq!(client.token_for(NAME).await.unwrap().expose(), "ghp_secret");
+}
+
+#[tokio::test]
+async fn a_private_repository_s_workflows_are_for_whom_its_setting_says() {
+    let stub = Stub::start(|seen| {
+        let repository = |name: &str, private: bool| {
+            let mut shape = repository_json();
+            (shape["full_name"], shape["private"]) = (json!(format!("octocat/{name}")), json!(private));
+            Answer::ok(shape)
+        };
+        match &*seen.line() {
+            "GET /repos/octocat/public" => repository("public", false),
+            "GET /repos/octocat/gone" => Answer::no(404, "Not Found"),
+            "GET /repos/octocat/away" => Answer::no(502, "Server Error"),
+            "GET /repos/octocat/closed/actions/permissions/access" => Answer::ok(json!({ "access_level": "none" })),
+            "GET /repos/octocat/open/actions/permissions/access" => Answer::ok(json!({ "access_level": "user" })),
+            line if line.ends_with("/access") => Answer::no(403, "Must have admin rights to Repository."),
+            line => repository(line.rsplit('/').next().unwrap(), true),
+        }
+    })
+    .await;
+    let client = stub.client();
+    let sharing = async |name: &str, user: &str| client.sharing(&format!("octocat/{name}"), user).await;
+    assert_eq!(sharing("public", "octocat/mine").await.unwrap(), Sharing::Everybody);
+    assert_eq!(sharing("gone", "octocat/mine").await.unwrap(), Sharing::Unseen);
+    let open = sharing("open", "octocat/mine").await.unwrap();
+    assert!(matches!(&open, Sharing::Shared(reference) if &*reference.full_name == "octocat/open"), "{open:?}");
+    for (name, user, words) in [
+        ("open", "octocat/public", "octocat/open is private, and octocat/public is not"),
+        ("closed", "octocat/mine", "let no other repository use its workflows"),
+        ("secret", "octocat/mine", "takes admin rights there"),
+    ] {
+        let closed = sharing(name, user).await.unwrap();
+        assert!(matches!(&closed, Sharing::Closed(why) if why.contains(words)), "{name}: {closed:?}");
+    }
+    assert!(sharing("away", "octocat/mine").await.is_err(), "nobody knows");
 }
 
 #[test]

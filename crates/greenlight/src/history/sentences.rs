@@ -60,7 +60,7 @@ fn of_pull(state: &Repository, number: PullNumber) -> Option<shape::Why> {
     }
     let suites = || state.suites_at(snapshot.head_sha).filter(|suite| suite.pull() == Some(number));
     sentences.extend(suites().filter_map(|suite| match &suite.phase {
-        SuitePhase::Reading { trouble: Some(why) } => Some(sentence(&format!("the commit cannot be read yet: {why}"))),
+        SuitePhase::Reading { trouble: Some(why) } => Some(sentence(&format!("The commit cannot be read yet: {why}"))),
         _ => None,
     }));
     sentences.extend(pull.note.wanted.iter().map(ToString::to_string));

@@ -1,40 +1,69 @@
 //! Workflow files of other repositories that a commit's workflows call: read when the commit is, so that a run has all its files from its
 //! first moment, whatever becomes of them later.
 //!
-//! They come from the store of actions, at the commit that their ref names by then, and obey the same pins. What cannot be read is left
-//! out: the job that calls it fails and says so, and no other does.
+//! They come from the store of actions, at the commit that their ref names by then, and obey the same pins. What is not there is left
+//! out: the job that calls it fails and says so, and no other does. Where nobody can be asked, the commit is read again a little later.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use greenlight_core::effect::{Answer, Outcome};
+use greenlight_core::effect::{Answer, Dispatch, Outcome};
 use greenlight_core::event::CommitFiles;
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::plan;
-use greenlight_runner::{ActionName, ActionSource};
+use greenlight_core::port::Reply;
+use greenlight_runner::{ActionFiles, ActionName, RemoteError};
 use greenlight_workflow::{CallRef, JobKind, parse_workflow};
 
 /// How many files the workflows of one commit may call, over all levels.
 const CALLED_MAX: usize = 100;
 /// How long a called file may be.
 const FILE_BYTES_MAX: u64 = 512 << 10;
+/// How often a commit is read again for a file that nobody can be asked for, about ten minutes long; then it is left out.
+const TRIES_MAX: u32 = 15;
+/// What the keys of effects begin with that read the files of what is to run; `.greenlight.yml`, say, waits for no workflow.
+const FOR_RUNS: &str = "read:";
 /// What stands in a text that calls anything at all.
 const CALLS: &str = "/workflows/";
 
-/// Adds to what was read of a commit the files that its workflows call.
-pub async fn complete(outcome: &mut Outcome, repository: &RepositoryRef, source: &dyn ActionSource) {
+/// Where called files come from.
+pub trait CalledSource: Send + Sync {
+    /// Finds the files of a repository at a ref, and says of a failure whether another try may end better.
+    fn look<'a>(&'a self, name: &'a ActionName) -> Reply<'a, Result<ActionFiles, RemoteError>>;
+}
+
+/// Adds to what was read of a commit for its runs the files that its workflows call, or says that it is to be read again.
+pub async fn complete(
+    outcome: &mut Outcome,
+    repository: &RepositoryRef,
+    source: &dyn CalledSource,
+    dispatch: &Dispatch,
+) {
+    if dispatch.key.as_str().starts_with(FOR_RUNS) {
+        add(outcome, repository, source, dispatch.tried < TRIES_MAX).await;
+    }
+}
+
+async fn add(outcome: &mut Outcome, repository: &RepositoryRef, source: &dyn CalledSource, is_patient: bool) {
     let files = match outcome {
         Outcome::Done(Answer::Commit(files)) => &mut **files,
         Outcome::Done(Answer::TestMerge(merge)) => &mut merge.files,
         _ => return,
     };
-    let called = find(files, repository, source).await;
-    files.called.extend(called);
+    match find(files, repository, source, is_patient).await {
+        Ok(called) => files.called.extend(called),
+        Err(reason) => *outcome = Outcome::Later { not_before: None, reason },
+    }
 }
 
-/// Finds what workflows call of other repositories, and what that calls.
-async fn find(files: &CommitFiles, repository: &RepositoryRef, source: &dyn ActionSource) -> Vec<(Arc<str>, Arc<str>)> {
+/// Finds what workflows call of other repositories, and what that calls. The error says for what it is to be tried again.
+async fn find(
+    files: &CommitFiles,
+    repository: &RepositoryRef,
+    source: &dyn CalledSource,
+    is_patient: bool,
+) -> Result<Vec<(Arc<str>, Arc<str>)>, Arc<str>> {
     let mut found: Vec<(Arc<str>, Arc<str>)> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut waiting = files.workflows.clone();
@@ -48,6 +77,9 @@ async fn find(files: &CommitFiles, repository: &RepositoryRef, source: &dyn Acti
                     waiting.push((call.reference.clone(), text.clone()));
                     found.push((call.reference, text));
                 }
+                Err(RemoteError::Unreachable(why)) if is_patient => {
+                    return Err(format!("{path} calls {}: {why}", call.reference).into());
+                }
                 Err(why) => {
                     tracing::warn!(
                         "{}: {path} calls {}, which cannot be read: {why}",
@@ -58,7 +90,7 @@ async fn find(files: &CommitFiles, repository: &RepositoryRef, source: &dyn Acti
             }
         }
     }
-    found
+    Ok(found)
 }
 
 /// A file of another repository that is called.
@@ -93,9 +125,9 @@ fn call(reference: &str, uses: &CallRef) -> Option<Call> {
     Some(Call { reference: reference.into(), name, path })
 }
 
-async fn read(call: &Call, source: &dyn ActionSource) -> Result<Arc<str>, String> {
-    let files = source.find(&call.name).await?;
-    let text = text_in(&files.folder, &call.path)?;
+async fn read(call: &Call, source: &dyn CalledSource) -> Result<Arc<str>, RemoteError> {
+    let files = source.look(&call.name).await?;
+    let text = text_in(&files.folder, &call.path).map_err(RemoteError::NotFound)?;
     let commit = files.commit.map_or_else(|| "a folder".to_owned(), |commit| commit.to_string());
     tracing::info!("{} is taken from {commit}", call.reference);
     Ok(text)
@@ -118,21 +150,25 @@ fn text_in(folder: &Path, path: &str) -> Result<Arc<str>, String> {
 mod tests {
     use std::path::PathBuf;
 
-    use greenlight_core::id::{RepoId, Sha};
-    use greenlight_core::port::Reply;
-    use greenlight_runner::{ActionFiles, Origin};
+    use greenlight_core::effect::Effect;
+    use greenlight_core::id::{EffectKey, RepoId, Sha};
+    use greenlight_runner::Origin;
 
     use super::*;
 
     /// Repositories that lie below a folder.
     struct Below(PathBuf);
 
-    impl ActionSource for Below {
-        fn find<'a>(&'a self, name: &'a ActionName) -> Reply<'a, Result<ActionFiles, String>> {
+    impl CalledSource for Below {
+        fn look<'a>(&'a self, name: &'a ActionName) -> Reply<'a, Result<ActionFiles, RemoteError>> {
             Box::pin(async move {
                 let folder = self.0.join(name.repository()).join(&*name.git_ref);
                 let files = ActionFiles { folder, commit: Some(Sha::ZERO), origin: Origin::Fetched };
-                if files.folder.is_dir() { Ok(files) } else { Err(format!("{name} cannot be found")) }
+                match files.folder.is_dir() {
+                    true => Ok(files),
+                    false if &*name.owner == "away" => Err(RemoteError::Unreachable("no network".to_owned())),
+                    false => Err(RemoteError::NotFound(format!("{name} cannot be found"))),
+                }
             })
         }
     }
@@ -140,6 +176,39 @@ mod tests {
     fn write(path: &Path, text: &str) {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
+    }
+
+    #[tokio::test]
+    async fn where_nobody_can_be_asked_the_commit_is_read_again_but_not_for_ever() {
+        let workflow = "on: push\njobs:\n  a:\n    uses: away/shared/.github/workflows/one.yml@v1\n";
+        let files = CommitFiles {
+            sha: Sha::ZERO,
+            tree: Sha::ZERO,
+            message: "".into(),
+            workflows: vec![(".github/workflows/ci.yml".into(), workflow.into())],
+            called: Vec::new(),
+            config: None,
+            cibuild: false,
+            changed_paths: None,
+        };
+        let repository = RepositoryRef { id: RepoId(7), full_name: "acme/app".into(), default_branch: "main".into() };
+        for (key, tried, is_again) in [
+            ("read:push", 1, true),
+            ("read:push", TRIES_MAX - 1, true),
+            ("read:push", TRIES_MAX, false),
+            ("config:1", 1, false),
+        ] {
+            let mut outcome = Outcome::Done(Answer::Commit(Box::new(files.clone())));
+            let effect = Effect::ReadCommit { sha: Sha::ZERO, git_ref: None, before: None };
+            let dispatch = Dispatch { key: EffectKey::from(key), effect, tried, confirm: false };
+            complete(&mut outcome, &repository, &Below(PathBuf::new()), &dispatch).await;
+            let told = ".github/workflows/ci.yml calls away/shared/.github/workflows/one.yml@v1: no network";
+            match &outcome {
+                Outcome::Later { reason, .. } => assert!(is_again && &**reason == told, "{tried}: {reason}"),
+                Outcome::Done(_) => assert!(!is_again, "{tried}"),
+                other => panic!("{tried}: {other:?}"),
+            }
+        }
     }
 
     #[tokio::test]
@@ -174,7 +243,7 @@ mod tests {
         };
         let repository = RepositoryRef { id: RepoId(7), full_name: "acme/app".into(), default_branch: "main".into() };
         let mut outcome = Outcome::Done(Answer::Commit(Box::new(files)));
-        complete(&mut outcome, &repository, &Below(root.path().to_owned())).await;
+        add(&mut outcome, &repository, &Below(root.path().to_owned()), true).await;
         let Outcome::Done(Answer::Commit(files)) = outcome else { panic!("{outcome:?}") };
         let mut called: Vec<&str> = files.called.iter().map(|(reference, _)| &**reference).collect();
         called.sort_unstable();

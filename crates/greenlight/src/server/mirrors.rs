@@ -9,11 +9,14 @@ use greenlight_core::id::Sha;
 use greenlight_core::port::{Hands as _, Reply};
 use greenlight_git::mirrors::FETCH_TIMEOUT;
 use greenlight_git::{AccessToken, Anonymous, Credentials, Mirrors, MirrorsOptions, Transport};
+use greenlight_github::account::Sharing;
+use greenlight_github::client::Remedy;
 use greenlight_runner::{
     ActionFiles, ActionName, ActionRemote, ActionSource, ActionStore, ActionStoreOptions, RemoteError,
 };
 use tokio::sync::OnceCell;
 
+use super::called::CalledSource;
 use super::github::GitHub;
 use super::standing::Standing;
 use crate::actions::{self, ActionsOptions};
@@ -107,13 +110,16 @@ pub struct ActionStores {
     git: Arc<Git>,
     folder: PathBuf,
     options: ActionStoreOptions,
+    /// Do actions come from the GitHub that we serve, so that its private repositories may be meant?
+    is_ours: bool,
 }
 
 impl ActionStores {
     /// Opens them.
     pub fn open(config: &Config, github: &GitHub, git: Arc<Git>) -> std::io::Result<Self> {
         let (folder, options) = (config.data.join("actions"), store_options(config));
-        Ok(Self { everybody: open_actions(config, github)?, git, folder, options })
+        let is_ours = config.actions.url.is_none() && !config.actions.offline;
+        Ok(Self { everybody: open_actions(config, github)?, git, folder, options, is_ours })
     }
 
     fn own(&self, repository: &RepositoryRef) -> std::io::Result<ActionStore> {
@@ -123,7 +129,8 @@ impl ActionStores {
     }
 }
 
-/// The actions that a job may use, and the workflows that it may call: those of its own repository from its mirror, and everybody's.
+/// The actions that a job may use, and the workflows that it may call: those of its own repository from its mirror, those of private
+/// ones that its owner opened to it, and everybody's.
 pub struct Actions {
     stores: Arc<ActionStores>,
     repository: RepositoryRef,
@@ -136,16 +143,49 @@ impl Actions {
     }
 }
 
+impl Actions {
+    /// Finds the files of a repository at a ref, and says of a failure whether another try may end better.
+    pub async fn look(&self, name: &ActionName) -> Result<ActionFiles, RemoteError> {
+        let Some(private) = self.private(name).await? else { return self.stores.everybody.look(name).await };
+        let own = self
+            .stores
+            .own(&private)
+            .map_err(|error| RemoteError::Unreachable(format!("the store of actions cannot be written: {error}")))?;
+        own.look(name).await
+    }
+
+    /// Returns the repository that is read with our own token: ours, or a private one that is open to ours. Nothing for everybody's.
+    async fn private(&self, name: &ActionName) -> Result<Option<RepositoryRef>, RemoteError> {
+        let (full_name, ours) = (name.repository(), &self.repository.full_name);
+        if full_name.eq_ignore_ascii_case(ours) {
+            return Ok(Some(self.repository.clone()));
+        }
+        let is_of_owner = ours.split('/').next().is_some_and(|owner| owner.eq_ignore_ascii_case(&name.owner));
+        if !is_of_owner || !self.stores.is_ours {
+            return Ok(None);
+        }
+        match self.stores.git.github.client().sharing(&full_name, ours).await {
+            Ok(Sharing::Shared(reference)) => Ok(Some(reference)),
+            Ok(Sharing::Closed(why)) => Err(RemoteError::NotFound(format!("{name} cannot be used: {why}"))),
+            Ok(Sharing::Everybody | Sharing::Unseen) => Ok(None),
+            // What GitHub forbids is a no; an App that is not installed there, too.
+            Err(error) => match error.remedy() {
+                Remedy::GiveUp => Ok(None),
+                _ => Err(RemoteError::Unreachable(format!("whether {full_name} is private cannot be read: {error}"))),
+            },
+        }
+    }
+}
+
 impl ActionSource for Actions {
     fn find<'a>(&'a self, name: &'a ActionName) -> Reply<'a, Result<ActionFiles, String>> {
-        Box::pin(async move {
-            if !name.repository().eq_ignore_ascii_case(&self.repository.full_name) {
-                return ActionSource::find(&self.stores.everybody, name).await;
-            }
-            let own = self.stores.own(&self.repository);
-            let own = own.map_err(|error| format!("the store of actions cannot be written: {error}"))?;
-            ActionSource::find(&own, name).await
-        })
+        Box::pin(async move { self.look(name).await.map_err(|error| error.to_string()) })
+    }
+}
+
+impl CalledSource for Actions {
+    fn look<'a>(&'a self, name: &'a ActionName) -> Reply<'a, Result<ActionFiles, RemoteError>> {
+        Box::pin(self.look(name))
     }
 }
 

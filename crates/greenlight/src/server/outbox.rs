@@ -65,7 +65,7 @@ impl Hands {
                 let _slot = self.git_slots.acquire().await;
                 let mut outcome = self.git.perform(repository, dispatch).await;
                 let source = Actions::of(self.actions.clone(), repository.clone());
-                called::complete(&mut outcome, repository, &source).await;
+                called::complete(&mut outcome, repository, &source, dispatch).await;
                 self.watch_git(repository, dispatch, &outcome);
                 outcome
             }
