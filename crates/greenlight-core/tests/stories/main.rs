@@ -4,6 +4,7 @@ mod words;
 mod calls;
 mod events;
 mod groups;
+mod pulls;
 mod reruns;
 mod runners;
 mod schedules;

@@ -129,6 +129,7 @@ pub struct World {
     holding: Option<JobOrder>,
     waiting: Vec<Dispatch>,
     git_is_away: bool,
+    reads_of_pulls: usize,
 }
 
 impl World {
@@ -159,6 +160,7 @@ impl World {
             holding: None,
             waiting: Vec::new(),
             git_is_away: false,
+            reads_of_pulls: 0,
         };
         world.boot();
         world.work();

@@ -29,7 +29,10 @@ impl World {
                 WRITER | BOT => Permission::Write,
                 _ => Permission::Read,
             }),
-            Effect::ReadPull(number) => Answer::Pull(Box::new(self.read_pull(number.0))),
+            Effect::ReadPull(number) => {
+                self.reads_of_pulls += 1;
+                Answer::Pull(Box::new(self.read_pull(number.0)))
+            }
             Effect::Reconcile { pulls_since, .. } => Answer::Reconciled(Box::new(Reconciled {
                 repository: repository(),
                 pulls: self.unheard.iter().filter(|_| pulls_since.is_some()).cloned().collect(),

@@ -33,6 +33,23 @@ impl World {
         self.show_pull(number, head, RepoId(1), "synchronize");
     }
 
+    /// Somebody pushes in the second in which the pull request was last seen.
+    pub fn push_within_the_second(&mut self, number: u64, head: char) {
+        let now = std::mem::replace(&mut self.now, self.pulls[&number].updated_at);
+        self.show_pull(number, head, RepoId(1), "synchronize");
+        self.now = now;
+    }
+
+    /// Somebody merges a pull request on GitHub's page, and the webhook comes.
+    pub fn merge_by_hand(&mut self, number: u64, head: char, landed: char) {
+        self.now = self.now + Duration::from_secs(2);
+        let standing = PullStanding::Merged { commit: Some(sha(landed)) };
+        let pull = PullSnapshot { standing, ..self.snapshot(number, head, RepoId(1)) };
+        self.trees.insert(sha(landed), tree(sha(head), self.main));
+        self.pulls.insert(number, pull.clone());
+        self.step(Fact::Pull(PullFact { pull, event: event("pull_request", Some("closed")), source: Source::Webhook }));
+    }
+
     pub(super) fn snapshot(&self, number: u64, head: char, from: RepoId) -> PullSnapshot {
         PullSnapshot {
             number: PullNumber(number),

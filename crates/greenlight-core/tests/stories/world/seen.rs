@@ -35,6 +35,10 @@ impl World {
         runs.values().find(|run| run.conclusion() == Some(Conclusion::Failure)).expect("it failed").number
     }
 
+    pub fn reads_of_pulls(&self) -> usize {
+        self.reads_of_pulls
+    }
+
     pub fn merged(&self) -> Vec<u64> {
         self.merged.clone()
     }
