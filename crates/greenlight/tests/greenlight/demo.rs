@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::server::until;
+
 /// How long the whole story may take in a debug build on a busy machine.
 const STORY_WITHIN: Duration = Duration::from_secs(120);
 /// How long it may take by the emulator's clock, from the first start to the judgement.
@@ -97,6 +99,80 @@ fn a_server_that_is_killed_on_the_way_costs_nothing() {
     let judge = lines(&output).pop().unwrap();
     assert!(output.status.success(), "{judge:#}\n{}", String::from_utf8_lossy(&output.stderr));
     assert!(judge["judge"]["restarts"].as_u64().unwrap() >= 1, "{judge}");
+}
+
+/// What the demo prints at its end, done as it is printed: a clone, a push, a pull request over the API; and one by the form of the page.
+#[tokio::test]
+async fn a_newcomer_can_play_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut playing = Playing(demo(&["--fast", "--dir"]).arg(dir.path().join("demo")).spawn().unwrap());
+    let invitation = invitation(&mut playing.0);
+    let line = |what: &str| invitation.iter().map(|line| line.trim()).find(|line| line.contains(what)).unwrap();
+    let paste: Vec<&str> =
+        ["export TOKEN=", "export GIT_CONFIG_COUNT", "git clone", "git switch", "git push"].map(line).into();
+    let me = ["AUTHOR", "COMMITTER"].iter().flat_map(|who| {
+        [(format!("GIT_{who}_NAME"), "newcomer"), (format!("GIT_{who}_EMAIL"), "newcomer@example.com")]
+    });
+    let script = format!("set -euo pipefail\n{}", paste.join("\n"));
+    let pasted = Command::new("bash").args(["-c", &script]).current_dir(dir.path()).envs(me).output().unwrap();
+    assert!(pasted.status.success(), "{script}\n{}", String::from_utf8_lossy(&pasted.stderr));
+
+    // The tests do without curl.
+    let token = line("export TOKEN=").rsplit('=').next().unwrap().to_owned();
+    let (before, body) = line("/pulls -d '").split_once(" -d '").unwrap();
+    let pulls = before.rsplit(' ').next().unwrap().to_owned();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = async |request: reqwest::RequestBuilder| -> Value {
+        let answer = request.header("Authorization", format!("Bearer {token}")).header("User-Agent", "x").send().await;
+        serde_json::from_str(&answer.unwrap().text().await.unwrap()).unwrap()
+    };
+    let opened = ask(http.post(&pulls).body(body.trim_end_matches('\'').to_owned())).await;
+    let number = opened["number"].as_u64().unwrap_or_else(|| panic!("{opened}"));
+    until(&format!("#{number} is merged"), async || {
+        (ask(http.get(format!("{pulls}/{number}"))).await["merged"] == true).then_some(())
+    })
+    .await;
+
+    let page = line("the emulated GitHub, with a form").split(' ').next().unwrap().to_owned();
+    assert!(http.get(&page).send().await.unwrap().text().await.unwrap().contains("<form"));
+    let form = "as=octocat&path=greetings%2Fda&content=Hej%2C+%25s%21%0A&branch=by-form&title=By+form";
+    let sent = http.post(format!("{page}/change")).header("Content-Type", "application/x-www-form-urlencoded");
+    assert_eq!(sent.body(form).send().await.unwrap().status(), 200, "it leads to the pull request's page");
+    until("the one by form is merged", async || {
+        (ask(http.get(format!("{pulls}/{}", number + 1))).await["merged"] == true).then_some(())
+    })
+    .await;
+    let demo = rustix::process::Pid::from_child(&playing.0);
+    rustix::process::kill_process(demo, rustix::process::Signal::INT).unwrap();
+    wait_for(|| is_gone(demo));
+}
+
+/// A demo that ends with its test, whatever becomes of that.
+struct Playing(Child);
+
+impl Drop for Playing {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Reads what the demo prints until it has said what a newcomer can try.
+fn invitation(child: &mut Child) -> Vec<String> {
+    let out = child.stdout.take().unwrap();
+    let (sender, lines) = std::sync::mpsc::channel();
+    // It goes on reading, so that the demo is never stopped by a full pipe.
+    std::thread::spawn(move || {
+        for line in std::io::BufRead::lines(std::io::BufReader::new(out)).map_while(Result::ok) {
+            let _ = sender.send(line);
+        }
+    });
+    let (deadline, mut said) = (Instant::now() + STORY_WITHIN, Vec::new());
+    while !said.iter().any(|line: &String| line.contains("/reviews -d ")) {
+        let left = deadline.saturating_duration_since(Instant::now());
+        said.push(lines.recv_timeout(left).unwrap_or_else(|_| panic!("it said no more than\n{}", said.join("\n"))));
+    }
+    said
 }
 
 #[test]
