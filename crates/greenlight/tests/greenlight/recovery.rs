@@ -1,5 +1,9 @@
 //! What a server does about what it missed, and what a person does about what is not known.
 
+use greenlight_core::entity::{Entity, EntityKey};
+use greenlight_core::port::{Commit, Store as _};
+use greenlight_core::time::{Duration, Timestamp};
+use greenlight_store::Database;
 use serde_json::{Value, json};
 
 use super::github::{GitHub, NAME};
@@ -93,5 +97,79 @@ async fn a_kept_lock_is_freed_by_a_person() {
     assert_eq!(server.wish(&format!("/{NAME}/environments/staging/unlock")).await.0, 200);
     assert_eq!(github.deployed("staging", "success").await.0, second);
     server.stop().await;
+    github.stop().await;
+}
+
+const TICK: &str = "name: Tick
+on:
+  schedule:
+    - cron: '*/5 * * * *'
+jobs:
+  tick:
+    runs-on: ubuntu-latest
+    steps:
+      - run: echo \"due by ${{ github.event.schedule }}\"
+";
+
+/// Makes a stored repository one whose server was away for so long: its lines were last looked at then.
+async fn was_away_for(data: &std::path::Path, minutes: u64) {
+    let store = Database::open(data).await.unwrap();
+    let repo = store.repositories().await.unwrap()[0].id;
+    let loaded = store.load(repo).await.unwrap().unwrap();
+    let meta = loaded.entities.into_iter().find_map(|entity| match entity {
+        Entity::Meta(meta) => Some(meta),
+        _ => None,
+    });
+    let mut meta = meta.unwrap();
+    let mut timetable = (*meta.timetable).clone();
+    assert!(!timetable.lines.is_empty(), "the line was read");
+    for line in &mut timetable.lines {
+        line.from = line.from - Duration::from_secs(minutes * 60);
+    }
+    meta.timetable = timetable.into();
+    let changes = vec![(EntityKey::Meta, Some(Entity::Meta(meta)))];
+    let (deliveries, audit) = (Vec::new(), Vec::new());
+    let at = Timestamp::EPOCH;
+    store.commit(&Commit { repo, version: loaded.version, changes, deliveries, audit, at }).await.unwrap();
+    store.close().await;
+}
+
+#[tokio::test]
+async fn what_came_due_while_no_server_was_there_starts_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = "environments:\n  later: { run: { workflow: deploy } }\n";
+    let files = json!({ "README.md": "hello", ".github/workflows/tick.yml": TICK, ".greenlight.yml": config });
+    let github = GitHub::start(dir.path(), files).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    until("the files were read", async || {
+        let environments = server.json(&format!("/api/v1/repos/{NAME}/environments")).await;
+        environments["environments"].as_array()?.first().map(|_| ())
+    })
+    .await;
+    server.stop().await;
+    was_away_for(&dir.path().join("data"), 20).await;
+    let (mut subjects, mut count) = (Vec::new(), 0);
+    for _ in 0..2 {
+        let server = Server::start(dir.path(), &github.settings()).await;
+        server.is_ready().await;
+        let runs = until("the run that was due succeeded", async || {
+            let runs = server.json("/api/v1/runs").await["runs"].as_array().unwrap().clone();
+            (!runs.is_empty() && runs.iter().all(|run| run["conclusion"] == "success")).then_some(runs)
+        })
+        .await;
+        assert!(runs.iter().all(|run| run["event"] == "schedule"), "{runs:?}");
+        subjects = runs.iter().map(|run| run["subject"].as_str().unwrap().to_owned()).collect();
+        count = runs.len();
+        let head = runs[0]["head_sha"].as_str().unwrap();
+        github.status(head, "greenlight / Tick / tick (schedule)", "success").await;
+        let (_, log) = server.read(&format!("/{NAME}/runs/1/jobs/tick.txt")).await;
+        assert!(log.contains("due by */5 * * * *"), "{log}");
+        server.stop().await;
+    }
+    assert!(subjects.iter().all(|subject| subject.starts_with("*/5 * * * *, due ")), "{subjects:?}");
+    // Of the four that were missed the last one started; another may have come due meanwhile.
+    assert!(subjects.len() <= 2, "{subjects:?}");
+    subjects.dedup();
+    assert_eq!(subjects.len(), count, "none twice: {subjects:?}");
     github.stop().await;
 }
