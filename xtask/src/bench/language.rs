@@ -37,7 +37,8 @@ pub fn run(root: &Path, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     for _ in 0..options.rounds {
         figures = figures_of(Command::new(&measure).arg("--bench"))?;
         own.push(figure(&figures, "typical_whole_micros")?);
-        read.push(figure(&figures, "typical_read_micros")?);
+        // What was read is let go as well: the package's figure has its garbage collection in it.
+        read.push(figure(&figures, "typical_read_micros")? + figure(&figures, "typical_free_micros")?);
         let answered = figures_of(Command::new(node()).arg(package.join("bench.mjs")).arg(root.join(TYPICAL)))?;
         theirs.push(figure(&answered, "package_micros")?);
         batch.push(batch_millis(&program, &asked)?);
@@ -51,7 +52,7 @@ pub fn run(root: &Path, options: &Options) -> Result<ExitCode, Box<dyn Error>> {
     let ratio = theirs / read;
     println!("a workflow of {lines} lines read, checked and planned in {own:.0} µs (at most {TYPICAL_MICROS_MAX})");
     println!(
-        "of that read in {read:.0} µs; @actions/workflow-parser takes {theirs:.0} µs: {ratio:.1} times as long (at least {PACKAGE_RATIO_MIN})"
+        "read and let go in {read:.0} µs; @actions/workflow-parser takes {theirs:.0} µs: {ratio:.1} times as long (at least {PACKAGE_RATIO_MIN})"
     );
     println!("{EXPRESSIONS} expressions through --batch in {batch:.0} ms (at most {BATCH_MILLIS_MAX})");
     println!(
