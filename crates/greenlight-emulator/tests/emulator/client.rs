@@ -1,5 +1,8 @@
 //! octocrab, a client that is not ours, with its strict types.
 
+use std::time::Duration;
+
+use greenlight_emulator::Profile;
 use octocrab::{
     Octocrab,
     models::{InstallationId, InstallationToken, StatusState},
@@ -20,8 +23,22 @@ fn client(world: &World, token: &str) -> Octocrab {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn octocrab_takes_a_pull_request_to_its_merge() {
-    let world = World::start().await;
-    let github = client(&world, "t-octocat");
+    takes_a_pull_request_to_its_merge(&World::start().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn octocrab_does_the_same_at_an_enterprise_server() {
+    let world = World::start_with(|options| {
+        (options.profile, options.lag) = (Profile::Ghes, Duration::ZERO);
+    })
+    .await;
+    assert!(world.running.api_url().ends_with("/api/v3"), "{}", world.running.api_url());
+    takes_a_pull_request_to_its_merge(&world).await;
+    deploys(&world).await;
+}
+
+async fn takes_a_pull_request_to_its_merge(world: &World) {
+    let github = client(world, "t-octocat");
     let (owner, name) = NAME;
     assert_eq!(github.current().user().await.unwrap().login, "octocat");
     let repository = github.repos(owner, name).get().await.unwrap();
@@ -72,7 +89,7 @@ async fn octocrab_takes_a_pull_request_to_its_merge() {
 async fn octocrab_as_an_app_writes_a_check() {
     let world = World::start_with(|options| {
         options.seed = Some(apps::with_app(seed(), ""));
-        options.lag = std::time::Duration::ZERO;
+        options.lag = Duration::ZERO;
     })
     .await;
     let (owner, name) = NAME;
@@ -104,8 +121,11 @@ async fn octocrab_as_an_app_writes_a_check() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn octocrab_deploys() {
-    let world = World::start().await;
-    let github = client(&world, "t-octocat");
+    deploys(&World::start().await).await;
+}
+
+async fn deploys(world: &World) {
+    let github = client(world, "t-octocat");
     let (owner, name) = NAME;
     let wanted = json!({"ref": "main", "auto_merge": false, "required_contexts": [], "environment": "staging"});
     let made: octocrab::models::repos::Deployment =
