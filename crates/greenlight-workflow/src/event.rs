@@ -62,6 +62,11 @@ pub(crate) const GITHUB_OTHERS: [&str; 14] = [
     "token",
 ];
 
+/// Returns the names of all events that start workflows.
+pub fn event_names() -> impl Iterator<Item = &'static str> {
+    crate::schema::EVENTS.iter().map(|event| event.name)
+}
+
 /// An event as GitHub tells of it.
 #[derive(Clone, Debug)]
 pub struct EventPayload {

@@ -168,7 +168,31 @@ pub struct Annotation {
     pub end_column: Option<u32>,
 }
 
+impl From<&greenlight_core::shown::Annotation> for Annotation {
+    fn from(annotation: &greenlight_core::shown::Annotation) -> Self {
+        Self {
+            step: annotation.step + 1,
+            level: annotation.level.as_str().to_owned(),
+            message: annotation.message.to_string(),
+            title: annotation.title.as_deref().map(str::to_owned),
+            file: annotation.file.as_deref().map(str::to_owned),
+            line: annotation.line,
+            end_line: annotation.end_line,
+            column: annotation.column,
+            end_column: annotation.end_column,
+        }
+    }
+}
+
 impl Annotation {
+    /// Returns it as compilers write such; what has several lines goes on below, indented by this much.
+    pub fn told(&self, indent: &str) -> String {
+        let place = self.place().map_or_else(String::new, |place| format!("{place}: "));
+        let title = self.title.as_ref().map_or_else(String::new, |title| format!("{title}: "));
+        let message = self.message.trim_end().replace('\n', &format!("\n{indent}"));
+        format!("{place}{}: {title}{message}", self.level)
+    }
+
     /// Returns the place that it is about, as compilers write it; nothing where it names no file.
     pub fn place(&self) -> Option<String> {
         let mut place = self.file.clone()?;

@@ -12,7 +12,9 @@ use greenlight_core::id::RepoId;
 use greenlight_core::repository::{Selection, Settings};
 use greenlight_core::run::Conclusion;
 use greenlight_runner::{Given, IsolationWanted};
-use greenlight_workflow::{Trigger, Value};
+use greenlight_workflow::event::event_names;
+
+use greenlight_workflow::{Trigger, Value, nearest};
 
 use super::Exit;
 use crate::exec::actions;
@@ -180,6 +182,11 @@ pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
 
 /// `choices` are the first options of inputs that are chosen from, as GitHub's form offers them.
 fn prepare(args: &Exec, tree: Arc<WorkingTree>, choices: Values) -> anyhow::Result<Prepared> {
+    let events: Vec<&str> = event_names().collect();
+    if !events.contains(&args.event.as_str()) {
+        let meant = nearest(&args.event, &events).map(|event| format!("; did you mean {event}?")).unwrap_or_default();
+        return Err(WrongUsage(format!("{} is no event that starts workflows{meant}", args.event)).into());
+    }
     let git = tree.git.as_ref();
     let full_name = args.repository.clone().or_else(|| git.and_then(|git| git.remote.clone()));
     let folder = tree.root.file_name().map_or_else(|| "repository".into(), |name| name.to_string_lossy().into_owned());

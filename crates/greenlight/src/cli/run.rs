@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::time::Duration;
 
 use clap::Subcommand;
+use greenlight_core::time::spoken;
 
 use super::Exit;
 use super::client::{Client, ClientError, Server};
@@ -159,10 +160,11 @@ async fn view(number: u64, server: Server) -> anyhow::Result<Exit> {
         let kept = if job.attempt == run.attempt { "" } else { &format!(" (kept from attempt {})", job.attempt) };
         println!("  {}  {}  {}{kept}", job.state, job.name, job.reason);
         for step in &job.steps {
-            println!("    {}. {}  {}", step.number, step.name, step.state);
+            let length = length(step).map_or_else(String::new, |length| format!(" in {length}"));
+            println!("    {}. {}  {}{length}", step.number, step.name, step.state);
         }
         for annotation in &job.annotations {
-            println!("    {}", told(annotation).replace('\n', "\n        "));
+            println!("    {}", annotation.told("        "));
         }
     }
     for job in run.jobs.iter().filter(|job| !job.summaries.is_empty()) {
@@ -172,11 +174,11 @@ async fn view(number: u64, server: Server) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// Writes an annotation as a line, as compilers do.
-fn told(annotation: &shape::Annotation) -> String {
-    let place = annotation.place().map_or_else(String::new, |place| format!("{place}: "));
-    let title = annotation.title.as_ref().map_or_else(String::new, |title| format!("{title}: "));
-    format!("{place}{}: {title}{}", annotation.level, annotation.message)
+/// Returns how long a step took, where it is over.
+fn length(step: &shape::Step) -> Option<String> {
+    let instant = |text: &Option<String>| text.as_deref()?.parse::<jiff::Timestamp>().ok();
+    let length = instant(&step.ended_at)?.duration_since(instant(&step.started_at)?);
+    Some(spoken(length.unsigned_abs()).to_string())
 }
 
 async fn print_stream(client: &Client, address: &str) -> anyhow::Result<()> {
@@ -251,6 +253,36 @@ async fn wish(number: u64, what: &str, server: Server) -> anyhow::Result<Exit> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_step_that_is_over_has_a_length() {
+        let step = |ended_at: Option<&str>| shape::Step {
+            number: 1,
+            name: "x".into(),
+            state: "success".into(),
+            started_at: Some("2026-01-02T03:04:05Z".into()),
+            ended_at: ended_at.map(str::to_owned),
+            line: None,
+        };
+        assert_eq!(length(&step(Some("2026-01-02T03:04:09Z"))).as_deref(), Some("4 s"));
+        assert_eq!(length(&step(None)), None);
+    }
+
+    #[test]
+    fn a_message_of_several_lines_stays_together() {
+        let annotation = shape::Annotation {
+            step: 1,
+            level: "error".into(),
+            message: "boom\nand more\n".into(),
+            title: Some("Oh".into()),
+            file: Some("a.c".into()),
+            line: Some(7),
+            end_line: None,
+            column: Some(3),
+            end_column: None,
+        };
+        assert_eq!(annotation.told("  "), "a.c:7:3: error: Oh: boom\n  and more");
+    }
 
     #[test]
     fn runs_are_listed_in_columns_with_time_and_branch() {

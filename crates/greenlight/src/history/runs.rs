@@ -6,7 +6,6 @@ use greenlight_core::fact::RepositoryRef;
 use greenlight_core::id::{AttemptId, JobKey, PullNumber, RepoId, RunNumber};
 use greenlight_core::repository::Repository;
 use greenlight_core::run::{Conclusion, Run};
-use greenlight_core::shown::Annotation;
 use greenlight_core::step::Cell;
 use greenlight_store::{DeliveryRow, DeliveryState, JobRow, RunQuery, RunRow, StepRow};
 
@@ -198,7 +197,7 @@ fn job(row: JobRow, first_lines: &[(u32, u64)]) -> shape::Job {
         ended_at: row.completed_at.map(written),
         environment_url: None,
         steps: row.steps.into_iter().map(|row| step(row, first_lines)).collect(),
-        annotations: row.annotations.iter().map(annotation).collect(),
+        annotations: row.annotations.iter().map(shape::Annotation::from).collect(),
         summaries: row.summaries.iter().map(|row| shape::Summary { step: row.step + 1, size: row.size }).collect(),
     }
 }
@@ -212,20 +211,6 @@ fn step(row: StepRow, first_lines: &[(u32, u64)]) -> shape::Step {
         started_at: row.started_at.map(written),
         ended_at: row.completed_at.map(written),
         line: first_lines.iter().find(|(index, _)| *index == row.index).map(|(_, line)| line + 1),
-    }
-}
-
-fn annotation(annotation: &Annotation) -> shape::Annotation {
-    shape::Annotation {
-        step: annotation.step + 1,
-        level: annotation.level.as_str().to_owned(),
-        message: annotation.message.to_string(),
-        title: annotation.title.as_deref().map(str::to_owned),
-        file: annotation.file.as_deref().map(str::to_owned),
-        line: annotation.line,
-        end_line: annotation.end_line,
-        column: annotation.column,
-        end_column: annotation.end_column,
     }
 }
 

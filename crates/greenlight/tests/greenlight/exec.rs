@@ -200,6 +200,30 @@ fn steps_that_run_nothing_have_names_too() {
 }
 
 #[test]
+fn why_a_step_failed_is_a_sentence() {
+    for (step, in_log, reason) in [
+        (
+            "{ name: s, run: echo, shell: fish }",
+            "The step cannot be started: Invalid shell option 'fish'.",
+            "cannot be started: Invalid",
+        ),
+        ("{ name: s, run: echo, working-directory: nowhere }", "The step wants to work in ", "wants to work in "),
+        (
+            "{ name: s, run: 'echo a >> $GITHUB_OUTPUT' }",
+            "Unable to process file command 'output' successfully: Invalid format 'a'",
+            "failed: Unable to process file command 'output'",
+        ),
+    ] {
+        let text = format!("on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{step}]\n");
+        let ran = Project::of_workflow(&text).run(&[]);
+        assert_eq!(ran.code(), 1, "{}", ran.text());
+        for line in [format!("a | ##[error]{in_log}"), format!("a | Job failure: step 's' {reason}")] {
+            assert!(ran.text().lines().any(|said| said.starts_with(&line)), "{line}: {}", ran.text());
+        }
+    }
+}
+
+#[test]
 fn a_run_is_told_in_order_and_what_matters_at_its_end() {
     let project = Project::of_workflow(
         "name: CI\non: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: exit 0\n      - run: |\n          echo '::error file=src/a.c,line=7::boom%0Aand more'\n          echo '::warning title=Hm::careful'\n          echo '# Results' >> $GITHUB_STEP_SUMMARY\n          exit 3\n",
@@ -411,6 +435,9 @@ fn wrong_usage_has_a_code_of_its_own() {
         assert_eq!(ran.code(), 2, "{wrong:?}: {}", ran.text());
         assert!(ran.text().starts_with("greenlight: ") && ran.0.stdout.is_empty(), "{wrong:?}: {}", ran.text());
     }
+    let ran = project.run(&["psh"]);
+    assert_eq!(ran.code(), 2);
+    assert_eq!(ran.text(), "greenlight: psh is no event that starts workflows; did you mean push?\n");
 }
 
 #[test]
@@ -543,5 +570,6 @@ fn a_second_interruption_ends_everything_at_once() {
 fn being_told_to_end_is_an_interruption() {
     let (said, code) = interrupted(&[Signal::TERM]);
     assert!(said.contains("a | afterwards") && said.contains("a: cancelled"), "{said}");
+    assert!(said.contains("a | Job cancelled: by you\n") && !said.contains("cancelled: cancelled"), "{said}");
     assert_eq!(code, 1, "{said}");
 }

@@ -31,6 +31,7 @@ fn check_says_everything_that_is_wrong_with_a_repository_s_file() {
     assert_eq!(code, Some(1), "{told}");
     assert!(told.contains("--> .greenlight.yml:2:3") && told.contains("2 |   wen: green\n  |   ^^^"), "{told}");
     assert!(told.contains("did you mean when?") && told.contains("--> .greenlight.yml:4:3"), "{told}");
+    assert!(told.ends_with("\n2 errors in .greenlight.yml\n"), "{told}");
     let (code, told, _) = greenlight(dir.path(), &["config", "check", ".greenlight.yml", "--json"], &[]);
     let lines: Vec<serde_json::Value> = told.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((code, lines.len(), &lines[1]["line"]), (Some(1), 2, &serde_json::json!(4)), "{told}");

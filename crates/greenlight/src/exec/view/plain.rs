@@ -6,9 +6,10 @@ use std::sync::{Mutex, PoisonError};
 
 use greenlight_core::run::{Conclusion, Run};
 use greenlight_core::time::spoken;
-use greenlight_runner::{Annotation, StepState};
+use greenlight_runner::StepState;
 
 use super::{JobName, View, Word, end_of, headline};
+use crate::api::shape;
 
 /// The runner's own step at the end of each job, which has nothing to say.
 const LAST_STEP: &str = "Complete job";
@@ -61,7 +62,9 @@ impl Story {
     pub(super) fn lines(&mut self, word: &Word<'_>) -> String {
         let mut out = String::new();
         match word {
-            Word::Annotation { job, annotation } => self.of(job).annotations.push(told(annotation)),
+            Word::Annotation { job, annotation } => {
+                self.of(job).annotations.push(shape::Annotation::from(*annotation).told("    "))
+            }
             Word::Summary { job, markdown, .. } => {
                 let summary = &mut self.of(job).summary;
                 summary.push_str(markdown.trim_end());
@@ -108,15 +111,6 @@ fn tell_some(all: impl Iterator<Item = String>, most: usize, what: &str, out: &m
     if more > 0 {
         out.push_str(&format!("    … and {more} more {what}: --json has all of them\n"));
     }
-}
-
-/// Writes an annotation as compilers do; what has several lines goes on below.
-fn told(annotation: &Annotation) -> String {
-    let line = annotation.line.map_or_else(String::new, |line| format!(":{line}"));
-    let place = annotation.file.as_ref().map_or_else(String::new, |file| format!("{file}{line}: "));
-    let title = annotation.title.as_ref().map_or_else(String::new, |title| format!("{title}: "));
-    let message = annotation.message.trim_end().replace('\n', "\n    ");
-    format!("{place}{}: {title}{message}", annotation.level.as_str())
 }
 
 /// Writes what a word comes to, as whole lines.
