@@ -7,6 +7,7 @@ use std::sync::Arc;
 use greenlight_workflow::{Contexts, Job as JobSpec, JobKind, JobResult, Value, Workflow, call_inputs, call_outputs};
 
 use crate::effect::Caller;
+use crate::event::Looked;
 use crate::id::{JobKey, RunNumber};
 use crate::plan::{self, contexts, strategy_value};
 use crate::repository::Repository;
@@ -46,6 +47,7 @@ pub(crate) fn close(state: &mut Repository, suite: &Suite, number: RunNumber, no
     let Some(at) = run.jobs.iter().position(is_done) else { return false };
     let job = run.jobs[at].clone();
     let (conclusion, reason) = end_of(run, &job);
+    let reason = with_commit(run, &job, reason);
     let called = workflow_at(state, number, Some(&job.key));
     let Some(run) = state.runs.get(&number) else { return false };
     let outputs = called.map_or_else(
@@ -68,6 +70,24 @@ pub(crate) fn close(state: &mut Repository, suite: &Suite, number: RunNumber, no
     job.outputs = outputs.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
     job.state = JobState::Completed { conclusion, at: now, reason: reason.into(), started_at: None };
     true
+}
+
+/// Says in what a call ended by at which commit the called file was, where it is another repository's.
+fn with_commit(run: &Run, caller: &Job, reason: String) -> String {
+    let found = caller.call.as_ref().and_then(|call| Some((&call.file, run.looked(&call.file)?)));
+    match found {
+        Some((file, Looked::At(sha))) => format!("{reason}; {file} is commit {}", sha.short()),
+        _ => reason,
+    }
+}
+
+/// Says why a called file is not here.
+pub(crate) fn missing(run: &Run, file: &str) -> String {
+    let why: &str = match run.looked(file) {
+        Some(Looked::Missing(why)) => why,
+        _ => "its repository has no such file at this ref, or is not open to us",
+    };
+    format!("the workflow that it calls is not here: {why}")
 }
 
 /// Returns how a call ended: as the worst of the jobs that it made.

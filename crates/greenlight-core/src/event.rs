@@ -215,6 +215,15 @@ pub struct BranchRules {
     pub approvals: u32,
 }
 
+/// What came of looking for a called file of another repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Looked {
+    /// Its ref meant this commit.
+    At(Sha),
+    /// It is not to be had, and why.
+    Missing(Arc<str>),
+}
+
 /// The files of a commit that matter here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitFiles {
@@ -228,6 +237,8 @@ pub struct CommitFiles {
     pub workflows: Vec<(Arc<str>, Arc<str>)>,
     /// Files that workflows call and that are not among them: the reference as it is written, and the text.
     pub called: Vec<(Arc<str>, Arc<str>)>,
+    /// What came of looking for those of other repositories.
+    pub elsewhere: Vec<(Arc<str>, Looked)>,
     /// `.greenlight.yml` or `.greenlight.yaml`: path and text.
     pub config: Option<(Arc<str>, Arc<str>)>,
     /// Is there an executable `script/cibuild`?

@@ -6,11 +6,11 @@ mod job;
 
 use std::sync::Arc;
 
-use greenlight_workflow::{EventPayload, Value, Workflow};
+use greenlight_workflow::{EventPayload, JobKind, Value, Workflow};
 
 use crate::config::{self, ConfigStanding};
 use crate::effect::{Answer, Effect, Outcome, Refusal};
-use crate::event::CommitFiles;
+use crate::event::{CommitFiles, Looked};
 use crate::id::{EffectKey, RefName, RunNumber, Sha};
 use crate::item::Class;
 use crate::outbox::{Wanted, want};
@@ -187,6 +187,7 @@ fn make_run(state: &mut Repository, suite: &Suite, chosen: Chosen, files: &Commi
         run_number,
         source: chosen.source,
         called: Vec::new(),
+        elsewhere: Vec::new(),
         sha: files.sha,
         jobs: Vec::new(),
         state: RunState::Active,
@@ -210,6 +211,7 @@ fn make_run(state: &mut Repository, suite: &Suite, chosen: Chosen, files: &Commi
             run.problem = Some(rendered);
         }
         Ok((workflow, called)) => {
+            run.elsewhere = elsewhere(&workflow, &called, files);
             run.called = called;
             fill(state, suite, &mut run, &workflow, now);
             state.parsed.insert(number, workflow);
@@ -231,6 +233,19 @@ fn make_run(state: &mut Repository, suite: &Suite, chosen: Chosen, files: &Commi
     turn::touch_others(state, number);
     state.runs.insert(number, run);
     number
+}
+
+/// Returns what came of looking for the called files of other repositories that are this run's; of one that is not here nobody
+/// knows whose it is.
+fn elsewhere(workflow: &Workflow, called: &[(Arc<str>, Arc<str>)], files: &CommitFiles) -> Vec<(Arc<str>, Looked)> {
+    if !workflow.jobs.iter().any(|job| matches!(job.kind, JobKind::Call { .. })) {
+        return Vec::new();
+    }
+    let is_its = |(reference, looked): &&(Arc<str>, Looked)| match looked {
+        Looked::At(_) => called.iter().any(|(known, _)| known == reference),
+        Looked::Missing(_) => true,
+    };
+    files.elsewhere.iter().filter(is_its).cloned().collect()
 }
 
 /// Does this file decide the deployment that the suite carries out?

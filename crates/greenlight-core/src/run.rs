@@ -223,6 +223,8 @@ pub struct Run {
     pub source: Arc<str>,
     /// The files that its jobs call, and those call: the reference and the text.
     pub called: Vec<(Arc<str>, Arc<str>)>,
+    /// At which commits those of other repositories were found, or why not.
+    pub elsewhere: Vec<(Arc<str>, Looked)>,
     /// `github.sha`: what is checked out.
     pub sha: Sha,
     /// The jobs, in the file's order, matrix legs one after the other.
@@ -487,6 +489,11 @@ impl Run {
         };
         let ends: Vec<(&str, JobEnd)> = ids.map(end).collect();
         JobEnd::context(ends.iter().map(|(id, end)| (*id, end)))
+    }
+
+    /// Returns what came of looking for a called file of another repository.
+    pub fn looked(&self, file: &str) -> Option<&Looked> {
+        self.elsewhere.iter().find(|(known, _)| **known == *file).map(|(_, looked)| looked)
     }
 
     /// Returns the text of a file that one of its jobs calls.

@@ -11,10 +11,10 @@ const LAYERS: &[&[&str]] = &[
     // The words that facts and effects carry.
     &["event", "run", "shown"],
     &["fact", "effect"],
-    &["config", "deployment", "item", "pull", "entity", "repository"],
+    &["config", "deployment", "item", "pull", "timetable", "entity", "repository"],
     // What every decision asks of the state, and how it says what it wants.
-    &["outbox", "trust", "report", "room"],
-    &["plan", "call", "turn", "schedule", "rerun", "merge", "deploy"],
+    &["outbox", "trust", "turn", "report", "room"],
+    &["plan", "call", "schedule", "rerun", "merge", "deploy"],
     &["command", "forget", "configured"],
     &["engine"],
     &["port", "intake", "step"],

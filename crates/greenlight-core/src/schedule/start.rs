@@ -164,16 +164,15 @@ fn look_at(
     if job.call.is_none() {
         return Some(Verdict::Is(Box::new(Job { state: JobState::Queued { since: now }, ..job })));
     }
-    let called = call::workflow_at(state, number, Some(&job.key));
-    match called.ok_or_else(|| {
-        "the workflow that it calls is not here: its repository has no such file at this ref, or is not open to us"
-            .to_owned()
-    }) {
-        Ok(called) => match call::inputs(&called, spec, &seen) {
+    match call::workflow_at(state, number, Some(&job.key)) {
+        Some(called) => match call::inputs(&called, spec, &seen) {
             Ok(inputs) => Some(Verdict::Opens(inputs)),
             Err(problem) => ended(Conclusion::Failure, problem),
         },
-        Err(problem) => ended(Conclusion::Failure, problem),
+        None => {
+            let file = job.call.as_ref().map_or("", |call| &call.file);
+            ended(Conclusion::Failure, call::missing(state.runs.get(&number)?, file))
+        }
     }
 }
 
