@@ -10,7 +10,7 @@ use std::sync::Arc;
 pub use greenlight_workflow::ConcurrencyQueue;
 use greenlight_workflow::{JobEnd, JobResult, Value};
 
-use crate::event::Event;
+use crate::event::{Event, Looked};
 use crate::id::{Context, DeploymentId, JobKey, PullNumber, RefName, RunNumber, RunnerId, Sha, Token, UserId, compare};
 use crate::time::{Duration, Timestamp};
 

@@ -55,6 +55,7 @@ pub(crate) async fn commit_files(mirror: &Mirror, commit: &Commit) -> Result<Com
         message: commit.message.as_str().into(),
         workflows,
         called: Vec::new(),
+        elsewhere: Vec::new(),
         config: CONFIG_FILES.iter().zip(&configs).find_map(|(path, object)| Some(((*path).into(), text(object)?))),
         cibuild: folder(2).is_some_and(|entries| entries.iter().any(is_cibuild)),
         changed_paths: None,

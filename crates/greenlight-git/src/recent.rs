@@ -63,6 +63,7 @@ mod tests {
             message: "m".into(),
             workflows: vec![("w".into(), "x".repeat(bytes).into())],
             called: Vec::new(),
+            elsewhere: Vec::new(),
             config: None,
             cibuild: false,
             changed_paths: Some(vec!["README".to_owned()]),

@@ -141,6 +141,7 @@ impl GitHub {
             message: if commit.skips { "Change [skip ci]".into() } else { self.no_payload.clone() },
             workflows: self.sources.workflows(commit.files[CI], commit.files[DEPLOY]),
             called: Vec::new(),
+            elsewhere: Vec::new(),
             config: Some(self.sources.config(commit.files[CONFIG])),
             cibuild: false,
             changed_paths: changed,

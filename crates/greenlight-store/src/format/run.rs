@@ -1,6 +1,6 @@
 //! Shapes of suites, runs and jobs.
 
-use greenlight_core::event::{Event, User};
+use greenlight_core::event::{Event, Looked, User};
 use greenlight_core::run::{
     Approval, Call, Conclusion, Concurrency, ConcurrencyQueue, Job, JobState, Lease, Planned, Run, RunState, Subject,
     Suite, SuiteKey, SuitePhase, Trust, Turn,
@@ -40,9 +40,10 @@ choice! { SuitePhase {
 record! { Planned { sha, tree, base_sha, nothing, config_problem, config_findings } }
 
 record! { Run {
-    number, suite, attempt, workflow, name, run_number, source, called, sha, jobs, state, reason, cancelled, concurrency, created_at,
+    number, suite, attempt, workflow, name, run_number, source, called, elsewhere, sha, jobs, state, reason, cancelled, concurrency, created_at,
     deployment, problem,
 } }
+choice! { Looked { "at" => At(sha), "missing" => Missing(why) } }
 record! { Concurrency { group, cancel_in_progress, queue } }
 word! { ConcurrencyQueue { Single = "single", Max = "max" } }
 record! { Turn { concurrency, since } }
@@ -92,5 +93,12 @@ pub(super) fn from_format_3(run: &mut Json) {
         if let Some(job) = job.as_object_mut() {
             job.insert("attempt".into(), attempt.clone());
         }
+    }
+}
+
+/// Adds what a run of formats 1 to 5 lacks: what came of looking for files of other repositories.
+pub(super) fn from_format_5(run: &mut Json) {
+    if let Some(run) = run.get_mut("run").and_then(Json::as_object_mut) {
+        run.insert("elsewhere".into(), Json::Array(Vec::new()));
     }
 }

@@ -82,11 +82,12 @@ fn a_run_of_the_first_format_is_read() {
     let job = made::job("test", greenlight_core::run::JobState::Waiting);
     let mut run = made::run(1, 1, vec![job], greenlight_core::run::RunState::Active);
     run.called.clear();
+    run.elsewhere.clear();
     let entity = Entity::Run(run.into());
     let encoded = encode(&entity);
     let text = String::from_utf8(encoded.body).unwrap();
     let mut old = text.clone();
-    for field in ["\"called\":[],", "\"caller\":null,", "\"call\":null,", "\"turn\":null,"] {
+    for field in ["\"called\":[],", "\"elsewhere\":[],", "\"caller\":null,", "\"call\":null,", "\"turn\":null,"] {
         assert!(old.contains(field), "{field} is not in {old}");
         old = old.replace(field, "");
     }

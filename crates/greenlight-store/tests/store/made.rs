@@ -9,8 +9,8 @@ use greenlight_core::effect::Value;
 use greenlight_core::effect::{Effect, MergeMethod};
 use greenlight_core::entity::{Entity, Meta, Person, Proof, Report};
 use greenlight_core::event::{
-    BranchRules, Comment, DeploymentMaker, DeploymentSnapshot, DeploymentState, Event, Permission, PullSnapshot,
-    PullStanding, Review, User, Verdict, Verdicts,
+    BranchRules, Comment, DeploymentMaker, DeploymentSnapshot, DeploymentState, Event, Looked, Permission,
+    PullSnapshot, PullStanding, Review, User, Verdict, Verdicts,
 };
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::id::{
@@ -323,6 +323,10 @@ pub fn run(number: u64, attempt: u32, jobs: Vec<Job>, state: RunState) -> Run {
         run_number: 17,
         source: "on: pull_request\njobs:\n".repeat(60).into(),
         called: vec![("./.github/workflows/called.yml".into(), "on: workflow_call\njobs:\n".repeat(60).into())],
+        elsewhere: vec![
+            ("acme/shared/.github/workflows/x.yml@v1".into(), Looked::At(sha(4))),
+            ("acme/shared/.github/workflows/y.yml@v1".into(), Looked::Missing("it is not there".into())),
+        ],
         sha: sha(8),
         jobs,
         state,

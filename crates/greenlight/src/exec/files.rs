@@ -150,6 +150,7 @@ pub fn as_commit(root: &Path, sources: &Sources, chosen: &[&File], sha: Sha) -> 
         message: "".into(),
         workflows: chosen.iter().map(|file| (file.path.clone(), file.text.clone())).collect(),
         called: called.into_iter().filter_map(|(reference, text)| Some((reference, text?))).collect(),
+        elsewhere: Vec::new(),
         config: None,
         cibuild: false,
         changed_paths: None,

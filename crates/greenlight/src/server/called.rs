@@ -9,8 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use greenlight_core::effect::{Answer, Dispatch, Outcome};
-use greenlight_core::event::CommitFiles;
+use greenlight_core::event::{CommitFiles, Looked};
 use greenlight_core::fact::RepositoryRef;
+use greenlight_core::id::Sha;
 use greenlight_core::plan;
 use greenlight_core::port::Reply;
 use greenlight_runner::{ActionFiles, ActionName, RemoteError};
@@ -52,7 +53,10 @@ async fn add(outcome: &mut Outcome, repository: &RepositoryRef, source: &dyn Cal
         _ => return,
     };
     match find(files, repository, source, is_patient).await {
-        Ok(called) => files.called.extend(called),
+        Ok(found) => {
+            files.called.extend(found.texts);
+            files.elsewhere.extend(found.looked);
+        }
         Err(reason) => *outcome = Outcome::Later { not_before: None, reason },
     }
 }
@@ -63,8 +67,8 @@ async fn find(
     repository: &RepositoryRef,
     source: &dyn CalledSource,
     is_patient: bool,
-) -> Result<Vec<(Arc<str>, Arc<str>)>, Arc<str>> {
-    let mut found: Vec<(Arc<str>, Arc<str>)> = Vec::new();
+) -> Result<Found, Arc<str>> {
+    let mut found = Found::default();
     let mut seen = BTreeSet::new();
     let mut waiting = files.workflows.clone();
     while let Some((path, text)) = waiting.pop() {
@@ -73,9 +77,10 @@ async fn find(
                 continue;
             }
             match read(&call, source).await {
-                Ok(text) => {
+                Ok((text, commit)) => {
                     waiting.push((call.reference.clone(), text.clone()));
-                    found.push((call.reference, text));
+                    found.looked.extend(commit.map(|commit| (call.reference.clone(), Looked::At(commit))));
+                    found.texts.push((call.reference, text));
                 }
                 Err(RemoteError::Unreachable(why)) if is_patient => {
                     return Err(format!("{path} calls {}: {why}", call.reference).into());
@@ -86,11 +91,21 @@ async fn find(
                         repository.full_name,
                         call.reference
                     );
+                    found.looked.push((call.reference, Looked::Missing(why.to_string().into())));
                 }
             }
         }
     }
     Ok(found)
+}
+
+/// What was found.
+#[derive(Default)]
+struct Found {
+    /// The references and the texts.
+    texts: Vec<(Arc<str>, Arc<str>)>,
+    /// At which commits, or why not.
+    looked: Vec<(Arc<str>, Looked)>,
 }
 
 /// A file of another repository that is called.
@@ -125,17 +140,17 @@ fn call(reference: &str, uses: &CallRef) -> Option<Call> {
     Some(Call { reference: reference.into(), name, path })
 }
 
-async fn read(call: &Call, source: &dyn CalledSource) -> Result<Arc<str>, RemoteError> {
+async fn read(call: &Call, source: &dyn CalledSource) -> Result<(Arc<str>, Option<Sha>), RemoteError> {
     let files = source.look(&call.name).await?;
     let text = text_in(&files.folder, &call.path).map_err(RemoteError::NotFound)?;
     let commit = files.commit.map_or_else(|| "a folder".to_owned(), |commit| commit.to_string());
     tracing::info!("{} is taken from {commit}", call.reference);
-    Ok(text)
+    Ok((text, files.commit))
 }
 
 /// Reads a file of a repository. A link there may lead anywhere, but not out.
 fn text_in(folder: &Path, path: &str) -> Result<Arc<str>, String> {
-    let missing = |error: std::io::Error| format!("it has no file {path} ({error})");
+    let missing = |_: std::io::Error| format!("it has no file {path} at this ref");
     let folder = folder.canonicalize().map_err(missing)?;
     let file = folder.join(path).canonicalize().map_err(missing)?;
     let length = file.metadata().map_err(missing)?.len();
@@ -151,7 +166,7 @@ mod tests {
     use std::path::PathBuf;
 
     use greenlight_core::effect::Effect;
-    use greenlight_core::id::{EffectKey, RepoId, Sha};
+    use greenlight_core::id::{EffectKey, RepoId};
     use greenlight_runner::Origin;
 
     use super::*;
@@ -187,6 +202,7 @@ mod tests {
             message: "".into(),
             workflows: vec![(".github/workflows/ci.yml".into(), workflow.into())],
             called: Vec::new(),
+            elsewhere: Vec::new(),
             config: None,
             cibuild: false,
             changed_paths: None,
@@ -237,6 +253,7 @@ mod tests {
             message: "".into(),
             workflows: own,
             called: Vec::new(),
+            elsewhere: Vec::new(),
             config: None,
             cibuild: false,
             changed_paths: None,
@@ -256,5 +273,9 @@ mod tests {
             ],
             "each once, and none that leads out or is too long"
         );
+        let looked = |name: &str| files.elsewhere.iter().find(|(reference, _)| reference.contains(name)).unwrap();
+        assert_eq!(looked("two.yml").1, Looked::At(Sha::ZERO));
+        let Looked::Missing(why) = &looked("missing.yml").1 else { panic!("{:?}", files.elsewhere) };
+        assert_eq!(&**why, "it has no file .github/workflows/missing.yml at this ref");
     }
 }

@@ -164,10 +164,16 @@ impl Actions {
         if !is_of_owner || !self.stores.is_ours {
             return Ok(None);
         }
+        let closed = || RemoteError::NotFound(format!("{full_name} is not there, or not open to {ours}"));
         match self.stores.git.github.client().sharing(&full_name, ours).await {
             Ok(Sharing::Shared(reference)) => Ok(Some(reference)),
-            Ok(Sharing::Closed(why)) => Err(RemoteError::NotFound(format!("{name} cannot be used: {why}"))),
-            Ok(Sharing::Everybody | Sharing::Unseen) => Ok(None),
+            // What a private repository is called, and how it is set up, is nothing for everybody who can read a status.
+            Ok(Sharing::Closed(why)) => {
+                tracing::warn!("{name} cannot be used: {why}");
+                Err(closed())
+            }
+            Ok(Sharing::Unseen) => Err(closed()),
+            Ok(Sharing::Everybody) => Ok(None),
             // What GitHub forbids is a no; an App that is not installed there, too.
             Err(error) => match error.remedy() {
                 Remedy::GiveUp => Ok(None),

@@ -36,7 +36,14 @@ async fn a_workflow_of_another_repository_is_called() {
         github.status(&head, &context(job), "success").await;
     }
     let why = github.status(&head, &context("missing"), "failure").await;
-    assert!(why.contains("is not here"), "{why}");
+    assert!(why.contains("is not here: it has no file .github/workflows/nothing.yml at this ref"), "{why}");
+    let run = server.json(&format!("/api/v1/repos/{NAME}/runs/1")).await;
+    let of =
+        |job: &str| run["jobs"].as_array().unwrap().iter().find(|one| one["key"] == job).unwrap()["reason"].clone();
+    let shared = github.call_as("hubot", "GET", "/repos/hubot/shared/git/ref/heads/main", json!(null)).await;
+    let commit = &shared["object"]["sha"].as_str().unwrap()[..7];
+    let told = format!("; hubot/shared/.github/workflows/shared.yml@main is commit {commit}");
+    assert!(of("other").as_str().unwrap().ends_with(&told), "{run}");
     // What a run has read once it keeps, whatever becomes of the other repository.
     let (_, log) = server.read(&format!("/{NAME}/runs/1/jobs/other%20%2F%20say.txt")).await;
     assert!(log.contains("hubot/shared/.github/workflows/shared.yml@main"), "{log}");
@@ -63,7 +70,7 @@ async fn a_workflow_of_a_private_repository_is_called_where_its_owner_opened_it(
     let (_, head) = github.open_pull("one", "one.txt", "1").await;
     let called = "greenlight / CI / call (pull_request)";
     let why = github.status(&head, called, "failure").await;
-    assert!(why.contains("is not open to us"), "ours is public: {why}");
+    assert!(why.ends_with("is not here: octocat/secret is not there, or not open to octocat/Spoon-Knife"), "{why}");
 
     github.call("PATCH", "", json!({ "private": true })).await;
     let (_, head) = github.open_pull("two", "two.txt", "2").await;

@@ -133,6 +133,7 @@ impl World {
             message: "a change".into(),
             workflows: self.workflows.clone(),
             called: Vec::new(),
+            elsewhere: Vec::new(),
             config: Some((".greenlight.yml".into(), self.config.clone())),
             cibuild: self.cibuild,
             changed_paths: None,
