@@ -172,7 +172,9 @@ fn resolver() -> Option<PathBuf> {
 /// Returns the folders on the PATH that would be hidden with a home folder: their programs may be run.
 fn on_path(empty: &[PathBuf]) -> Vec<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).filter(|folder| empty.iter().any(|top| folder.starts_with(top))).collect()
+    let is_hidden = |folder: &PathBuf| empty.iter().any(|top| folder.starts_with(top));
+    // One that the runner may not look into has no programs for it.
+    std::env::split_paths(&path).filter(|folder| is_hidden(folder) && folder.is_dir()).collect()
 }
 
 #[cfg(test)]
@@ -190,9 +192,9 @@ mod tests {
 
     #[test]
     fn what_lies_in_a_folder_that_is_shown_is_not_shown_again() {
-        let paths = ["/root/.cargo/bin", "/opt/tools", "/root/.cargo", "/opt/tools", "/root/.cargo-other"];
+        let paths = ["/srv/rust/bin", "/opt/tools", "/srv/rust", "/opt/tools", "/srv/rust-other"];
         let shown = outermost(paths.map(PathBuf::from).into_iter());
-        assert_eq!(shown, ["/opt/tools", "/root/.cargo", "/root/.cargo-other"].map(PathBuf::from));
+        assert_eq!(shown, ["/opt/tools", "/srv/rust", "/srv/rust-other"].map(PathBuf::from));
     }
 
     #[test]

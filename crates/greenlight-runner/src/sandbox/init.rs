@@ -1,5 +1,5 @@
-//! Inside the sandbox: the first process of a job. It lays the job's view over the machine's files, becomes the job's user, puts up the last wall, starts what the runner asks for, tells how it ended, and
-//! takes everything with it when the runner is gone.
+//! Inside the sandbox: the first process of a job. It lays the job's view over the machine's files, becomes the job's user, puts up the
+//! last wall, starts what the runner asks for, tells how it ended, and takes everything with it when the runner is gone.
 //!
 //! It is this same program, started again within new namespaces, with the runner's socket as its standard input. It believes the
 //! runner and nobody else: the job's processes do not have the socket.

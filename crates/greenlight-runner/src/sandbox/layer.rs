@@ -267,12 +267,12 @@ mod tests {
             Layer::Devices,
             Layer::Processes,
             Layer::Memory { at: "/run".into(), mode: 0o1777, bytes_max: Some(5) },
-            Layer::Memory { at: "/home".into(), mode: 0o755, bytes_max: None },
-            Layer::Folder { at: "/home/x".into() },
+            Layer::Memory { at: "/srv".into(), mode: 0o755, bytes_max: None },
+            Layer::Folder { at: "/srv/x".into() },
             shown(How::Readable),
             shown(How::ReadableIfThere),
             shown(How::Writable),
-            Layer::Sealed { at: "/home".into() },
+            Layer::Sealed { at: "/srv".into() },
         ]
     }
 
@@ -296,12 +296,12 @@ mod tests {
             "--dev /dev",
             "--proc /proc",
             "--perms 1777 --size 5 --tmpfs /run",
-            "--perms 0755 --tmpfs /home",
-            "--perms 0755 --dir /home/x",
+            "--perms 0755 --tmpfs /srv",
+            "--perms 0755 --dir /srv/x",
             "--ro-bind /srv/a /b",
             "--ro-bind-try /srv/a /b",
             "--bind /srv/a /b",
-            "--remount-ro /home",
+            "--remount-ro /srv",
         ];
         assert_eq!(told, expected);
     }
