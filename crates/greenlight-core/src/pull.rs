@@ -1,6 +1,6 @@
 //! Pull requests, and merging them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::effect::MergeMethod;
@@ -28,7 +28,7 @@ pub struct Pull {
     /// Commands that wait for their author's permission to be read.
     pub commands: Vec<PendingCommand>,
     /// Comments that were taken in, so that reading them again does nothing.
-    pub comments_seen: std::collections::BTreeSet<CommentId>,
+    pub comments_seen: BTreeSet<CommentId>,
     /// Where its merge stands.
     pub merge: MergeStanding,
     /// The one comment in which we explain waits and refusals.
@@ -36,6 +36,23 @@ pub struct Pull {
 }
 
 impl Pull {
+    /// Returns a pull request of which nothing else is known yet.
+    pub fn new(snapshot: PullSnapshot, event: Arc<Event>, head_since: Timestamp) -> Self {
+        Self {
+            snapshot,
+            event,
+            head_since,
+            reread: false,
+            reviews: BTreeMap::new(),
+            merge_asked: None,
+            approved_heads: BTreeMap::new(),
+            commands: Vec::new(),
+            comments_seen: BTreeSet::new(),
+            merge: MergeStanding::None,
+            note: Note::default(),
+        }
+    }
+
     /// Is there anything left to do about it?
     pub fn is_unsettled(&self) -> bool {
         let standing = match self.snapshot.standing {

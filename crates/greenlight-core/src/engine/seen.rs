@@ -1,12 +1,10 @@
 //! Pull requests as they were seen: which of two snapshots is newer, and what changed.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::target;
 use crate::event::{PullSnapshot, PullStanding};
 use crate::fact::{PullFact, Source};
 use crate::id::{PullNumber, RefName};
-use crate::pull::{MergeStanding, Note, Pull};
+use crate::pull::{MergeStanding, Pull};
 use crate::repository::{Repository, Topic};
 use crate::run::{Subject, Suite, SuiteKey};
 use crate::time::Timestamp;
@@ -39,19 +37,7 @@ pub(super) fn pull_seen(state: &mut Repository, fact: &PullFact, now: Timestamp)
 }
 
 fn first_seen(state: &mut Repository, fact: &PullFact, now: Timestamp) {
-    let pull = Pull {
-        snapshot: fact.pull.clone(),
-        event: fact.event.clone(),
-        head_since: head_since(fact, now),
-        reread: false,
-        reviews: BTreeMap::new(),
-        merge_asked: None,
-        approved_heads: BTreeMap::new(),
-        commands: Vec::new(),
-        comments_seen: BTreeSet::new(),
-        merge: MergeStanding::None,
-        note: Note::default(),
-    };
+    let pull = Pull::new(fact.pull.clone(), fact.event.clone(), head_since(fact, now));
     state.pulls.insert(fact.pull.number, pull);
 }
 
@@ -164,19 +150,7 @@ fn other_activity(state: &mut Repository, fact: &PullFact, now: Timestamp) {
         return;
     }
     let number = fact.pull.number;
-    let known = Pull {
-        snapshot: fact.pull.clone(),
-        event: fact.event.clone(),
-        head_since: now,
-        reread: false,
-        reviews: BTreeMap::new(),
-        merge_asked: None,
-        approved_heads: BTreeMap::new(),
-        commands: Vec::new(),
-        comments_seen: BTreeSet::new(),
-        merge: MergeStanding::None,
-        note: Note::default(),
-    };
+    let known = Pull::new(fact.pull.clone(), fact.event.clone(), now);
     let (trusted, author) = trust::of_pull(state, &known, now);
     target::told(state, fact, &action, now);
     let git_ref = match fact.pull.standing {

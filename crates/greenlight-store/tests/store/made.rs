@@ -100,19 +100,7 @@ pub fn snapshot(number: u64, standing: PullStanding) -> PullSnapshot {
 }
 
 pub fn pulls() -> Vec<Pull> {
-    let blank = |number, standing| Pull {
-        snapshot: snapshot(number, standing),
-        event: event(None),
-        head_since: at(1),
-        reread: false,
-        reviews: BTreeMap::new(),
-        merge_asked: None,
-        approved_heads: BTreeMap::new(),
-        commands: Vec::new(),
-        comments_seen: BTreeSet::new(),
-        merge: MergeStanding::None,
-        note: Note::default(),
-    };
+    let blank = |number, standing| Pull::new(snapshot(number, standing), event(None), at(1));
     let comment = Comment {
         id: CommentId(99),
         pull: PullNumber(1),
