@@ -6,6 +6,7 @@
 //! to a [`view`]; their [`actions`] find the server's [`services`]. What a job may know and no file may hold is read by [`values`];
 //! where a job may run is said by [`platform`], and which legs of matrices by [`matrix`].
 
+mod copy;
 pub mod tree;
 pub mod values;
 pub mod event;

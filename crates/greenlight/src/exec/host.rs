@@ -109,10 +109,10 @@ impl Host {
             };
             let sha = match other {
                 None => {
-                    tree.copy_to(&dest)?;
+                    tree.copy_to(&request, &dest)?;
                     own
                 }
-                Some(name) => tree.check_out(&name, &dest)?,
+                Some(name) => tree.check_out(&name, &request, &dest)?,
             };
             Ok(CheckedOut { sha, git_ref: request.name.filter(|name| name.starts_with("refs/")) })
         });

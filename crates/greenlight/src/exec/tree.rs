@@ -1,15 +1,16 @@
 //! The working tree: what it is a checkout of, which files belong to it, and how they get into a job's workspace.
 
 use std::ffi::OsStr;
-use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::Context as _;
 use greenlight_core::id::{RefName, Sha};
+use greenlight_runner::{CheckoutRequest, Sparse};
 
 use super::WrongUsage;
+use super::copy::{Copier, remove};
 
 /// How many files a working tree may have.
 const FILES_MAX: usize = 500_000;
@@ -86,23 +87,33 @@ impl WorkingTree {
     }
 
     /// Copies the files into `dest`, with the repository beside them where the folder is one.
-    pub fn copy_to(&self, dest: &Path) -> anyhow::Result<()> {
-        if self.git.as_ref().is_some_and(|git| git.is_top) {
-            self.clone_to(dest);
+    pub fn copy_to(&self, wanted: &CheckoutRequest, dest: &Path) -> anyhow::Result<()> {
+        let has_clone = self.git.as_ref().is_some_and(|git| git.is_top) && self.clone_to(wanted, dest);
+        if has_clone {
+            // Before there are files: it would read them all, to see which of them changed.
+            git_in(dest, &["reset", "--quiet"])?;
         }
+        let mut copier = Copier::new(&self.root, dest);
         for path in self.files()? {
             // Secrets reach a job by name, never as a file.
             if self.root.join(&path) == self.secrets {
                 continue;
             }
-            copy(&self.root.join(&path), &dest.join(&path))
-                .with_context(|| format!("cannot copy {}", path.display()))?;
+            copier.copy(&path).with_context(|| format!("cannot copy {}", path.display()))?;
         }
-        self.remove_deleted(dest)
+        if self.git.is_some() {
+            // What is tracked and was deleted here is no file of the working tree.
+            let deleted = git_bytes(&self.root, &["ls-files", "-z", "--deleted"])?;
+            names(&deleted).try_for_each(|path| copier.remove(path))?;
+        }
+        match &wanted.sparse {
+            Some(sparse) if has_clone => choose(sparse, dest),
+            _ => Ok(()),
+        }
     }
 
     /// Checks another ref of the repository out.
-    pub fn check_out(&self, name: &str, dest: &Path) -> anyhow::Result<Sha> {
+    pub fn check_out(&self, name: &str, wanted: &CheckoutRequest, dest: &Path) -> anyhow::Result<Sha> {
         if self.git.is_none() {
             let why = if self.is_repository() { "has no commit yet" } else { "is no git repository" };
             anyhow::bail!("{} {why}, so it has no '{name}'", self.root.display());
@@ -114,42 +125,31 @@ impl WorkingTree {
             git(&self.root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit]).ok()
         });
         let found = found.with_context(|| format!("there is no branch, tag or commit '{name}' here"))?;
-        self.clone_to(dest);
-        git(dest, &["checkout", "--quiet", "--force", "--detach", &found])?;
+        anyhow::ensure!(self.clone_to(wanted, dest), "{} cannot be cloned", self.root.display());
+        git_in(dest, &["checkout", "--quiet", "--force", "--detach", &found])?;
+        if let Some(sparse) = &wanted.sparse {
+            choose(sparse, dest)?;
+        }
         Sha::parse(&found).context("git named no commit")
     }
 
-    /// Makes `dest` a repository at the same commit, without files. Where that cannot be, the files come without one.
-    fn clone_to(&self, dest: &Path) {
+    /// Makes `dest` a repository at the same commit, without files. Returns whether that could be.
+    ///
+    /// One that is there already may have been changed by the job, and git obeys what a repository says: it gives way to a new one.
+    fn clone_to(&self, wanted: &CheckoutRequest, dest: &Path) -> bool {
         let aside = dest.join(".greenlight-clone");
-        let cloned = git_command(dest)
-            .args(["clone", "--quiet", "--no-checkout", "--local", "--no-tags", "--"])
-            .arg(&self.root)
-            .arg(&aside)
-            .output();
+        let mut command = git_command(dest);
+        command.args(["clone", "--quiet", "--no-checkout", "--local"]);
+        if wanted.depth.is_some() {
+            command.arg("--no-tags");
+        }
+        let cloned = remove(&aside).and_then(|()| command.arg("--").arg(&self.root).arg(&aside).output());
         let is_there = cloned.is_ok_and(|cloned| cloned.status.success())
-            && !dest.join(".git").exists()
+            && remove(&dest.join(".git")).is_ok()
             && std::fs::rename(aside.join(".git"), dest.join(".git")).is_ok();
         // What is left of it is in nobody's way but a listing's.
-        let _ = std::fs::remove_dir_all(&aside);
-        if is_there {
-            let _ = git(dest, &["reset", "--quiet"]);
-        }
-    }
-
-    /// What is tracked and was deleted here is no file of the working tree.
-    fn remove_deleted(&self, dest: &Path) -> anyhow::Result<()> {
-        if self.git.is_none() {
-            return Ok(());
-        }
-        let deleted = git_bytes(&self.root, &["ls-files", "-z", "--deleted"])?;
-        for path in names(&deleted) {
-            match std::fs::remove_file(dest.join(path)) {
-                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error.into()),
-                _ => {}
-            }
-        }
-        Ok(())
+        let _ = remove(&aside);
+        is_there
     }
 
     /// Returns the paths of all files that are not ignored.
@@ -192,27 +192,21 @@ fn walk(root: &Path, below: &Path, paths: &mut Vec<PathBuf>) -> std::io::Result<
     Ok(())
 }
 
-/// Copies a file, a link, or a folder (a submodule) with all that is in it.
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    let kind = match from.symlink_metadata() {
-        Ok(metadata) => metadata.file_type(),
-        // It was deleted here, and that is a change as well.
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
+/// Leaves only the chosen files of a repository in its folder, those included that it does not know yet.
+fn choose(sparse: &Sparse, dest: &Path) -> anyhow::Result<()> {
+    let kind = if sparse.is_cone { "--cone" } else { "--no-cone" };
+    let index = dest.join(".git/greenlight-index");
+    let run = |arguments: &[&str]| -> anyhow::Result<()> {
+        let mut command = git_command_in(dest);
+        command.args(arguments).env("GIT_INDEX_FILE", &index);
+        said(command.output().context("git cannot be started")?, arguments).map(|_| ())
     };
-    if let Some(parent) = to.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    if kind.is_symlink() {
-        return std::os::unix::fs::symlink(std::fs::read_link(from)?, to);
-    }
-    if kind.is_dir() {
-        let mut paths = Vec::new();
-        walk(from, Path::new(""), &mut paths)?;
-        std::fs::create_dir_all(to)?;
-        return paths.iter().try_for_each(|path| copy(&from.join(path), &to.join(path)));
-    }
-    std::fs::copy(from, to).map(|_| ())
+    // In an index in which every file is as it should be, nothing keeps git from removing what is not chosen.
+    run(&["add", "--all", "--force", "."])?;
+    let patterns = sparse.patterns.iter().map(|pattern| &**pattern);
+    run(&["sparse-checkout", "set", kind, "--"].into_iter().chain(patterns).collect::<Vec<_>>())?;
+    remove(&index)?;
+    git_in(dest, &["sparse-checkout", "reapply"]).map(|_| ())
 }
 
 fn facts(root: &Path) -> Option<GitFacts> {
@@ -254,12 +248,21 @@ fn git(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
 }
 
 fn git_bytes(folder: &Path, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
-    let output = git_command(folder).args(arguments).output().context("git cannot be started")?;
+    said(git_command(folder).args(arguments).output().context("git cannot be started")?, arguments)
+}
+
+/// Runs git in a folder of a job's, in a repository that was just made.
+fn git_in(dest: &Path, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
+    said(git_command_in(dest).args(arguments).output().context("git cannot be started")?, arguments)
+}
+
+fn said(output: Output, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
     if output.status.success() {
         return Ok(output.stdout);
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    anyhow::bail!("git {} failed: {}", arguments.first().unwrap_or(&""), said.lines().last().unwrap_or_default())
+    let last = said.lines().last().unwrap_or_default().trim();
+    anyhow::bail!("git {} failed: {last}", arguments.first().unwrap_or(&""))
 }
 
 fn git_command(folder: &Path) -> Command {
@@ -269,6 +272,13 @@ fn git_command(folder: &Path) -> Command {
     for name in ["GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"] {
         command.env_remove(name);
     }
+    command
+}
+
+/// The folder may be that of a user that the job has of its own, and no hook of anybody's belongs to a checkout.
+fn git_command_in(dest: &Path) -> Command {
+    let mut command = git_command(dest);
+    command.args(["-c", "safe.directory=*", "-c", "core.hooksPath=/dev/null", "-c", "advice.updateSparsePath=false"]);
     command
 }
 
