@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::finding::{Finding, Span, nearest};
 use crate::permission::{PermissionLevel, Permissions};
-use crate::template::Template;
+use crate::template::{Template, Tree};
 use crate::trigger::{EventTrigger, InputKind};
 use crate::value::{Value, fold_case};
 use crate::workflow::{CallRef, CallSecrets, JOBS_MAX, Job, JobKind, Workflow, parse_workflow};
@@ -164,6 +164,8 @@ struct Resolver<'a> {
 /// One call, as its caller wrote it.
 struct Call<'a> {
     job: &'a Job,
+    /// The job as it was written.
+    written: Option<&'a Tree>,
     reference: String,
     uses: Span,
     with: &'a [(String, Template)],
@@ -177,7 +179,8 @@ impl Resolver<'_> {
         let mut called = Vec::new();
         for job in &workflow.jobs {
             let JobKind::Call { uses, with, secrets } = &job.kind else { continue };
-            let span = uses_span(workflow, job);
+            let written = workflow.tree.get("jobs").and_then(|jobs| jobs.get(&job.id));
+            let span = written.and_then(|job| job.get("uses")).map_or(job.span, |uses| uses.span);
             if depth >= self.rules.depth_max.min(DEPTH_LIMIT) {
                 let message = format!("Nested reusable workflow depth exceeded {}.", self.rules.depth_max);
                 self.report(&workflow.path, Finding::error("calls-too-deep", span, message));
@@ -190,7 +193,7 @@ impl Resolver<'_> {
                 return called;
             }
             let allowed = job.permissions.as_ref().or(workflow.permissions.as_ref()).unwrap_or(inherited).clone();
-            let call = Call { job, reference: uses.to_string(), uses: span, with, secrets, allowed };
+            let call = Call { job, written, reference: uses.to_string(), uses: span, with, secrets, allowed };
             called.extend(self.call(workflow, uses, &call, depth));
         }
         called
@@ -239,9 +242,12 @@ impl Resolver<'_> {
     }
 }
 
-fn uses_span(workflow: &Workflow, job: &Job) -> Span {
-    let uses = workflow.tree.get("jobs").and_then(|jobs| jobs.get(&job.id)?.get("uses"));
-    uses.map_or(job.span, |uses| uses.span)
+impl Call<'_> {
+    /// Returns where the name of something that is handed over stands.
+    fn name_span(&self, under: &str, name: &str) -> Option<Span> {
+        let entries = self.written?.get(under)?.entries();
+        entries.iter().find(|(key, _)| key.source() == name).map(|(key, _)| key.span())
+    }
 }
 
 /// Returns what does not fit between what is handed over and what is declared.
@@ -259,7 +265,8 @@ fn interface_findings(call: &Call<'_>, declared: &EventTrigger) -> Vec<Finding> 
             None => {
                 let message = format!("Invalid input, {name} is not defined in the referenced workflow.");
                 let known: Vec<&str> = declared.inputs.iter().map(|input| input.name.as_str()).collect();
-                findings.push(or_nearest(Finding::error("input-unknown", value.span(), message), name, &known));
+                let finding = Finding::error("input-unknown", value.span(), message);
+                findings.push(or_nearest(finding, name, &known).pointing_at(call.name_span("with", name)));
             }
             Some(input) => findings.extend(mismatch(name, value, input.kind)),
         }
@@ -277,7 +284,8 @@ fn interface_findings(call: &Call<'_>, declared: &EventTrigger) -> Vec<Finding> 
         if !known.contains_key(&*fold_case(name)) {
             let message = format!("Invalid secret, {name} is not defined in the referenced workflow.");
             let known: Vec<&str> = declared.secrets.iter().map(|secret| secret.name.as_str()).collect();
-            findings.push(or_nearest(Finding::error("secret-unknown", value.span(), message), name, &known));
+            let finding = Finding::error("secret-unknown", value.span(), message);
+            findings.push(or_nearest(finding, name, &known).pointing_at(call.name_span("secrets", name)));
         }
     }
     findings

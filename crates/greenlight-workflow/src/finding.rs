@@ -104,6 +104,14 @@ impl Finding {
         self
     }
 
+    /// Points at something else than where GitHub says that it is.
+    pub(crate) fn pointing_at(self, span: Option<Span>) -> Finding {
+        match span {
+            Some(span) => Finding { value: Some(self.span), span, ..self },
+            None => self,
+        }
+    }
+
     /// Returns where GitHub says that it is: at the start of the whole value, where it is about a part of one.
     pub fn value_span(&self) -> Span {
         self.value.unwrap_or(self.span)

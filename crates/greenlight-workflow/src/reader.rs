@@ -140,7 +140,7 @@ impl Reader<'_> {
         let mut candidates = Candidates::of(definition);
         let loose = definition.mappings[0].loose;
         let mut tree = Vec::with_capacity(entries.len());
-        let mut has_expression_key = false;
+        let (mut has_expression_key, mut has_rival) = (false, false);
         for (key_node, value_node) in entries {
             let key_span = key_node.span;
             let key = self.key(key_node, scope);
@@ -161,10 +161,16 @@ impl Reader<'_> {
                 self.check_loose_key(name, key_span, key_type);
                 tree.push((key, self.value(value_node, value_type, scope)));
             } else {
+                has_rival |= candidates.rival(name, &tree).is_some();
                 self.unknown_key(name, key_span, &candidates, &tree);
             }
         }
-        self.check_complete(span, &candidates, &tree, has_expression_key);
+        match candidates.only() {
+            Some(only) if !has_expression_key => self.check_complete(span, only, &tree),
+            // A key that rules another out may be what would have told.
+            None if !has_rival => self.check_meant(span, &candidates),
+            _ => {}
+        }
         tree
     }
 
@@ -194,6 +200,9 @@ impl Reader<'_> {
             candidates.left().flat_map(|mapping| &mapping.properties).map(|property| property.key.as_str()).collect();
         let mut finding = Finding::error("unknown-key", span, format!("Unexpected value '{name}'"));
         finding.help = Some(match (candidates.rival(name, before), nearest(name, &known)) {
+            (Some(rival), _) if ["run", "uses"].contains(&name) && ["run", "uses"].contains(&rival) => {
+                "a step either runs a script ('run') or uses an action ('uses'); remove one of them".into()
+            }
             (Some(rival), _) => format!("'{name}' and '{rival}' do not go together; remove one of them"),
             (None, Some(meant)) => format!("did you mean '{meant}'?"),
             (None, None) => format!("known here: {}", list(known)),
@@ -201,17 +210,7 @@ impl Reader<'_> {
         self.findings.push(finding);
     }
 
-    fn check_complete(
-        &mut self,
-        span: Span,
-        candidates: &Candidates<'_>,
-        tree: &[(Template, Tree)],
-        has_expression_key: bool,
-    ) {
-        let Some(only) = candidates.only() else { return self.check_meant(span, candidates) };
-        if has_expression_key {
-            return;
-        }
+    fn check_complete(&mut self, span: Span, only: &Mapping, tree: &[(Template, Tree)]) {
         for property in only.properties.iter().filter(|property| property.required) {
             if !tree.iter().any(|(key, _)| key.source() == property.key) {
                 self.error("missing-key", span, format!("Required property is missing: {}", property.key));

@@ -2,7 +2,8 @@
 //! answered with a reason.
 
 use crate::cron::UTC;
-use crate::finding::Span;
+use crate::event::event_names;
+use crate::finding::{Span, nearest};
 use crate::glob::Patterns;
 use crate::template::Template;
 use crate::workflow::Workflow;
@@ -199,9 +200,22 @@ impl Workflow {
     }
 
     fn other_events(&self, name: &str) -> String {
+        if let Err(unknown) = known_event(name) {
+            return unknown;
+        }
         let known: Vec<&str> = self.on.events.iter().map(|event| event.name.as_str()).collect();
         format!("it runs on {}, not on {name}", known.join(", "))
     }
+}
+
+/// Says whether there is an event of this name; the error is a sentence, with the name that was meant.
+pub fn known_event(name: &str) -> Result<(), String> {
+    let known: Vec<&str> = event_names().collect();
+    if known.contains(&name) {
+        return Ok(());
+    }
+    let meant = nearest(name, &known).map(|meant| format!("; did you mean '{meant}'?")).unwrap_or_default();
+    Err(format!("'{name}' is no event that starts workflows{meant}"))
 }
 
 impl EventTrigger {

@@ -491,8 +491,16 @@ fn keys_that_exclude_each_other_are_named_together() {
     check(
         "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: x\n        uses: a/b@v1\n  b:\n    uses: ./x.yml\n    steps: []\n",
         &[
-            "7:9 unknown-key: Unexpected value 'uses' | 'uses' and 'run' do not go together; remove one of them",
+            "7:9 unknown-key: Unexpected value 'uses' | a step either runs a script ('run') or uses an action ('uses'); remove one of them",
             "10:5 unknown-key: Unexpected value 'steps' | 'steps' and 'uses' do not go together; remove one of them",
+        ],
+    );
+    // What the step is meant to be is told by the key that is refused.
+    check(
+        "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - {run: x, id: b, background: true}\n      - if: always()\n        cancel: b\n      - cancel: b\n        if: always()\n",
+        &[
+            "8:9 unknown-key: Unexpected value 'cancel' | 'cancel' and 'if' do not go together; remove one of them",
+            "10:9 unknown-key: Unexpected value 'if' | 'if' and 'cancel' do not go together; remove one of them",
         ],
     );
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use greenlight_workflow::trigger::known_event;
 use greenlight_workflow::{
     CallRules, ConcurrencyGroup, ConcurrencyQueue, Contexts, EventPayload, PlanError, PlannedJob, RunPlan, Trigger,
     Value, Workflow, dispatch_inputs, parse_workflow, plan_run, resolve_calls,
@@ -14,6 +15,7 @@ use super::report::{self, Checked};
 use super::source::{self, Called, Given};
 use crate::cli::Exit;
 use crate::cli::input::{self, to_json};
+use crate::exec::WrongUsage;
 
 /// How many bytes a list of changed files may have.
 const PATHS_BYTES_MAX: u64 = 16 << 20;
@@ -55,6 +57,7 @@ fn key_and_value(text: &str) -> Result<(String, String), String> {
 }
 
 pub fn perform(plan: &Plan) -> anyhow::Result<Exit> {
+    plan.check().map_err(WrongUsage)?;
     let path = source::shown(&plan.file);
     let text = source::read(&plan.file)?;
     let parsed = parse_workflow(&path, &text);
@@ -69,6 +72,7 @@ pub fn perform(plan: &Plan) -> anyhow::Result<Exit> {
         return Ok(Exit::Failed);
     };
     let event = plan.event()?;
+    plan.warn_of_no_payload();
     let changed = plan.changed_files.as_deref().map(changed_files).transpose()?;
     let refusal = event.holds_back().or_else(|| match workflow.triggered_by(&event.facts(changed.as_deref())) {
         Trigger::Yes => None,
@@ -122,6 +126,24 @@ fn check_payload(path: &Path, event: &str, payload: &Value) -> anyhow::Result<()
 }
 
 impl Plan {
+    /// Refuses an event that there is not, and what would be read twice.
+    fn check(&self) -> Result<(), String> {
+        let files = [&self.payload, &self.changed_files, &self.needs, &self.vars].into_iter().flatten();
+        let all = files.chain(std::iter::once(&self.file)).chain(self.reusable.iter().map(|given| &given.path));
+        if all.filter(|path| path.as_os_str() == input::STANDARD_INPUT).count() > 1 {
+            return Err("'-' may be given once only: there is one standard input".into());
+        }
+        known_event(&self.event)
+    }
+
+    /// Says what cannot be known without a payload.
+    fn warn_of_no_payload(&self) {
+        let sent = ALWAYS_SENT.iter().find(|(name, _)| *name == self.event);
+        if let (None, Some((event, key))) = (&self.payload, sent) {
+            eprintln!("greenlight: without --payload nothing is known of the '{key}' that GitHub sends with {event}");
+        }
+    }
+
     /// Returns the event with the inputs that were given.
     fn event(&self) -> anyhow::Result<EventPayload> {
         let payload = self.payload.as_deref().map(input::json).transpose()?.unwrap_or_default();
