@@ -1,8 +1,10 @@
 //! `greenlight exec`: a repository's workflows on this machine, as a person runs them.
 
 mod act;
+mod checkout;
 mod conformance;
 mod runner_server;
+mod told;
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -149,68 +151,6 @@ fn secrets_reach_steps_and_no_log() {
 }
 
 #[test]
-fn a_file_of_secrets_is_no_file_of_a_job() {
-    let text = "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - uses: actions/checkout@v4\n      - run: ls -A; test ! -e .secrets && test ! -e my.secrets || test ${{ secrets.ONE }} = two\n";
-    let files = [(".github/workflows/ci.yml", text), (".secrets", "ONE=one\n")];
-    let project = Project::new(&files);
-    assert_eq!(project.run(&[]).code(), 0);
-    std::fs::write(project.path().join("my.secrets"), "ONE=three\n").unwrap();
-    std::fs::remove_file(project.path().join(".secrets")).unwrap();
-    let ran = project.run(&["--secret-file", "my.secrets"]);
-    assert_eq!(ran.code(), 0, "{}", ran.text());
-    assert!(!ran.text().contains("my.secrets\n"), "{}", ran.text());
-}
-
-/// A repository with a tag, another branch, and changes that are not committed; its job checks out with these inputs and runs a script.
-fn checked_out(with: &str, script: &str) -> Ran {
-    let indented: String = script.lines().map(|line| format!("          {line}\n")).collect();
-    let text = format!(
-        "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - {{ id: co, uses: actions/checkout@v4, with: {{ {with} }} }}\n      - run: |\n          tell() {{ echo \"> $*\"; }}\n          tell $(find . -name .git -prune -o -type f -print | sort)\n{indented}"
-    );
-    let files =
-        [(".github/workflows/ci.yml", &*text), ("src/a", "a"), ("src/deep/b", "b"), ("docs/d.md", "d"), ("top", "t")];
-    let project = Project::new(&files);
-    project.git(&["tag", "v1"]);
-    project.git(&["branch", "other"]);
-    for (path, text) in [("src/a", "changed"), ("src/new", "n"), ("docs/new", "n")] {
-        std::fs::write(project.path().join(path), text).unwrap();
-    }
-    let ran = project.run(&[]);
-    assert_eq!(ran.code(), 0, "{with}: {}", ran.text());
-    ran
-}
-
-#[test]
-fn a_checkout_is_a_repository_with_the_changes_that_are_there() {
-    let ran = checked_out("fetch-depth: 0", "tell $(git describe --tags)\ntell $(git status --short)");
-    assert!(ran.has("a | > v1") && ran.has("a | > M src/a ?? docs/new ?? src/new"), "{}", ran.text());
-    let all = "a | > ./.github/workflows/ci.yml ./docs/d.md ./docs/new ./src/a ./src/deep/b ./src/new ./top";
-    assert!(ran.has(all), "{}", ran.text());
-    let script = "tell $(git status --short) ${{ steps.co.outputs.commit == github.sha }}\ntell $(cat src/a)";
-    let ran = checked_out("ref: other", script);
-    assert!(ran.has("a | > true") && ran.has("a | > a"), "{}", ran.text());
-}
-
-#[test]
-fn a_checkout_takes_the_chosen_files_only() {
-    let ran = checked_out("sparse-checkout: src", "tell $(git status --short)");
-    assert!(ran.has("a | > ./src/a ./src/deep/b ./src/new ./top"), "{}", ran.text());
-    assert!(ran.has("a | > M src/a ?? src/new"), "{}", ran.text());
-    let ran =
-        checked_out("sparse-checkout: '*.md', sparse-checkout-cone-mode: false, ref: v1", "tell $(git status --short)");
-    assert!(ran.has("a | > ./docs/d.md") && ran.has("a | > "), "{}", ran.text());
-}
-
-#[test]
-fn a_repository_that_a_job_changed_is_not_obeyed() {
-    let text = "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - uses: actions/checkout@v4\n      - run: |\n          printf '#!/bin/sh\\ntouch %s/obeyed\\n' \"$PWD\" > .git/hooks/post-checkout\n          chmod +x .git/hooks/post-checkout\n          git config core.fsmonitor \"touch $PWD/obeyed; false\"\n          touch kept\n      - { uses: actions/checkout@v4, with: { ref: other, clean: false } }\n      - run: test -e kept && test ! -e obeyed && test ! -e .git/hooks/post-checkout && echo sound\n";
-    let project = Project::of_workflow(text);
-    project.git(&["branch", "other"]);
-    let ran = project.run(&[]);
-    assert!(ran.has("a | sound"), "{}", ran.text());
-}
-
-#[test]
 fn a_job_for_another_machine_is_skipped_and_said_so() {
     let text = "on: push\njobs:\n  a:\n    runs-on: windows-latest\n    steps: [{ run: 'true' }]\n";
     let project = Project::of_workflow(text);
@@ -249,63 +189,6 @@ fn steps_that_run_nothing_have_names_too() {
 }
 
 #[test]
-fn why_a_step_failed_is_a_sentence() {
-    for (step, in_log, reason) in [
-        (
-            "{ name: s, run: echo, shell: fish }",
-            "The step cannot be started: Invalid shell option 'fish'.",
-            "cannot be started: Invalid",
-        ),
-        ("{ name: s, run: echo, working-directory: nowhere }", "The step wants to work in ", "wants to work in "),
-        (
-            "{ name: s, run: 'echo a >> $GITHUB_OUTPUT' }",
-            "Unable to process file command 'output' successfully: Invalid format 'a'",
-            "failed: Unable to process file command 'output'",
-        ),
-    ] {
-        let text = format!("on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{step}]\n");
-        let ran = Project::of_workflow(&text).run(&[]);
-        assert_eq!(ran.code(), 1, "{}", ran.text());
-        for line in [format!("a | ##[error]{in_log}"), format!("a | Job failure: step 's' {reason}")] {
-            assert!(ran.text().lines().any(|said| said.starts_with(&line)), "{line}: {}", ran.text());
-        }
-    }
-}
-
-#[test]
-fn a_run_is_told_in_order_and_what_matters_at_its_end() {
-    let project = Project::of_workflow(
-        "name: CI\non: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: exit 0\n      - run: |\n          echo '::error file=src/a.c,line=7::boom%0Aand more'\n          echo '::warning title=Hm::careful'\n          echo '# Results' >> $GITHUB_STEP_SUMMARY\n          exit 3\n",
-    );
-    for arguments in [&[][..], &["-q"]] {
-        let ran = project.run(arguments);
-        assert_eq!(ran.code(), 1);
-        let text = ran.text();
-        let wanted = [
-            "a: started",
-            "a | ##[group]Run exit 0",
-            "a: Run exit 0: success",
-            "a | ##[error]boom",
-            "a | ##[error]Process completed with exit code 3.",
-            "failure in",
-            "a | Job failure: step 'Run ",
-            "a: failure in",
-            "a: summary",
-            "    # Results",
-            "a: src/a.c:7: error: boom",
-            "    and more",
-            "a: warning: Hm: careful",
-            "CI: failure: ",
-        ];
-        let mut rest = &*text;
-        for line in wanted.iter().filter(|line| arguments.is_empty() || !line.contains(" | ")) {
-            let place = rest.find(line).unwrap_or_else(|| panic!("'{line}' is not where it should be: {text}"));
-            rest = &rest[place + line.len()..];
-        }
-    }
-}
-
-#[test]
 fn what_a_killed_run_left_is_removed_by_the_next() {
     let temporary = tempfile::tempdir().unwrap();
     let project = Project::of_workflow(STUBBORN);
@@ -324,32 +207,6 @@ fn what_a_killed_run_left_is_removed_by_the_next() {
     assert_eq!(count(), 1, "nobody was there to remove it");
     next();
     assert_eq!(count(), 0);
-}
-
-/// A stream that nobody reads.
-fn unread() -> Stdio {
-    let (reader, writer) = std::io::pipe().unwrap();
-    drop(reader);
-    writer.into()
-}
-
-#[test]
-fn who_is_read_no_further_ends_in_silence() {
-    let project = Project::new(&[(".github/workflows/ci.yml", PIPELINE), ("made.txt", "it"), ("bad.yml", "x: 1\n")]);
-    let greenlight = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_greenlight"));
-        command.args(arguments).current_dir(project.path()).env("TMPDIR", project.path().parent().unwrap());
-        command
-    };
-    for arguments in [&["exec", "-l"][..], &["exec", "-n"], &["config", "show"], &["workflow", "list"], &["exec"]] {
-        let output = greenlight(arguments).stdout(unread()).output().unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!((output.status.code(), &*said), (Some(0), ""), "{arguments:?}");
-    }
-    for arguments in [&["config", "check"][..], &["workflow", "check", "bad.yml"], &["exec", "-j", "nope"]] {
-        let status = greenlight(arguments).stdout(Stdio::null()).stderr(unread()).status().unwrap();
-        assert!(status.code().is_some_and(|code| code < 5), "{arguments:?}: {status}");
-    }
 }
 
 #[test]
@@ -375,28 +232,6 @@ fn events_and_inputs_are_as_they_are_given() {
     let given = ["workflow_dispatch", "-a", "mona", "--input", "level=high", "--input-file", "other.input"];
     said(&given, "mona  high hill  round");
     said(&["workflow_dispatch", "-a", "mona", "--env", "SHAPE=flat"], "mona  low cave  round");
-}
-
-#[test]
-fn a_terminal_shows_what_runs_now() {
-    let project = Project::of_workflow(
-        "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - { name: Take a while, run: 'sleep 2; echo done' }\n",
-    );
-    let program = format!("'{}' exec", env!("CARGO_BIN_EXE_greenlight"));
-    let output = Command::new("script")
-        .args(["-qec", &program, "/dev/null"])
-        .current_dir(project.path())
-        .env("TERM", "xterm")
-        .env("TMPDIR", project.path().parent().unwrap())
-        .stdin(Stdio::null())
-        .output()
-        .expect("script is a part of every Debian");
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{text}");
-    assert!(text.contains("── 1 running, 0 over"), "{text}");
-    assert!(text.contains("   a  1 s  Take a while (1 s)"), "jobs and steps with their times: {text}");
-    assert!(text.contains("a | done") && text.contains("\u{1b}[32msuccess after"), "{text}");
-    assert!(!text.trim_end().ends_with("over"), "nothing is drawn below the end: {text}");
 }
 
 #[test]

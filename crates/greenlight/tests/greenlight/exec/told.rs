@@ -1,0 +1,110 @@
+//! What `exec` says, to whom, and in which order.
+
+use std::process::{Command, Stdio};
+
+use super::{PIPELINE, Project};
+
+#[test]
+fn why_a_step_failed_is_a_sentence() {
+    for (step, in_log, reason) in [
+        (
+            "{ name: s, run: echo, shell: fish }",
+            "The step cannot be started: Invalid shell option 'fish'.",
+            "cannot be started: Invalid",
+        ),
+        ("{ name: s, run: echo, working-directory: nowhere }", "The step wants to work in ", "wants to work in "),
+        (
+            "{ name: s, run: 'echo a >> $GITHUB_OUTPUT' }",
+            "Unable to process file command 'output' successfully: Invalid format 'a'",
+            "failed: Unable to process file command 'output'",
+        ),
+    ] {
+        let text = format!("on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{step}]\n");
+        let ran = Project::of_workflow(&text).run(&[]);
+        assert_eq!(ran.code(), 1, "{}", ran.text());
+        for line in [format!("a | ##[error]{in_log}"), format!("a | Job failure: step 's' {reason}")] {
+            assert!(ran.text().lines().any(|said| said.starts_with(&line)), "{line}: {}", ran.text());
+        }
+    }
+}
+
+#[test]
+fn a_run_is_told_in_order_and_what_matters_at_its_end() {
+    let project = Project::of_workflow(
+        "name: CI\non: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: exit 0\n      - run: |\n          echo '::error file=src/a.c,line=7::boom%0Aand more'\n          echo '::warning title=Hm::careful'\n          echo '# Results' >> $GITHUB_STEP_SUMMARY\n          exit 3\n",
+    );
+    for arguments in [&[][..], &["-q"]] {
+        let ran = project.run(arguments);
+        assert_eq!(ran.code(), 1);
+        let text = ran.text();
+        let wanted = [
+            "a: started",
+            "a | ##[group]Run exit 0",
+            "a: Run exit 0: success",
+            "a | ##[error]boom",
+            "a | ##[error]Process completed with exit code 3.",
+            "failure in",
+            "a | Job failure: step 'Run ",
+            "a: failure in",
+            "a: summary",
+            "    # Results",
+            "a: src/a.c:7: error: boom",
+            "    and more",
+            "a: warning: Hm: careful",
+            "CI: failure: ",
+        ];
+        let mut rest = &*text;
+        for line in wanted.iter().filter(|line| arguments.is_empty() || !line.contains(" | ")) {
+            let place = rest.find(line).unwrap_or_else(|| panic!("'{line}' is not where it should be: {text}"));
+            rest = &rest[place + line.len()..];
+        }
+    }
+}
+
+/// A stream that nobody reads.
+fn unread() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+#[test]
+fn who_is_read_no_further_ends_in_silence() {
+    let project = Project::new(&[(".github/workflows/ci.yml", PIPELINE), ("made.txt", "it"), ("bad.yml", "x: 1\n")]);
+    let greenlight = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_greenlight"));
+        command.args(arguments).current_dir(project.path()).env("TMPDIR", project.path().parent().unwrap());
+        command
+    };
+    for arguments in [&["exec", "-l"][..], &["exec", "-n"], &["config", "show"], &["workflow", "list"], &["exec"]] {
+        let output = greenlight(arguments).stdout(unread()).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), &*said), (Some(0), ""), "{arguments:?}");
+    }
+    for arguments in [&["config", "check"][..], &["workflow", "check", "bad.yml"], &["exec", "-j", "nope"]] {
+        let status = greenlight(arguments).stdout(Stdio::null()).stderr(unread()).status().unwrap();
+        assert!(status.code().is_some_and(|code| code < 5), "{arguments:?}: {status}");
+    }
+}
+
+#[test]
+fn a_terminal_shows_what_runs_now() {
+    let project = Project::of_workflow(
+        "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - { name: Take a while, run: 'sleep 2; echo done' }\n",
+    );
+    let program = format!("'{}' exec", env!("CARGO_BIN_EXE_greenlight"));
+    let output = Command::new("script")
+        .args(["-qec", &program, "/dev/null"])
+        .current_dir(project.path())
+        .env("TERM", "xterm")
+        .env("TMPDIR", project.path().parent().unwrap())
+        .stdin(Stdio::null())
+        .output()
+        .expect("script is a part of every Debian");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("── 1 running, 0 over"), "{text}");
+    assert!(text.contains("   a  1 s  Take a while (1 s)"), "jobs and steps with their times: {text}");
+    assert!(text.contains("a | done") && text.contains("\u{1b}[32msuccess after"), "{text}");
+    assert!(!text.trim_end().ends_with("over"), "nothing is drawn below the end: {text}");
+}
