@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use crate::sandbox::layer::Layer;
 use crate::sandbox::{INIT, Plan, Sandbox, init, wall};
+use crate::spawner::Priority;
 use crate::workspace::Workspace;
 use cgroup::Groups;
 pub(crate) use cgroup::JobGroup;
@@ -59,6 +60,8 @@ pub struct IsolationOptions {
     pub hidden: Vec<PathBuf>,
     /// Folders below a hidden one (or a home folder) that jobs may read all the same.
     pub visible: Vec<PathBuf>,
+    /// At which priority jobs run.
+    pub priority: Priority,
 }
 
 /// Isolation was required, and the machine does not have it.
@@ -102,6 +105,7 @@ enum LaidBy {
 #[derive(Clone, Debug)]
 pub struct Isolation {
     options: Option<IsolationOptions>,
+    priority: Priority,
     walls: Walls,
     groups: Groups,
     /// What there is, in words.
@@ -117,6 +121,7 @@ impl Isolation {
     pub fn none() -> Self {
         Self {
             options: None,
+            priority: Priority::default(),
             walls: Walls::Nothing,
             groups: Groups::default(),
             has: Vec::new(),
@@ -128,11 +133,12 @@ impl Isolation {
     /// Finds out what the machine has, by trying it.
     pub async fn find(mut options: IsolationOptions) -> Result<Self, IsolationError> {
         if options.wanted == IsolationWanted::None {
-            return Ok(Self::none());
+            return Ok(Self { priority: options.priority, ..Self::none() });
         }
         options.program = options.program.or_else(init::this_program);
         let is_required = options.wanted == IsolationWanted::Required;
         let mut found = Self {
+            priority: options.priority,
             options: Some(options),
             walls: Walls::Nothing,
             groups: Groups::find(),
@@ -278,6 +284,11 @@ impl Isolation {
         }
     }
 
+    /// Returns at which priority jobs run.
+    pub(crate) fn priority(&self) -> Priority {
+        self.priority
+    }
+
     fn program(&self) -> Option<&Path> {
         self.options.as_ref()?.program.as_deref()
     }
@@ -337,7 +348,17 @@ impl Isolation {
         command.push(INIT.into());
         user.map_or(Ok(()), |user| user.give(&workspace.root))?;
         let has_pid_namespace = matches!(walls, Walls::Bubble(..) | Walls::Namespaces(_));
-        Ok(Plan { command, layers, user, inner_id, has_pid_namespace, writable, readable, group })
+        Ok(Plan {
+            command,
+            priority: self.priority,
+            layers,
+            user,
+            inner_id,
+            has_pid_namespace,
+            writable,
+            readable,
+            group,
+        })
     }
 }
 

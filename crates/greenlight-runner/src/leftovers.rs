@@ -2,8 +2,8 @@
 //!
 //! A process belongs to a job if it carries the job's mark in its environment, works or was started in the job's folder, or was started
 //! by one that does. A process that hides from all three (it clears its environment, leaves the folder and loses its parents)
-//! is not found: that takes a namespace, which is what the isolation of jobs will bring (R26). Processes that are older than the job
-//! are not looked at.
+//! is not found: that takes a namespace of the job's own, and where it has one the kernel sees to it and nobody looks here (R26). Processes
+//! that are older than the job are not looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt;

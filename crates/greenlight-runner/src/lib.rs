@@ -67,5 +67,5 @@ pub use isolation::{Isolation, IsolationError, IsolationOptions, IsolationWanted
 pub use job::{Cleanup, Ended, RunnerOptions, run_job};
 pub use process::Patience;
 pub use source::{ActionFiles, ActionName, ActionSource, Origin};
-pub use spawner::run_at_own_priority;
+pub use spawner::Priority;
 pub use stop::Stop;

@@ -21,7 +21,7 @@ use crate::container::{Contained, Fresh, Home};
 use crate::leftovers;
 use crate::output::{Output, pump};
 use crate::sandbox::{Inside, Sandbox};
-use crate::spawner;
+use crate::spawner::{self, Priority};
 use crate::stop::{Stop, worse_than};
 
 /// How long a process is waited for between one signal and the next.
@@ -89,8 +89,8 @@ pub(crate) struct Ran {
 /// Where a step's program runs.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
-    /// On the machine, with nothing around it.
-    Bare,
+    /// On the machine, with nothing around it, at this priority.
+    Bare(Priority),
     /// In the job's sandbox.
     Sandbox(Arc<Sandbox>),
     /// In the job's container.
@@ -105,7 +105,7 @@ impl Place {
         match self {
             Self::Sandbox(sandbox) => sandbox.freeze().await,
             Self::Container(home) => home.pause().await,
-            Self::Bare | Self::Fresh(_) => {}
+            Self::Bare(_) | Self::Fresh(_) => {}
         }
     }
 
@@ -121,7 +121,7 @@ impl Place {
                 home.unpause().await;
                 Ok(())
             }
-            Self::Bare | Self::Fresh(_) => Ok(()),
+            Self::Bare(_) | Self::Fresh(_) => Ok(()),
         }
     }
 }
@@ -131,8 +131,8 @@ pub(crate) async fn run(place: &Place, program: Program, output: Output, limits:
     let (reader, writer) = std::io::pipe()?;
     let receiver = pipe::Receiver::from_owned_fd(OwnedFd::from(reader))?;
     let mut process = match place {
-        Place::Bare => {
-            let child = spawn(program, writer).await?;
+        Place::Bare(priority) => {
+            let child = spawn(program, writer, *priority).await?;
             let group = Group(child.id().and_then(|id| Pid::from_raw(id.cast_signed())));
             Process::Own(child, group)
         }
@@ -194,11 +194,11 @@ impl Process {
     }
 }
 
-async fn spawn(program: Program, writer: std::io::PipeWriter) -> std::io::Result<Child> {
+async fn spawn(program: Program, writer: std::io::PipeWriter, priority: Priority) -> std::io::Result<Child> {
     let mut command = Command::new(&program.path);
     command.args(&program.arguments).env_clear().envs(&program.env).current_dir(&program.folder);
     command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).process_group(0).kill_on_drop(true);
-    spawner::spawn(command).await
+    spawner::spawn(command, priority).await
 }
 
 /// A process group that is killed when nobody watches over it any more.

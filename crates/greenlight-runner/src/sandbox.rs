@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::isolation::{JobGroup, User};
 use crate::process::{Exit, Program};
-use crate::spawner;
+use crate::spawner::{self, Priority};
 use layer::Layer;
 use message::{Fields, Frame, Kind};
 
@@ -56,6 +56,8 @@ const WAITING_MAX: usize = 256;
 pub(crate) struct Plan {
     /// The program that makes the namespaces, and what it is told; the first process itself where there is none.
     pub(crate) command: Vec<std::ffi::OsString>,
+    /// At which priority all of it runs.
+    pub(crate) priority: Priority,
     /// What the first process lays over the machine's files.
     pub(crate) layers: Vec<Layer>,
     /// The job's user, where it has one of its own.
@@ -113,7 +115,7 @@ impl Sandbox {
         let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
         ours.set_nonblocking(true)?;
         let socket = UnixStream::from_std(ours)?;
-        let mut child = spawner::spawn(command(&plan, theirs)).await?;
+        let mut child = spawner::spawn(command(&plan, theirs), plan.priority).await?;
         let mut complaints = child.stderr.take();
         let layers: Vec<Vec<u8>> = plan.layers.iter().flat_map(Layer::fields).collect();
         let rules = Frame::new(Kind::Rules)

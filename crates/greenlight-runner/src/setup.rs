@@ -58,7 +58,7 @@ pub(crate) async fn prepare(
     if home.is_none() {
         options.isolation.make_spare(&options.work_dir, &order.repository);
     }
-    let place = made.sandbox.clone().map_or(Place::Bare, Place::Sandbox);
+    let place = made.sandbox.clone().map_or(Place::Bare(options.isolation.priority()), Place::Sandbox);
     let mut run = JobRun {
         inherited: variables::inherited(&workspace),
         options: options.clone(),

@@ -3,8 +3,8 @@
 //! A job that takes all cores must not slow down the server's answers, so jobs run at the lowest priority. A process has the
 //! priority of the thread that started it; setting it afterwards would miss what the process started meanwhile, most of all on a busy
 //! machine, and a program that sets it would cost a start of its own. So there is one thread of that priority, and it starts them.
+//! Where nobody waits for answers (`exec`) another thread does, at the program's own.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Once, OnceLock};
 
@@ -17,12 +17,14 @@ use tokio::sync::oneshot;
 /// The lowest priority there is.
 const NICENESS: i32 = 19;
 
-/// Have jobs the priority of this program?
-static AT_OWN_PRIORITY: AtomicBool = AtomicBool::new(false);
-
-/// Runs the jobs of this program at its own priority: for one that answers nobody meanwhile. To be called before the first job.
-pub fn run_at_own_priority() {
-    AT_OWN_PRIORITY.store(true, Ordering::Relaxed);
+/// At which priority jobs run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Priority {
+    /// The lowest there is: beside them others wait for answers.
+    #[default]
+    Lowest,
+    /// This program's own: it answers nobody meanwhile.
+    Own,
 }
 
 struct Start {
@@ -31,13 +33,18 @@ struct Start {
     started: oneshot::Sender<std::io::Result<Child>>,
 }
 
-/// Starts a process at a job's priority.
-pub(crate) async fn spawn(command: Command) -> std::io::Result<Child> {
+/// Starts a process at this priority.
+pub(crate) async fn spawn(command: Command, priority: Priority) -> std::io::Result<Child> {
     static HEEDED: Once = Once::new();
     HEEDED.call_once(heed_signals);
-    static SPAWNER: OnceLock<Option<Sender<Start>>> = OnceLock::new();
+    static LOWEST: OnceLock<Option<Sender<Start>>> = OnceLock::new();
+    static OWN: OnceLock<Option<Sender<Start>>> = OnceLock::new();
     let gone = || std::io::Error::other("the thread that starts processes is gone");
-    let spawner = SPAWNER.get_or_init(start_thread).as_ref().ok_or_else(gone)?;
+    let spawner = match priority {
+        Priority::Lowest => &LOWEST,
+        Priority::Own => &OWN,
+    };
+    let spawner = spawner.get_or_init(|| start_thread(priority)).as_ref().ok_or_else(gone)?;
     let (started, child) = oneshot::channel();
     spawner.send(Start { command, runtime: Handle::current(), started }).map_err(|_| gone())?;
     child.await.map_err(|_| gone())?
@@ -60,10 +67,10 @@ fn is_ignored(status: &str, signal: i32) -> bool {
     mask >> (signal - 1) & 1 == 1
 }
 
-fn start_thread() -> Option<Sender<Start>> {
+fn start_thread(priority: Priority) -> Option<Sender<Start>> {
     let (sender, starts) = channel::<Start>();
     let work = move || {
-        if !AT_OWN_PRIORITY.load(Ordering::Relaxed) {
+        if priority == Priority::Lowest {
             // On Linux this is the priority of the thread. A machine that does not allow it runs jobs as it runs us.
             let _ = setpriority_process(None, NICENESS);
         }
@@ -79,6 +86,19 @@ fn start_thread() -> Option<Sender<Start>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_process_has_the_priority_that_was_asked_for() {
+        let niceness = async |priority| {
+            let mut command = Command::new("nice");
+            command.stdout(std::process::Stdio::piped());
+            let output = spawn(command, priority).await.unwrap().wait_with_output().await.unwrap();
+            String::from_utf8(output.stdout).unwrap().trim().parse::<i32>().unwrap()
+        };
+        assert_eq!(niceness(Priority::Lowest).await, NICENESS);
+        assert_eq!(niceness(Priority::Own).await, rustix::process::getpriority_process(None).unwrap());
+        assert_eq!(niceness(Priority::Lowest).await, NICENESS, "one does not change the other");
+    }
 
     #[test]
     fn what_is_ignored_is_read_from_the_mask() {

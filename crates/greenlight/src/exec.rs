@@ -30,7 +30,7 @@ use greenlight_core::fact::RepositoryRef;
 use greenlight_core::repository::Settings;
 use greenlight_core::run::Conclusion;
 use greenlight_runner::{
-    ActionSource, Given, Isolation, IsolationOptions, IsolationWanted, Pool, PoolOptions, RunnerOptions,
+    ActionSource, Given, Isolation, IsolationOptions, IsolationWanted, Pool, PoolOptions, Priority, RunnerOptions,
 };
 
 use crate::server::clock;
@@ -82,8 +82,6 @@ pub struct Order {
 
 /// Runs what is ordered. Returns how it ended: nothing where nothing was to run.
 pub async fn run(order: Order, view: Arc<dyn View>) -> anyhow::Result<Option<Conclusion>> {
-    // Nobody else is served meanwhile, and whoever waits for it is a person.
-    greenlight_runner::run_at_own_priority();
     let work_dir = order.folder.work();
     let mut runner = RunnerOptions::new(&work_dir, "exec");
     let mut hidden = order.hidden;
@@ -96,8 +94,15 @@ pub async fn run(order: Order, view: Arc<dyn View>) -> anyhow::Result<Option<Con
             Some(Arc::new(services))
         }
     };
-    let isolation =
-        IsolationOptions { wanted: order.isolation, program: None, work_dir, hidden, visible: order.visible };
+    let isolation = IsolationOptions {
+        wanted: order.isolation,
+        program: None,
+        work_dir,
+        hidden,
+        visible: order.visible,
+        // Nobody else is served meanwhile, and whoever waits for it is a person.
+        priority: Priority::Own,
+    };
     runner.isolation = Arc::new(Isolation::find(isolation).await?);
     let options = PoolOptions { slots: order.slots, labels: Arc::from([]), boot: None, runner };
     let pool = Arc::new(Pool::new(options)?);

@@ -102,7 +102,7 @@ impl Place {
     /// Returns how paths are called there; nothing where they are called as the runner calls them.
     pub(crate) fn mounts(&self) -> Option<&Mounts> {
         match self {
-            Self::Bare | Self::Sandbox(_) => None,
+            Self::Bare(_) | Self::Sandbox(_) => None,
             Self::Container(home) => Some(&home.mounts),
             Self::Fresh(fresh) => Some(&fresh.mounts),
         }

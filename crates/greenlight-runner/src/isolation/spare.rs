@@ -181,6 +181,18 @@ mod tests {
             fake
         }
 
+        /// Makes one that stands when the word is given. Returns it, the word, and the making.
+        fn make_slowly(&self, repository: &str) -> (Arc<Fake>, oneshot::Sender<()>, impl Future<Output = ()>) {
+            let (go, stands) = oneshot::channel::<()>();
+            let fake = Arc::new(Fake::default());
+            let given = fake.clone();
+            let making = self.spares.make(self.work.path(), repository, async |_| {
+                stands.await.unwrap();
+                Ok(Some(given))
+            });
+            (fake, go, making)
+        }
+
         async fn take(&self, repository: &str) -> Option<Arc<Fake>> {
             self.spares.take(self.work.path(), repository).await.map(|(_, sandbox)| sandbox)
         }
@@ -203,13 +215,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_is_still_being_made_is_not_waited_for_and_not_made_twice() {
         let bench = Bench::new();
-        let (go, stands) = oneshot::channel::<()>();
-        let fake = Arc::new(Fake::default());
-        let given = fake.clone();
-        let making = bench.spares.make(bench.work.path(), "octo/app", async |_| {
-            stands.await.unwrap();
-            Ok(Some(given))
-        });
+        let (fake, go, making) = bench.make_slowly("octo/app");
         let beside = async {
             assert!(bench.take("octo/app").await.is_none(), "a job makes its own meanwhile");
             // Were a second one made, this would be it.
@@ -273,13 +279,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_is_being_made_at_the_end_is_waited_for_and_thrown_away() {
         let bench = Bench::new();
-        let (go, stands) = oneshot::channel::<()>();
-        let fake = Arc::new(Fake::default());
-        let given = fake.clone();
-        let making = bench.spares.make(bench.work.path(), "octo/app", async |_| {
-            stands.await.unwrap();
-            Ok(Some(given))
-        });
+        let (fake, go, making) = bench.make_slowly("octo/app");
         let end = async {
             let mut closing = std::pin::pin!(bench.spares.close());
             tokio::select! {

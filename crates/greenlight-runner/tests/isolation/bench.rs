@@ -14,7 +14,7 @@ use greenlight_core::port::Reply;
 use greenlight_core::run::Conclusion;
 use greenlight_core::time::Timestamp;
 use greenlight_runner::{
-    CheckedOut, CheckoutRequest, Isolation, IsolationOptions, IsolationWanted, JobHost, LogBlock, Patience,
+    CheckedOut, CheckoutRequest, Isolation, IsolationOptions, IsolationWanted, JobHost, LogBlock, Patience, Priority,
     RunnerOptions, StepUpdate, Stop, run_job,
 };
 
@@ -236,6 +236,7 @@ async fn isolation(data: &Path, wanted: IsolationWanted) -> Arc<Isolation> {
         work_dir: data.join("work"),
         hidden: vec![data.to_owned()],
         visible: Vec::new(),
+        priority: Priority::default(),
     };
     Arc::new(Isolation::find(options).await.unwrap())
 }

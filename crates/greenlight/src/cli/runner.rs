@@ -15,7 +15,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use greenlight_git::{Anonymous, Transport};
 use greenlight_runner::wire::spool;
 use greenlight_runner::{
-    ActionStoreOptions, Done, Isolation, IsolationOptions, IsolationWanted, Pool, PoolOptions, RunnerOptions,
+    ActionStoreOptions, Done, Isolation, IsolationOptions, IsolationWanted, Pool, PoolOptions, Priority, RunnerOptions,
 };
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -248,8 +248,14 @@ async fn pool(args: &Start, data: &Path, key: &key::Key) -> anyhow::Result<Pool>
         Apart::Required => IsolationWanted::Required,
         Apart::None => IsolationWanted::None,
     };
-    let isolation =
-        IsolationOptions { wanted, program: None, work_dir, hidden: vec![data.to_owned()], visible: Vec::new() };
+    let isolation = IsolationOptions {
+        wanted,
+        program: None,
+        work_dir,
+        hidden: vec![data.to_owned()],
+        visible: Vec::new(),
+        priority: Priority::Lowest,
+    };
     let isolation = Isolation::find(isolation).await?;
     // One job alone has no next one.
     runner.isolation = Arc::new(if args.once { isolation } else { isolation.keeping_a_spare() });

@@ -11,7 +11,9 @@ use greenlight_core::fact::{Fact, LeaseAsked};
 use greenlight_core::id::{AttemptId, Token};
 use greenlight_core::port::Reply;
 use greenlight_core::step::Cell;
-use greenlight_runner::{Answered, Isolation, IsolationOptions, JobHost, Pool, PoolOptions, RunnerOptions, Server};
+use greenlight_runner::{
+    Answered, Isolation, IsolationOptions, JobHost, Pool, PoolOptions, Priority, RunnerOptions, Server,
+};
 use greenlight_store::{Blobs, Logs};
 use tokio::sync::Mutex;
 
@@ -41,6 +43,7 @@ pub async fn open(config: &Config, boot: &Arc<str>) -> Result<Arc<Pool>, StartEr
         work_dir,
         hidden,
         visible: config.runner.visible.clone(),
+        priority: Priority::Lowest,
     };
     runner.isolation = Arc::new(Isolation::find(isolation).await.map_err(StartError::Isolation)?.keeping_a_spare());
     tracing::info!("{}", runner.isolation.told());
