@@ -24,6 +24,7 @@ const ended = once(demo, "exit");
 let code = 1;
 try {
   const { github, pages } = await played(demo);
+  await brings_wrong_files(github, pages);
   const urls = [...(await greenlight(pages)), ...(await emulated(github))];
   code = await look(urls);
 } catch (error) {
@@ -62,7 +63,29 @@ async function* events(demo) {
   }
 }
 
-/** Returns the addresses of the server's pages: one run of each outcome with its first job, and one of everything else. */
+/** Opens a pull request by the emulated GitHub's form that brings a wrong workflow and a wrong `.greenlight.yml`. */
+async function brings_wrong_files(github, pages) {
+  const post = async (path, fields) => {
+    const answer = await fetch(`${github}${path}`, { method: "POST", body: new URLSearchParams({ as: "octocat", ...fields }) });
+    if (!answer.ok) throw new Error(`${path} answers ${answer.status}`);
+    return new URL(answer.url).pathname;
+  };
+  const { runs } = await (await fetch(`${pages}/api/v1/runs`)).json();
+  const workflow = "on: pull_request\njobs:\n  a:\n    runs-on: ubuntu-latest\n    stesp: []\n";
+  const change = { branch: "wrong", title: "Wrong files", path: ".github/workflows/a-name-that-is-long-enough.yml", content: workflow };
+  const pull = await post(`/${runs[0].repository}/change`, change);
+  await post(`${pull}/push`, { path: ".greenlight.yml", content: "merge:\n  whn: green\n  method: squish\n" });
+  const number = Number(pull.split("/").at(-1));
+  const until = Date.now() + STORY_WITHIN_MS;
+  const isThere = (run) => run.pull === number && run.workflow === change.path && run.conclusion === "failure";
+  while (!(await (await fetch(`${pages}/api/v1/runs`)).json()).runs.some(isThere)) {
+    if (Date.now() > until) throw new Error("the run of the wrong workflow did not come");
+    await new Promise((done) => setTimeout(done, 100));
+  }
+}
+
+/** Returns the addresses of the server's pages: one run of each outcome with its first job, those of
+ * wrong files, and one of everything else. */
 async function greenlight(pages) {
   const read = async (path) => {
     const answer = await fetch(`${pages}/api/v1${path}`);
@@ -72,7 +95,7 @@ async function greenlight(pages) {
   const { runs } = await read("/runs");
   const { deliveries } = await read("/deliveries");
   const repository = runs[0].repository;
-  const kinds = new Map(runs.map((run) => [`${run.event} ${run.state}`, run]));
+  const kinds = new Map(runs.map((run) => [`${run.event} ${run.state} ${run.name === run.workflow}`, run]));
   if (!runs.some((run) => run.conclusion === "failure")) throw new Error("there is no failed run to look at");
   const paths = ["/", `/${repository}/runs`];
   for (const { number } of kinds.values()) {

@@ -68,6 +68,16 @@ pub struct RunLine {
     pub ended_at: Option<String>,
 }
 
+impl RunLine {
+    /// Says what it is about: the event, and the branch, pull request or deployment, which may name the event as well.
+    pub fn about(&self) -> String {
+        match self.subject.starts_with(&self.event) {
+            true => self.subject.clone(),
+            false => format!("{} · {}", self.event, self.subject),
+        }
+    }
+}
+
 /// One run with everything about it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Run {

@@ -121,7 +121,7 @@ fn table(runs: &[shape::RunLine]) -> Vec<String> {
                 format!("{} #{}", run.repository, run.number),
                 run.state.clone(),
                 run.name.clone(),
-                format!("{} {}", run.event, run.subject),
+                run.about(),
                 run.head_sha.chars().take(7).collect(),
                 run.created_at.clone(),
                 run.reason.clone(),
@@ -306,8 +306,8 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "a/b #10  success  CI       push main     0123456  2026-01-02T03:04:05Z  1 job succeeded",
-                "a/b #9   success  Nightly  push topic/é  0123456  2026-01-02T03:04:05Z  1 job succeeded",
+                "a/b #10  success  CI       push · main     0123456  2026-01-02T03:04:05Z  1 job succeeded",
+                "a/b #9   success  Nightly  push · topic/é  0123456  2026-01-02T03:04:05Z  1 job succeeded",
             ]
         );
         assert!(table(&[]).is_empty());
