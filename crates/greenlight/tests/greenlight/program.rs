@@ -126,6 +126,12 @@ async fn the_verbs_speak_with_a_server() {
     assert!(code == Some(4) && told.contains("has no environment moon"), "{told}");
     let (code, told) = verb(dir.path(), &[&["env", "list", "--json"], &at[..]].concat()).await;
     assert!(code == Some(0) && told.contains("\"environments\":[]"), "{told}");
+    // Where the server is may be said by settings as well.
+    std::fs::write(dir.path().join("other.toml"), format!("[pages]\nlisten = \"{}\"\n", serve.pages)).unwrap();
+    let (code, told) = verb(dir.path(), &["dev", "job-env", "--json", "--config", "other.toml"]).await;
+    let made: serde_json::Value = serde_json::from_str(&told).unwrap_or_else(|_| panic!("{told}"));
+    let is_given = |name: &str| made[name].as_str().is_some_and(|value| !value.is_empty());
+    assert!(code == Some(0) && is_given("ACTIONS_RUNTIME_TOKEN") && is_given("ACTIONS_RESULTS_URL"), "{told}");
     serve.end();
     github.stop().await;
 }
