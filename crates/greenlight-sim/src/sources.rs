@@ -58,7 +58,7 @@ impl Sources {
             1 => vec!["staging"],
             _ => vec!["staging", "production"],
         };
-        let ticks = rng.chance(300);
+        let ticks = rng.chance(120);
         let config = config_text(rng, when, lint, &environments);
         let broken = "merge: { wen: green }\n";
         Self {

@@ -10,8 +10,8 @@ use std::sync::{Arc, LazyLock};
 /// How deep JSON may nest before it is refused.
 pub const JSON_DEPTH_MAX: usize = 64;
 
-/// How many entries an object has before lookups go through an index.
-const OBJECT_SCAN_MAX: usize = 24;
+/// How many entries an object has before lookups go through an index. The `github` context has fewer, and is made for every run.
+const OBJECT_SCAN_MAX: usize = 40;
 
 /// A value of the expression language.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -19,9 +19,18 @@ fn drain<K: Ord + Clone, V>(
 }
 
 impl Repository {
+    fn count_changed(&self) -> usize {
+        let Self { people, branches, pulls, suites, runs, reports, .. } = self;
+        let Self { verdicts, proofs, environments, wishes, deployments, outbox, .. } = self;
+        let known = people.changed.len() + branches.changed.len() + pulls.changed.len() + suites.changed.len();
+        let shown = runs.changed.len() + reports.changed.len() + verdicts.changed.len() + proofs.changed.len();
+        let deployed = environments.changed.len() + wishes.changed.len() + deployments.changed.len();
+        usize::from(self.meta_changed) + known + shown + deployed + outbox.changed.len()
+    }
+
     /// Takes what was changed since the last time, for the store.
     pub fn take_changes(&mut self) -> (Vec<(EntityKey, Option<Entity>)>, Vec<Audit>) {
-        let mut changes = Vec::new();
+        let mut changes = Vec::with_capacity(self.count_changed());
         if std::mem::take(&mut self.meta_changed) {
             changes.push((EntityKey::Meta, Some(Entity::Meta(self.meta.clone()))));
         }
