@@ -8,7 +8,7 @@ use greenlight_core::port::Reply;
 use greenlight_core::run::Conclusion::Failure;
 use greenlight_core::time::Timestamp;
 
-use super::{Bench, order, run_steps, succeeded, workflow};
+use super::{Bench, Done, order, run_steps, succeeded, workflow};
 use crate::host::{AnnotationLevel, CheckedOut, CheckoutRequest, JobHost, LogBlock, StepUpdate};
 use crate::job_log::JobLog;
 
@@ -135,46 +135,50 @@ async fn a_line_without_end_is_cut() {
     );
 }
 
-#[tokio::test]
-async fn of_a_line_that_does_not_end_little_is_held_back() {
+/// Runs a script that waits at each `wait_for NUMBER`, which goes on once what was said by then has these marks this many times.
+async fn shown_in_parts(script: &str, marks: &[(&str, usize)]) -> Done {
     let bench = Bench::new();
     let folder = tempfile::tempdir().unwrap();
-    let seen = folder.path().join("seen");
+    let indented: String = script.lines().map(|line| format!("    {}\n", line.trim())).collect();
     let steps = format!(
-        r#"- run: |
-    echo '::add-mask::hunter22 of the forest'
-    for i in $(seq 1000); do printf '%04d%%\r' $i; done; printf 'done hunter22 of '
-    until test -e {}; do sleep 0.05; done
-    echo 'the forest ::error::no command'"#,
-        seen.display()
+        "- run: |\n    wait_for() {{ until test -e {}/$1; do sleep 0.02; done; }}\n{indented}",
+        folder.path().display()
     );
-    let run = bench.steps(&steps);
     let look = async {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !bench.place.said(1).contains("1000%") {
-            assert!(Instant::now() < deadline, "nothing was shown: {}", bench.place.whole());
-            tokio::time::sleep(Duration::from_millis(5)).await;
+        for (number, (mark, count)) in marks.iter().enumerate() {
+            let deadline = Instant::now() + Duration::from_secs(20);
+            while bench.place.said(1).matches(mark).count() < *count {
+                assert!(Instant::now() < deadline, "{mark} was not shown: {}", bench.place.whole());
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            std::fs::write(folder.path().join((number + 1).to_string()), "").unwrap();
         }
-        std::fs::write(&seen, "").unwrap();
     };
-    let (done, ()) = tokio::join!(run, look);
+    let (done, ()) = tokio::join!(bench.steps(&steps), look);
     succeeded(&done);
+    done
+}
+
+#[tokio::test]
+async fn of_a_line_that_does_not_end_little_is_held_back() {
+    let script = r"echo '::add-mask::hunter22 of the forest'
+        for i in $(seq 1000); do printf '%04d%%\r' $i; done; printf 'done hunter22 of '
+        wait_for 1
+        echo 'the forest ::error::no command'";
+    let done = shown_in_parts(script, &[("1000%", 1)]).await;
     let bar: String = (1..=1000).map(|number| format!("{number:04}%\r")).collect();
     assert_eq!(done.place.said(1), format!("::add-mask::***\n{bar}\ndone *** ::error::no command\n"));
     assert!(done.place.annotations.lock().unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn a_line_shown_in_parts_has_all_its_letters() {
-    let done = run_steps(
-        "- run: |
-    for i in $(seq 3); do printf 'é%.0s' $(seq 3001); sleep 1.2; done; echo ' end'
-    echo '::warning::one'
-    head -c 6000 /dev/zero | tr '\\0' x; sleep 1.2; echo '::warning::none'
-    head -c 6000 /dev/zero | tr '\\0' y; sleep 1.2; echo; echo after",
-    )
-    .await;
-    succeeded(&done);
+async fn a_line_shown_in_parts_has_all_its_letters_and_is_no_command() {
+    let script = r"for i in 1 2 3; do printf 'é%.0s' $(seq 3001); wait_for $i; done; echo ' end'
+        echo '::warning::one'
+        head -c 6000 /dev/zero | tr '\0' x; wait_for 4; echo '::warning::none'
+        head -c 6000 /dev/zero | tr '\0' y; wait_for 5; echo; echo after";
+    let marks = [("é", 3001), ("é", 6002), ("é", 9003), ("x", 6000), ("y", 6000)];
+    let done = shown_in_parts(script, &marks).await;
     let said = done.place.said(1);
     assert_eq!(said.matches('é').count(), 9003);
     assert!(!said.contains('\u{fffd}') && said.contains(" end\n##[warning]one\nx"), "{said}");
