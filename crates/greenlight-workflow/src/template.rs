@@ -1,17 +1,19 @@
 //! Texts with `${{ }}` in them, and trees of such texts: what a workflow holds until the moment it is run.
 
-use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
+mod condition;
+mod tree;
+
+use std::sync::Arc;
 
 use crate::expression::{
     Context, EVALUATION_BYTES_MAX, EXPRESSION_LENGTH_MAX, Expression, ExpressionError, ExpressionErrorKind, Scope,
     parse_expression,
 };
 use crate::finding::{Part as Place, Span};
-use crate::value::{Object, Value};
+use crate::value::Value;
 
-/// The key that stands for all entries of the object that is its value.
-pub const INSERT: &str = "${{ insert }}";
+pub use condition::Condition;
+pub use tree::{INSERT, Tree, TreeKind, evaluate_entries};
 
 const OPEN: &str = "${{";
 const CLOSE: &str = "}}";
@@ -436,212 +438,4 @@ fn read_expression(inside: &str, scope: &Scope, source: &str) -> Result<Option<E
 
 fn parse_error(message: String) -> ExpressionError {
     ExpressionError::new(ExpressionErrorKind::Parsing, message)
-}
-
-/// The `if:` of a job or step. Where it does not ask for the status itself, `success()` is asked first.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Condition {
-    expression: Expression,
-    written: Option<Arc<str>>,
-}
-
-impl Condition {
-    /// Returns the condition that a text means: without braces, or with them.
-    pub fn parse(text: &str, scope: &Scope) -> Result<Condition, Vec<ExpressionError>> {
-        Condition::of(&Template::parse(text, scope)?, scope)
-    }
-
-    /// Returns the condition that a template means.
-    pub(crate) fn of(template: &Template, scope: &Scope) -> Result<Condition, Vec<ExpressionError>> {
-        let written = Some(template.shared_source());
-        let parsed = match template.only_expression() {
-            Some(only) => only.clone(),
-            None => {
-                let text = match template.as_str() {
-                    Some(text) => Cow::Borrowed(text),
-                    None => Cow::Owned(template.expression_text()),
-                };
-                if text.trim().is_empty() {
-                    return Ok(Condition::default());
-                }
-                parse_expression(text.trim(), scope).map_err(|error| vec![error])?
-            }
-        };
-        let expression =
-            if parsed.checks_status() { parsed } else { parsed.behind_success(scope).map_err(|error| vec![error])? };
-        Ok(Condition { expression, written })
-    }
-
-    /// Returns the condition that a template means, taken as it is: no status check is added.
-    pub(crate) fn exactly(template: &Template, scope: &Scope) -> Result<Condition, ExpressionError> {
-        let expression = parse_expression(template.expression_text().trim(), scope)?;
-        Ok(Condition { expression, written: Some(template.shared_source()) })
-    }
-
-    /// Returns the condition that always holds, `always()`.
-    pub fn always() -> Condition {
-        static ALWAYS: OnceLock<Expression> = OnceLock::new();
-        Condition { expression: ALWAYS.get_or_init(|| constant("always()")).clone(), written: None }
-    }
-
-    /// Returns the text that was written, if any was.
-    pub fn written(&self) -> Option<&str> {
-        self.written.as_deref()
-    }
-
-    /// Returns the whole expression, with the status check that was added.
-    pub fn expression(&self) -> &Expression {
-        &self.expression
-    }
-
-    /// Says whether the condition holds.
-    pub fn evaluate(&self, context: &dyn Context) -> Result<bool, ExpressionError> {
-        self.expression.evaluate(context).map(|value| value.coerce_bool())
-    }
-}
-
-impl Default for Condition {
-    /// Returns the condition where none is written: `success()`.
-    fn default() -> Condition {
-        static SUCCESS: OnceLock<Expression> = OnceLock::new();
-        Condition { expression: SUCCESS.get_or_init(|| constant("success()")).clone(), written: None }
-    }
-}
-
-fn constant(text: &str) -> Expression {
-    parse_expression(text, &Scope::everything()).expect("a status function is an expression")
-}
-
-/// A tree whose scalars may have to be computed, for what may be an expression at any level: a matrix, a container.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Tree {
-    /// Where it stands.
-    pub span: Span,
-    /// What it is.
-    pub kind: TreeKind,
-}
-
-/// What a node of such a tree is.
-#[derive(Clone, Debug, PartialEq)]
-pub enum TreeKind {
-    /// A scalar, or an expression that may become anything.
-    Scalar(Template),
-    /// Items in order.
-    Sequence(Vec<Tree>),
-    /// Keys and values in order; a key may be `${{ insert }}`.
-    Mapping(Vec<(Template, Tree)>),
-}
-
-impl Tree {
-    /// Returns the value of a key that was written so.
-    pub fn get(&self, key: &str) -> Option<&Tree> {
-        self.entries().iter().find(|(name, _)| name.as_str() == Some(key)).map(|(_, value)| value)
-    }
-
-    /// Returns the entries of a mapping, none for anything else.
-    pub fn entries(&self) -> &[(Template, Tree)] {
-        match &self.kind {
-            TreeKind::Mapping(entries) => entries,
-            _ => &[],
-        }
-    }
-
-    /// Returns the items of a sequence, none for anything else.
-    pub fn items(&self) -> &[Tree] {
-        match &self.kind {
-            TreeKind::Sequence(items) => items,
-            _ => &[],
-        }
-    }
-
-    /// Returns the scalar.
-    pub fn as_template(&self) -> Option<&Template> {
-        match &self.kind {
-            TreeKind::Scalar(template) => Some(template),
-            _ => None,
-        }
-    }
-
-    /// Returns the text of a literal scalar.
-    pub fn as_str(&self) -> Option<&str> {
-        self.as_template().and_then(Template::as_str)
-    }
-
-    /// Returns the value in these contexts.
-    pub fn evaluate(&self, context: &dyn Context) -> Result<Value, ExpressionError> {
-        match &self.kind {
-            TreeKind::Scalar(template) => template.evaluate(context),
-            TreeKind::Sequence(items) => {
-                let mut values = Vec::with_capacity(items.len());
-                for item in items {
-                    match (item.as_template(), item.evaluate(context)?) {
-                        // A list in a list that an expression gives is put in its place.
-                        (Some(template), Value::Array(inner)) if template.is_expression() => {
-                            values.extend(inner.iter().cloned());
-                        }
-                        (_, value) => values.push(value),
-                    }
-                }
-                Ok(Value::array(values))
-            }
-            TreeKind::Mapping(entries) => {
-                let mut pairs: Vec<(Arc<str>, Value)> = Vec::new();
-                for (key, value) in entries {
-                    let value = value.evaluate(context)?;
-                    if key.is_insert() {
-                        let object = value.as_object().ok_or_else(|| insert_error(&value))?;
-                        pairs.extend(object.iter().map(|(key, value)| (key.into(), value.clone())));
-                    } else {
-                        pairs.push((key.evaluate(context)?.coerce_string(), value));
-                    }
-                }
-                Ok(Value::Object(Arc::new(Object::new(pairs))))
-            }
-        }
-    }
-
-    /// Calls `visit` for each scalar, keys included.
-    pub fn visit_templates<'a>(&'a self, visit: &mut dyn FnMut(&'a Template)) {
-        match &self.kind {
-            TreeKind::Scalar(template) => visit(template),
-            TreeKind::Sequence(items) => items.iter().for_each(|item| item.visit_templates(visit)),
-            TreeKind::Mapping(entries) => {
-                for (key, value) in entries {
-                    visit(key);
-                    value.visit_templates(visit);
-                }
-            }
-        }
-    }
-}
-
-fn insert_error(value: &Value) -> ExpressionError {
-    let message = format!("A mapping was expected to insert, not '{}'", value.coerce_string());
-    ExpressionError::new(ExpressionErrorKind::Evaluation, message)
-}
-
-/// Returns the names and texts of an `env:`, `with:` or `outputs:` in these contexts. The key [`INSERT`] stands for all
-/// entries of its value; of two equal names the first counts.
-pub fn evaluate_entries(
-    entries: &[(String, Template)],
-    context: &dyn Context,
-) -> Result<Vec<(String, String)>, ExpressionError> {
-    let mut out: Vec<(String, String)> = Vec::with_capacity(entries.len());
-    for (key, template) in entries {
-        let value = template.evaluate(context)?;
-        if key == INSERT {
-            let object = value.as_object().ok_or_else(|| insert_error(&value))?;
-            out.extend(object.iter().map(|(key, value)| (key.to_owned(), value.coerce_string().to_string())));
-        } else if key.contains(OPEN) {
-            let name = Template::parse(key, &Scope::everything()).map_err(first_error)?.evaluate_string(context)?;
-            out.push((name, value.coerce_string().to_string()));
-        } else {
-            out.push((key.clone(), value.coerce_string().to_string()));
-        }
-    }
-    Ok(out)
-}
-
-fn first_error(mut errors: Vec<ExpressionError>) -> ExpressionError {
-    errors.swap_remove(0)
 }

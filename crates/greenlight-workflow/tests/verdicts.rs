@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use greenlight_workflow::{
-    CallRef, CallRules, CallSource, CalledFile, Finding, Parsed, parse_action, parse_workflow, resolve_calls,
+    CallRef, CallRules, CallSource, CalledFile, Finding, Parsed, parse_action, parse_workflow, resolve_calls, yaml,
 };
 use serde_json::Value as Json;
 
@@ -25,6 +25,30 @@ fn actionlint_cases_are_judged_as_github_does() {
 #[test]
 fn schemastore_cases_are_judged_as_github_does() {
     check_suite("schemastore", 59);
+}
+
+/// A file that is right but for one error of syntax has no other.
+#[test]
+fn an_error_of_syntax_brings_no_other() {
+    let mut checked = 0;
+    for suite in ["actionlint", "schemastore"] {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../testdata/conformance").join(suite);
+        let verdicts: BTreeMap<String, Vec<Json>> =
+            serde_json::from_str(&std::fs::read_to_string(root.join("verdicts.json")).unwrap()).unwrap();
+        for name in verdicts.keys().filter(|name| !is_action(name)) {
+            let text = std::fs::read_to_string(root.join(name)).unwrap();
+            let is_read = yaml::parse(&text).is_ok() && !text.starts_with("---") && !text.starts_with('%');
+            if !is_read {
+                continue;
+            }
+            let found = parse_workflow(name, &format!("broken: a: b\n{text}")).findings;
+            let lines: Vec<u32> =
+                found.iter().filter(|found| found.code == "yaml-syntax").map(|found| found.span.line).collect();
+            assert_eq!(lines, [1], "{name}");
+            checked += 1;
+        }
+    }
+    assert!(checked > 200, "only {checked} files were checked");
 }
 
 fn check_suite(suite: &str, cases: usize) {

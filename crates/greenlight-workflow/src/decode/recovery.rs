@@ -1,7 +1,9 @@
 //! What is right about a file whose YAML cannot be read: GitHub tells one error and stops. Here the job (or the part of the
 //! file) with the error in it is left out and the rest is read, so that what else is wrong is told as well. Only the name of
-//! what is left out stays, for those that need it; nothing is said about it. Where the rest cannot be read either, the error's
-//! cause is elsewhere, and nothing more is said at all.
+//! what is left out stays, for those that need it; nothing is said about it but the errors of syntax that its jobs and steps have
+//! each for itself. Where the rest cannot be read either, the error's cause is elsewhere, and nothing is said about the rest.
+
+mod unit;
 
 use std::ops::RangeInclusive;
 
@@ -11,7 +13,7 @@ use crate::yaml::{self, Limits, Reading};
 /// What could be read, and the lines that were left out.
 pub(super) struct Recovered {
     pub reading: Reading,
-    left_out: RangeInclusive<u32>,
+    left_out: Vec<RangeInclusive<u32>>,
     /// The aliases of which it is known that nobody named what they mean.
     lost: Vec<Finding>,
 }
@@ -23,26 +25,32 @@ impl Recovered {
             "yaml-syntax" => false,
             // The anchor may stand in what is left out.
             "unknown-anchor" => !self.lost.contains(finding),
-            _ => self.left_out.contains(&finding.span.line),
+            _ => self.left_out.iter().any(|part| part.contains(&finding.span.line)),
         }
     }
 }
 
-/// Reads a file of which `reading` came to an error of syntax, without the part that has it.
+/// Reads a file of which `reading` came to an error of syntax, without the parts that have such.
 pub(super) fn read(text: &str, reading: &Reading, limits: &Limits) -> Option<Recovered> {
     let error = reading.findings.iter().find(|finding| finding.code == "yaml-syntax")?;
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
-    let part = part(&lines, (error.span.line as usize).checked_sub(1)?)?;
-    let rest: String = lines.iter().enumerate().map(|(at, line)| shown(at, line, &part)).collect();
+    let first = (error.span.line as usize).checked_sub(1)?;
+    let further = unit::further(&lines, first, limits);
+    let mut parts = vec![part(&lines, first)?];
+    parts.extend(further.iter().map(|further| further.job.clone()));
+    let further = further.into_iter().map(|further| further.finding);
+    let lost = reading.findings.iter().filter(|finding| finding.code == "unknown-anchor").cloned().collect();
+    let rest: String = lines.iter().enumerate().map(|(at, line)| shown(at, line, &parts)).collect();
     let mut rest = yaml::read(&rest, limits);
     if rest.node.is_none() || rest.findings.iter().any(|finding| finding.code == "yaml-syntax") {
-        return None;
+        let findings: Vec<Finding> = reading.findings.iter().cloned().chain(further).collect();
+        let reading = Reading { node: None, findings, bytes: reading.bytes };
+        return Some(Recovered { reading, left_out: Vec::new(), lost });
     }
-    let left_out = *part.start() as u32 + 1..=*part.end() as u32 + 1;
+    let left_out = parts.iter().map(|part| *part.start() as u32 + 1..=*part.end() as u32 + 1).collect();
     let known: Vec<Finding> =
         reading.findings.iter().filter(|finding| !rest.findings.contains(finding)).cloned().collect();
-    rest.findings.extend(known);
-    let lost = reading.findings.iter().filter(|finding| finding.code == "unknown-anchor").cloned().collect();
+    rest.findings.extend(known.into_iter().chain(further));
     Some(Recovered { reading: rest, left_out, lost })
 }
 
@@ -67,17 +75,16 @@ fn end(lines: &[&str], start: usize, own: usize) -> usize {
     next.unwrap_or(lines.len()) - 1
 }
 
-/// Returns how far a line is indented that has more than a comment.
+/// Returns how far a line is indented that begins something: neither a comment nor what ends a bracket, nor what a tab indents.
 fn indent(line: &str) -> Option<usize> {
     let content = line.trim_start_matches(' ');
-    (!content.trim().is_empty() && !content.starts_with('#')).then(|| line.len() - content.len())
+    let begins = !content.trim().is_empty() && !content.starts_with(['#', ']', '}', '\t']);
+    begins.then(|| line.len() - content.len())
 }
 
 /// Returns a line of the rest: what is left out keeps its name and its number of lines.
-fn shown(at: usize, line: &str, part: &RangeInclusive<usize>) -> String {
-    if !part.contains(&at) {
-        return line.to_owned();
-    }
+fn shown(at: usize, line: &str, parts: &[RangeInclusive<usize>]) -> String {
+    let Some(part) = parts.iter().find(|part| part.contains(&at)) else { return line.to_owned() };
     let name = line.split_once(':').map(|(name, _)| name).filter(|_| at == *part.start());
     let is_name =
         |name: &&str| name.trim_start().chars().all(|letter| letter.is_ascii_alphanumeric() || "-_".contains(letter));
