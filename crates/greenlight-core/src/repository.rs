@@ -47,6 +47,8 @@ pub struct Settings {
     pub addresses: Addresses,
     /// Whose limits hold for workflows.
     pub edition: Edition,
+    /// Does nothing start by the clock? So it is where one event alone is to be run.
+    pub ignores_clock: bool,
 }
 
 /// Which GitHub it is.

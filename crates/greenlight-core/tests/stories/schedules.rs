@@ -148,6 +148,15 @@ fn what_the_clock_started_can_run_again() {
 }
 
 #[test]
+fn where_one_event_alone_is_to_be_run_nothing_starts_by_the_clock() {
+    let mut world = repository(NIGHTLY);
+    world.ignores_the_clock();
+    world.wait(HOUR);
+    world.finish();
+    assert_eq!(world.runs_of(EVENT), 0);
+}
+
+#[test]
 fn a_line_that_never_comes_due_is_told() {
     let text = NIGHTLY.replace("*/5 * * * *'", "*/5 * * * *'\n      timezone: Mars/Olympus");
     let mut world = repository(&text);

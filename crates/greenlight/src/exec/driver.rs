@@ -150,6 +150,8 @@ impl Driver {
     pub async fn drive(&mut self, settings: Settings, happened: Fact) -> anyhow::Result<Option<Conclusion>> {
         // Both listen from here on: who listened anew for each would miss the one that comes while something else is done.
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        // What comes due while this runs is nobody's business here.
+        let settings = Settings { ignores_clock: true, ..settings };
         let mut cell = step::open(&Memory, self.means.repository.clone(), settings, clock::now()).await?;
         self.take(&mut cell, vec![happened]).await?;
         while !is_over(&cell) || !self.open.is_empty() {

@@ -165,6 +165,13 @@ impl World {
         self.show_pending();
     }
 
+    /// It is opened again as `exec` opens it.
+    pub fn ignores_the_clock(&mut self) {
+        let settings = Settings { ignores_clock: true, ..Settings::default() };
+        self.cell = now_or_never(step::open(&self.store, repository(), settings, self.now)).unwrap();
+        self.boot();
+    }
+
     pub fn restart_with_new_boot(&mut self) {
         self.boot += 1;
         self.waiting.clear();
