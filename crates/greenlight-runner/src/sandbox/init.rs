@@ -15,8 +15,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use rustix::process::{
-    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, getrlimit,
-    kill_process_group, setrlimit, wait, waitid,
+    DumpableBehavior, Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getpid, getrlimit,
+    kill_process_group, set_dumpable_behavior, setrlimit, wait, waitid,
 };
 
 use super::layer::{self, Layer};
@@ -84,6 +84,8 @@ fn serve() -> std::io::Result<()> {
         identity::assume(user, (inner_id != 0).then_some(inner_id))?;
     }
     limit();
+    // No process of the job may look into this one, stop it, or speak with the runner in its place.
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
     let wall = wall::raise(&paths(writable), &paths(readable));
     let init =
         Arc::new(Init { socket, known: Mutex::default(), has_children: Condvar::new(), writing: Mutex::default() });

@@ -88,6 +88,8 @@ pub const TRIES: &[Try] = &[
     walls("the server's variables", "tr '\\0' '\\n' < /proc/{pid}/environ | grep -q ISOLATE_SECRET && echo ESCAPED"),
     walls("everybody's variables", "cat /proc/[0-9]*/environ | tr '\\0' '\\n' | grep -q '^ISOLATE_SECRET=' && echo ESCAPED; true"),
     walls("everybody's command lines", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n' | grep -qx '9876[1]' && echo ESCAPED; true"),
+    walls("look into the first process", "(cat /proc/1/maps || ls /proc/1/fd/) > /dev/null 2>&1 && echo ESCAPED; true"),
+    walls("trace the first process", "timeout 5 strace -p 1 2>&1 | grep -q attached && echo ESCAPED; true"),
     walls("kill the server", "kill -9 {pid} {victim} && echo ESCAPED; true"),
     walls("kill everybody", "(trap '' TERM; kill -9 -1) || true"),
     walls("stop the server", "kill -STOP {pid} {victim} && echo ESCAPED; true"),
