@@ -183,6 +183,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     holders::begin(&shared);
     let _ = place.set(shared.services.clone());
     let _ = desk.set(Arc::new(fleet::Desk::new(shared.clone())));
+    shared.directory.begin(&shared.standing);
     shared.tasks.spawn(serve(private, pages::routes(shared.clone()), stop));
     let spawn = |name: &'static str, task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>| {
         shared.tasks.spawn(async move {

@@ -14,6 +14,7 @@ use super::Shared;
 use super::github::{GitHub, Profile};
 use super::outbox::Hands;
 use super::repository::{self, Handle};
+use super::standing::Standing;
 
 /// What is waited for when GitHub cannot be reached.
 const GITHUB: &str = "github";
@@ -36,6 +37,12 @@ impl Directory {
     /// Returns an empty directory; `names` are the settings' repositories.
     pub fn new(names: Vec<Arc<str>>, github: Arc<GitHub>, hands: Arc<Hands>) -> Self {
         Self { names, github, hands, own_user: Mutex::new(None), handles: Mutex::default() }
+    }
+
+    /// Says that the repositories have to be found first: whoever asks before does not hear that there are none.
+    pub fn begin(&self, standing: &Standing) {
+        let whom = if self.names.is_empty() { "our repositories".to_owned() } else { self.names.join(", ") };
+        standing.begin(GITHUB, format!("{whom} must be found first"));
     }
 
     /// Returns every repository, by id.

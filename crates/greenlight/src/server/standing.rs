@@ -40,6 +40,11 @@ impl Standing {
         }
     }
 
+    /// Says at start what has to come first, which is no trouble yet.
+    pub fn begin(&self, what: &str, why: impl Into<Arc<str>>) {
+        self.troubles().insert(what.into(), Trouble { why: why.into(), since: clock::now() });
+    }
+
     /// Says that `what` waits no more.
     pub fn clear(&self, what: &str) {
         if self.troubles().remove(what).is_some() {

@@ -8,6 +8,7 @@ async fn it_answers_and_says_what_it_waits_for() {
     let server = Server::start(dir.path(), "").await;
     let alive = server.http.get(server.public("/livez")).send().await.unwrap();
     assert_eq!(alive.status(), 200);
+    assert_eq!(server.read("/readyz").await.0, 503, "from the first moment on");
     let waits = until("it waits for GitHub", async || {
         let readiness = server.json("/readyz").await;
         (readiness["ok"] == false).then(|| readiness["waits"].clone())
