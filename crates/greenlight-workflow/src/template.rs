@@ -295,6 +295,10 @@ pub(crate) fn has_expression(text: &str) -> bool {
 /// Returns where the first expression of a text starts.
 fn find_open(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
+    // Most texts have none; to look at all letters is quicker than to ask after each whether to go on.
+    if !bytes.iter().fold(false, |found, byte| found | (*byte == b'$')) {
+        return None;
+    }
     let mut from = 0;
     loop {
         let at = from + bytes[from..].iter().position(|byte| *byte == b'$')?;
