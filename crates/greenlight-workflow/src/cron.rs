@@ -7,6 +7,8 @@
 //! Where clocks are put forward, what was to begin within the hour that is left out begins at its end, as on GitHub. Where they are
 //! put back, what has passed does not come again. A line whose hours are `*` follows real time through both.
 
+use std::sync::LazyLock;
+
 use jiff::Timestamp;
 use jiff::ToSpan as _;
 use jiff::civil::Date;
@@ -42,6 +44,9 @@ const MONTH_DAYS: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 const YEARS_AHEAD_MAX: i16 = 40;
 /// How often a zone's offset may change before the next time that is due.
 const CHANGES_MAX: usize = 1000;
+
+/// The time zones that this program has with it; each is read once.
+static ZONES: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
 const MINUTE: i64 = 60;
 const DAY: i64 = 24 * 60 * MINUTE;
@@ -110,7 +115,7 @@ impl Cron {
         let [minutes, hours, days, months, weekdays] = numbers;
         let zone = match timezone {
             UTC => TimeZone::UTC,
-            name => TimeZoneDatabase::bundled().get(name).ok()?,
+            name => ZONES.get(name).ok()?,
         };
         let either_day = !day.starts_with('*') && !weekday.starts_with('*');
         Some(Self { minutes, hours, days, months, weekdays, either_day, every_hour: hour.starts_with('*'), zone })
@@ -201,6 +206,16 @@ impl Cron {
         }
         Some((first(self.hours, hour + 1)?, first(self.minutes, 0)?))
     }
+}
+
+/// Says whether there is a time zone of this name.
+pub(crate) fn is_zone(name: &str) -> bool {
+    ZONES.get(name).is_ok()
+}
+
+/// Returns the names of all time zones.
+pub(crate) fn zones() -> Vec<String> {
+    ZONES.available().map(|name| name.as_str().to_owned()).collect()
 }
 
 fn up_to_minute(seconds: i64) -> i64 {

@@ -1,6 +1,7 @@
 //! `on:`.
 
 use super::{cron, template, text, texts};
+use crate::cron::{is_zone, zones};
 use crate::finding::{Finding, Span, nearest};
 use crate::glob::Patterns;
 use crate::schema::EVENTS;
@@ -8,8 +9,6 @@ use crate::template::{Template, Tree, TreeKind};
 use crate::trigger::{EventTrigger, Filter, Input, InputKind, Schedule, SecretInput, Triggers};
 use crate::value::Value;
 
-/// The names of the IANA time zone database, release 2025b, a line each.
-const ZONES: &str = include_str!("zones.txt");
 /// For how many schedules the zone that was meant is looked for.
 const ZONES_COMPARED_MAX: usize = 20;
 
@@ -106,9 +105,12 @@ fn schedules(tree: &Tree, findings: &mut Vec<Finding>) -> Vec<Schedule> {
 
 /// Returns a warning where nobody knows the time zone; `at` is which schedule has it.
 fn unknown_zone(zone: &Template, at: usize) -> Option<Finding> {
-    let name = zone.as_str().filter(|name| !ZONES.lines().any(|known| known.eq_ignore_ascii_case(name)))?;
+    let name = zone.as_str().filter(|name| !is_zone(name))?;
     let help = match at {
-        0..ZONES_COMPARED_MAX => nearest(name, &ZONES.lines().collect::<Vec<_>>()),
+        0..ZONES_COMPARED_MAX => {
+            let zones = zones();
+            nearest(name, &zones.iter().map(String::as_str).collect::<Vec<_>>()).map(str::to_owned)
+        }
         _ => None,
     };
     let help = help.map_or_else(
