@@ -92,6 +92,15 @@ fn long_and_odd_lines_take_no_time() {
         format!("{}[{}]", "\t".repeat(200_000), "[],".repeat(60_000)),
         format!("{}\t", "- |\n".repeat(90_000)),
         format!("a: {{{}}}", "\t? b\n".repeat(60_000)),
+        // Behind an error of syntax every job and every step is read for itself.
+        format!("x: y: z\n{}", STEPS.to_owned() + &"      - run: x\n".repeat(30_000)),
+        format!(
+            "x: y: z\njobs:\n{}",
+            (0..8_000)
+                .map(|job| format!("  j{job}:\n    runs-on: x\n    steps:\n      - run: x\n"))
+                .collect::<String>()
+        ),
+        format!("x: y: z\njobs:\n{}", "  j:\n    steps:\n      - run: |\n          \ta: [\n".repeat(8_000)),
     ];
     for (number, text) in odd.iter().enumerate() {
         in_time(&format!("odd text {number}"), || {
