@@ -146,7 +146,16 @@ impl Actions {
 impl Actions {
     /// Finds the files of a repository at a ref, and says of a failure whether another try may end better.
     pub async fn look(&self, name: &ActionName) -> Result<ActionFiles, RemoteError> {
-        let Some(private) = self.private(name).await? else { return self.stores.everybody.look(name).await };
+        let private = match self.private(name).await {
+            Ok(Some(private)) => private,
+            Ok(None) => return self.stores.everybody.look(name).await,
+            // What is everybody's is served without anybody's leave.
+            Err(RemoteError::Unreachable(why)) => {
+                let found = self.stores.everybody.look(name).await;
+                return found.map_err(|_| RemoteError::Unreachable(why));
+            }
+            Err(closed) => return Err(closed),
+        };
         let own = self
             .stores
             .own(&private)

@@ -124,3 +124,25 @@ async fn a_call_of_a_repository_that_cannot_be_reached_waits() {
     server.stop().await;
     github.stop().await;
 }
+
+/// Whether a public repository is one cannot be asked for the moment: what is everybody's is had all the same.
+#[tokio::test]
+async fn a_public_repository_of_the_owner_needs_no_leave() {
+    const CALLS: &str =
+        "name: CI\non: pull_request\njobs:\n  call:\n    uses: octocat/open/.github/workflows/open.yml@main\n";
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": CALLS })).await;
+    github.call_as("octocat", "POST", "/user/repos", json!({ "name": "open", "auto_init": true })).await;
+    let file = json!({ "message": "x", "content": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, SHARED) });
+    let path = "/repos/octocat/open/contents/.github/workflows/open.yml";
+    github.call_as("octocat", "PUT", path, file).await;
+    let fault = json!({ "fault": "answer", "status": 502, "method": "GET", "path": "/repos/octocat/open" });
+    github.admin("POST", "/faults", fault).await;
+    let server = Server::start(dir.path(), &format!("{}[runner]\nisolation = \"none\"\n", github.settings())).await;
+    github.hook(&server).await;
+    let (_, head) = github.open_pull("one", "one.txt", "1").await;
+    github.status(&head, "greenlight / CI / call / hidden (pull_request)", "success").await;
+    github.status(&head, "greenlight", "success").await;
+    server.stop().await;
+    github.stop().await;
+}
