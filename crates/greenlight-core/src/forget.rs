@@ -15,7 +15,7 @@ use crate::time::{Duration, Timestamp};
 /// How long something that is over stays in the live state: longer than GitHub redelivers.
 pub const FORGET_AFTER: Duration = Duration::from_secs(8 * 24 * 3600);
 
-/// How much of what came due by the clock stays: a line of five minutes makes 2,300 runs in that time, and no delivery tells of them.
+/// How much of what came due by the clock stays: a line of every minute makes 11,500 runs in that time, and no delivery tells of them.
 const SCHEDULED_KEPT_MAX: usize = 200;
 
 /// Forgets what is over and old.

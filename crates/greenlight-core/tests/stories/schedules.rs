@@ -110,7 +110,7 @@ fn a_push_begins_and_ends_a_schedule() {
     world.finish();
     world.wait(HOUR);
     world.finish();
-    assert_eq!(world.runs_of(EVENT), 2, "03 is too near to 02");
+    assert_eq!(world.runs_of(EVENT), 2, "of 00:02 and 00:03, which nobody looked at, the last");
     // It is taken away at the tip, and nobody has looked at the files yet when the old line comes due.
     world.write(PATH, "on: push\njobs: { a: { runs-on: ubuntu-latest, steps: [{ run: x }] } }\n");
     world.is_away(HOUR);
