@@ -43,7 +43,7 @@ impl JobRun {
         if self.is_built_in(reference) {
             let asked = evaluate_entries(with, &scope.seen)
                 .map_err(|error| format!("has inputs that cannot be computed: {}", error.message))
-                .and_then(|inputs| self.asked(&inputs));
+                .map(|inputs| self.asked(&inputs));
             match asked {
                 Ok(asked) => match asked.beyond.clone() {
                     None => return self.run_checkout(frame, scope, asked).await,

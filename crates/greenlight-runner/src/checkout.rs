@@ -80,7 +80,8 @@ impl JobRun {
         match done {
             Ok(Ok(done)) => {
                 let shown = done.git_ref.as_deref().unwrap_or("detached");
-                self.log.line(scope.at.index, &format!("Checked out {} ({shown}) from the mirror", done.sha)).await;
+                let source = self.log.host.checkout_source();
+                self.log.line(scope.at.index, &format!("Checked out {} ({shown}) from {source}", done.sha)).await;
                 let git_ref = done.git_ref.as_deref().map_or_else(|| done.sha.to_string(), str::to_owned);
                 StepEnd::success(vec![("ref".into(), git_ref), ("commit".into(), done.sha.to_string())])
             }
@@ -132,7 +133,7 @@ impl JobRun {
     }
 
     /// Reads the inputs of a checkout.
-    pub(crate) fn asked(&self, inputs: &[(String, String)]) -> Result<Asked, String> {
+    pub(crate) fn asked(&self, inputs: &[(String, String)]) -> Asked {
         let checkout = &self.order.checkout;
         let token = self.contexts.github("token");
         let mut asked = Asked {
@@ -164,7 +165,7 @@ impl JobRun {
                 "ref" => by_name(&mut asked.request, value, checkout.git_ref.as_str(), checkout.sha),
                 "path" => asked.path = value.to_owned(),
                 "clean" => asked.request.clean = !is_off,
-                "fetch-depth" => asked.request.depth = depth(value)?,
+                "fetch-depth" => asked.request.depth = depth(value),
                 "fetch-tags" if is_off => {}
                 "fetch-tags" => asked.request.depth = None,
                 "token" => asked.token = Some(value.to_owned()),
@@ -185,7 +186,7 @@ impl JobRun {
         if let Some(sparse) = &mut asked.request.sparse {
             sparse.is_cone = is_cone;
         }
-        Ok(asked)
+        asked
     }
 }
 
@@ -201,7 +202,10 @@ fn by_name(request: &mut CheckoutRequest, name: &str, own_ref: &str, own_sha: Sh
     }
 }
 
-fn depth(value: &str) -> Result<Option<NonZeroU32>, String> {
-    let bad = || format!("has a fetch-depth '{value}', which is no number of commits");
-    Ok(NonZeroU32::new(value.parse().map_err(|_| bad())?))
+/// Reads a number of commits as the action does: what is no number, or a negative one, is all of them.
+fn depth(value: &str) -> Option<NonZeroU32> {
+    // git's own word for all of them; a larger number it does not take.
+    let most = f64::from(i32::MAX);
+    let count = value.parse::<f64>().ok().filter(|count| count.is_finite() && *count >= 1.0)?.floor().min(most);
+    format!("{count}").parse().ok()
 }

@@ -19,6 +19,11 @@ pub trait JobHost: Send + Sync {
     /// Puts a clone into `dest`, a folder of the job's. An error is one sentence and fails the step.
     fn checkout<'a>(&'a self, request: &'a CheckoutRequest, dest: &'a Path) -> Reply<'a, Result<CheckedOut, String>>;
 
+    /// Returns what checkouts are made from, as the log calls it.
+    fn checkout_source(&self) -> &'static str {
+        "the mirror"
+    }
+
     /// Takes in how a step goes.
     fn step<'a>(&'a self, update: StepUpdate) -> Reply<'a, ()>;
 

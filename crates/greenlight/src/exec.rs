@@ -7,6 +7,7 @@
 //! where a job may run is said by [`platform`], and which legs of matrices by [`matrix`].
 
 mod copy;
+mod clone;
 pub mod tree;
 pub mod values;
 pub mod event;

@@ -57,6 +57,18 @@ async fn a_checkout_fills_the_workspace() {
 }
 
 #[tokio::test]
+async fn a_depth_is_read_as_the_action_reads_it() {
+    for (depth, count) in
+        [("many", None), ("-3", None), ("0", None), ("'2.9'", Some(2)), ("1e1", Some(10)), ("''", Some(1))]
+    {
+        let done = run_steps(&format!("- uses: actions/checkout@v4\n  with: {{fetch-depth: {depth}}}")).await;
+        succeeded(&done);
+        let asked = done.place.checkouts.lock().unwrap()[0].depth;
+        assert_eq!(asked, count.and_then(NonZeroU32::new), "{depth}");
+    }
+}
+
+#[tokio::test]
 async fn a_checkout_says_what_it_cannot_do() {
     for (with, why) in [
         ("{repository: other/repo}", "asks for another repository, other/repo"),
@@ -65,7 +77,6 @@ async fn a_checkout_says_what_it_cannot_do() {
         ("{lfs: true}", "asks for lfs"),
         ("{path: ../../..}", "is not inside the workspace"),
         ("{submodules: recursive}", "asks for submodules"),
-        ("{fetch-depth: many}", "fetch-depth 'many'"),
         ("{ref: missing}", "there is no branch or tag 'missing'"),
     ] {
         let done = run_steps(&format!("- uses: actions/checkout@v4\n  with: {with}")).await;

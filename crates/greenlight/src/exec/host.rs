@@ -67,7 +67,9 @@ impl Place {
             services.add_to(&mut given, order);
         }
         given.image = lock(&self.images).remove(&attempt);
-        Arc::new(Host { place: self.clone(), given, attempt, job, ended: Mutex::default() })
+        let server = order.github.get("server_url").coerce_string();
+        let origin = format!("{server}/{}", order.repository);
+        Arc::new(Host { place: self.clone(), given, attempt, job, origin, ended: Mutex::default() })
     }
 }
 
@@ -76,6 +78,8 @@ struct Host {
     given: Given,
     attempt: AttemptId,
     job: JobName,
+    /// The address of the repository as GitHub has it.
+    origin: String,
     /// How steps ended whose last update has not come yet.
     ended: Mutex<BTreeMap<u32, StepEnd>>,
 }
@@ -98,6 +102,7 @@ impl Drop for Host {
 impl Host {
     async fn check_out(&self, request: &CheckoutRequest, dest: &Path) -> Result<CheckedOut, String> {
         let (tree, own, request, dest) = (self.place.tree.clone(), self.place.sha, request.clone(), dest.to_owned());
+        let origin = self.origin.clone();
         let copied = spawn_blocking(move || -> anyhow::Result<CheckedOut> {
             if request.clean {
                 empty(&dest)?;
@@ -107,14 +112,16 @@ impl Host {
                 (Some(sha), _) => Some(sha.to_string()),
                 (None, name) => name.as_deref().map(str::to_owned),
             };
-            let sha = match other {
+            match other {
                 None => {
-                    tree.copy_to(&request, &dest)?;
-                    own
+                    tree.copy_to(&request, &origin, &dest)?;
+                    Ok(CheckedOut { sha: own, git_ref: request.name.filter(|name| name.starts_with("refs/")) })
                 }
-                Some(name) => tree.check_out(&name, &request, &dest)?,
-            };
-            Ok(CheckedOut { sha, git_ref: request.name.filter(|name| name.starts_with("refs/")) })
+                Some(name) => {
+                    let found = tree.check_out(&name, &request, &origin, &dest)?;
+                    Ok(CheckedOut { sha: found.sha, git_ref: found.git_ref.map(|name| name.as_str().into()) })
+                }
+            }
         });
         match copied.await {
             Ok(copied) => copied.map_err(|error| format!("{error:#}")),
@@ -143,6 +150,10 @@ fn empty(folder: &Path) -> std::io::Result<()> {
 impl JobHost for Host {
     fn checkout<'a>(&'a self, request: &'a CheckoutRequest, dest: &'a Path) -> Reply<'a, Result<CheckedOut, String>> {
         Box::pin(self.check_out(request, dest))
+    }
+
+    fn checkout_source(&self) -> &'static str {
+        "this folder"
     }
 
     fn is_one_story(&self) -> bool {

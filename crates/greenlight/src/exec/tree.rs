@@ -10,6 +10,7 @@ use greenlight_core::id::{RefName, Sha};
 use greenlight_runner::{CheckoutRequest, Sparse};
 
 use super::WrongUsage;
+use super::clone::{Found, Upstream};
 use super::copy::{Copier, remove};
 
 /// How many files a working tree may have.
@@ -86,9 +87,13 @@ impl WorkingTree {
         }
     }
 
-    /// Copies the files into `dest`, with the repository beside them where the folder is one.
-    pub fn copy_to(&self, wanted: &CheckoutRequest, dest: &Path) -> anyhow::Result<()> {
-        let has_clone = self.git.as_ref().is_some_and(|git| git.is_top) && self.clone_to(wanted, dest);
+    /// Copies the files into `dest`, with a repository beside them where the folder is one, checked out as a ref. `origin` is its address.
+    pub fn copy_to(&self, wanted: &CheckoutRequest, origin: &str, dest: &Path) -> anyhow::Result<()> {
+        let has_clone = self.git.as_ref().filter(|git| git.is_top).is_some_and(|git| {
+            let found = Found::at(&self.root, git.head, wanted.name.as_deref());
+            let made = self.upstream(wanted, origin).clone_into(&found, dest);
+            made.inspect_err(|error| tracing::warn!("jobs have the files without a repository: {error:#}")).is_ok()
+        });
         if has_clone {
             // Before there are files: it would read them all, to see which of them changed.
             git_in(dest, &["reset", "--quiet"])?;
@@ -112,44 +117,24 @@ impl WorkingTree {
         }
     }
 
-    /// Checks another ref of the repository out.
-    pub fn check_out(&self, name: &str, wanted: &CheckoutRequest, dest: &Path) -> anyhow::Result<Sha> {
+    /// Checks another ref of the repository out. Returns which it was.
+    pub fn check_out(&self, name: &str, wanted: &CheckoutRequest, origin: &str, dest: &Path) -> anyhow::Result<Found> {
         if self.git.is_none() {
             let why = if self.is_repository() { "has no commit yet" } else { "is no git repository" };
             anyhow::bail!("{} {why}, so it has no '{name}'", self.root.display());
         }
-        let short = name.strip_prefix("refs/heads/").or_else(|| name.strip_prefix("refs/tags/")).unwrap_or(name);
-        let candidates = [name.to_owned(), format!("refs/remotes/origin/{short}")];
-        let found = candidates.iter().find_map(|name| {
-            let commit = format!("{name}^{{commit}}");
-            git(&self.root, &["rev-parse", "--verify", "--quiet", "--end-of-options", &commit]).ok()
-        });
-        let found = found.with_context(|| format!("there is no branch, tag or commit '{name}' here"))?;
-        anyhow::ensure!(self.clone_to(wanted, dest), "{} cannot be cloned", self.root.display());
-        git_in(dest, &["checkout", "--quiet", "--force", "--detach", &found])?;
+        let found = Found::by_name(&self.root, name)?;
+        let made = self.upstream(wanted, origin).clone_into(&found, dest);
+        made.with_context(|| format!("{} cannot be cloned", self.root.display()))?;
+        git_in(dest, &["reset", "--quiet", "--hard"])?;
         if let Some(sparse) = &wanted.sparse {
             choose(sparse, dest)?;
         }
-        Sha::parse(&found).context("git named no commit")
+        Ok(found)
     }
 
-    /// Makes `dest` a repository at the same commit, without files. Returns whether that could be.
-    ///
-    /// One that is there already may have been changed by the job, and git obeys what a repository says: it gives way to a new one.
-    fn clone_to(&self, wanted: &CheckoutRequest, dest: &Path) -> bool {
-        let aside = dest.join(".greenlight-clone");
-        let mut command = git_command(dest);
-        command.args(["clone", "--quiet", "--no-checkout", "--local"]);
-        if wanted.depth.is_some() {
-            command.arg("--no-tags");
-        }
-        let cloned = remove(&aside).and_then(|()| command.arg("--").arg(&self.root).arg(&aside).output());
-        let is_there = cloned.is_ok_and(|cloned| cloned.status.success())
-            && remove(&dest.join(".git")).is_ok()
-            && std::fs::rename(aside.join(".git"), dest.join(".git")).is_ok();
-        // What is left of it is in nobody's way but a listing's.
-        let _ = remove(&aside);
-        is_there
+    fn upstream<'a>(&'a self, wanted: &CheckoutRequest, origin: &'a str) -> Upstream<'a> {
+        Upstream { from: &self.root, origin, depth: wanted.depth }
     }
 
     /// Returns the paths of all files that are not ignored.
@@ -242,7 +227,7 @@ fn name_of(url: &str) -> Option<String> {
     (is_plain(owner) && is_plain(name)).then(|| format!("{owner}/{name}"))
 }
 
-fn git(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+pub(super) fn git(folder: &Path, arguments: &[&str]) -> anyhow::Result<String> {
     let text = git_bytes(folder, arguments)?;
     Ok(String::from_utf8_lossy(&text).trim_end().to_owned())
 }
@@ -252,7 +237,7 @@ fn git_bytes(folder: &Path, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
 }
 
 /// Runs git in a folder of a job's, in a repository that was just made.
-fn git_in(dest: &Path, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
+pub(super) fn git_in(dest: &Path, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
     said(git_command_in(dest).args(arguments).output().context("git cannot be started")?, arguments)
 }
 
@@ -262,7 +247,8 @@ fn said(output: Output, arguments: &[&str]) -> anyhow::Result<Vec<u8>> {
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let last = said.lines().last().unwrap_or_default().trim();
-    anyhow::bail!("git {} failed: {last}", arguments.first().unwrap_or(&""))
+    let verb = arguments.iter().find(|word| !word.starts_with('-') && !word.contains('=')).unwrap_or(&"");
+    anyhow::bail!("git {verb} failed: {last}")
 }
 
 fn git_command(folder: &Path) -> Command {
@@ -279,6 +265,8 @@ fn git_command(folder: &Path) -> Command {
 fn git_command_in(dest: &Path) -> Command {
     let mut command = git_command(dest);
     command.args(["-c", "safe.directory=*", "-c", "core.hooksPath=/dev/null", "-c", "advice.updateSparsePath=false"]);
+    // Else its arguments, with the user's folder in them, stand in the repository's log.
+    command.env("GIT_REFLOG_ACTION", "checkout");
     command
 }
 
