@@ -25,6 +25,7 @@ pub mod pool;
 pub mod holders;
 pub mod fleet;
 
+pub mod back;
 pub mod missed;
 pub mod hosted;
 pub mod disk;
@@ -194,6 +195,7 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     spawn("inbox", Box::pin(inbox::run(shared.clone())));
     spawn("directory", Box::pin(directory::find(shared.clone())));
     spawn("missed deliveries", Box::pin(missed::run(shared.clone())));
+    spawn("who is back", Box::pin(back::run(shared.clone())));
     spawn("hosted Actions", Box::pin(hosted::run(shared.clone())));
     spawn("disk", Box::pin(disk::run(shared.clone())));
     spawn("retention", Box::pin(retention::run(shared.clone())));

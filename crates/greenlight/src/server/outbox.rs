@@ -23,6 +23,29 @@ const GIT_TRIES: u32 = 4;
 /// Lines that go to rooms at once.
 const ROOMS_MAX: usize = 8;
 
+/// What is said to wait when a repository's commits cannot be read, and when GitHub does not answer; behind it stands its name.
+const WAITS: [&str; 2] = ["git (", "GitHub ("];
+
+/// Returns what is said to wait when a repository's commits cannot be read.
+pub fn git_wait(full_name: &str) -> String {
+    format!("{}{full_name})", WAITS[0])
+}
+
+/// Returns what is said to wait when GitHub does not answer about a repository.
+pub fn github_wait(full_name: &str) -> String {
+    format!("{}{full_name})", WAITS[1])
+}
+
+/// Forgets what repositories waited for that are not looked after any more, or not by that name.
+pub fn forget_waits(standing: &Standing, is_known: impl Fn(&str) -> bool) {
+    for (what, _) in standing.all() {
+        let name = WAITS.iter().find_map(|wait| what.strip_prefix(wait)?.strip_suffix(')'));
+        if name.is_some_and(|name| !is_known(name)) {
+            standing.clear(&what);
+        }
+    }
+}
+
 /// The hands of the server.
 pub struct Hands {
     git: Arc<Git>,
@@ -98,7 +121,7 @@ impl Hands {
 
     /// Keeps it known whether commits can be read. What was pushed a moment ago may come a little late: that is no trouble.
     fn watch_git(&self, repository: &RepositoryRef, dispatch: &Dispatch, outcome: &Outcome) {
-        let what = format!("git ({})", repository.full_name);
+        let what = git_wait(&repository.full_name);
         match outcome {
             Outcome::Done(_) | Outcome::Refused(_) => self.standing.clear(&what),
             Outcome::Later { .. } if dispatch.tried < GIT_TRIES => {}
@@ -109,7 +132,7 @@ impl Hands {
     /// Keeps it known whether GitHub answers. That something was made a moment ago and is not seen yet is no outage, and a merge or
     /// a deployment may wait for other reasons.
     fn watch_github(&self, repository: &RepositoryRef, dispatch: &Dispatch, outcome: &Outcome) {
-        let what = format!("GitHub ({})", repository.full_name);
+        let what = github_wait(&repository.full_name);
         match outcome {
             // A no is an answer.
             Outcome::Done(_) | Outcome::Refused(_) => self.standing.clear(&what),

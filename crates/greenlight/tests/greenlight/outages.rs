@@ -63,6 +63,28 @@ async fn work_goes_on_when_github_is_back() {
     github.stop().await;
 }
 
+/// What was to be shown may become what is shown already: then nothing is left that would be asked of GitHub.
+#[tokio::test]
+async fn a_wait_ends_with_the_outage_though_nothing_is_left_to_be_sent() {
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL })).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.hook(&server).await;
+    github.green_pull("change").await;
+    let away = github.go_away().await;
+    assert_eq!(server.wish(&format!("/api/v1/repos/{NAME}/runs/1/rerun")).await.0, 200);
+    server.waits_for("cannot be reached").await;
+    until("the run is over again", async || {
+        let run = server.json(&format!("/api/v1/repos/{NAME}/runs/1")).await;
+        (run["attempt"] == 2 && run["conclusion"] == "success").then_some(())
+    })
+    .await;
+    let github = away.come_back().await;
+    server.is_ready().await;
+    server.stop().await;
+    github.stop().await;
+}
+
 /// The very first failure counts: a server that starts while GitHub is away says so, though it knows its repository.
 #[tokio::test]
 async fn a_start_without_github_is_known_at_once() {
