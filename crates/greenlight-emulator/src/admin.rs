@@ -52,11 +52,11 @@ async fn answer(
             site.faults.clear();
             Ok((200, json!([])))
         }
-        ("GET", ["events"]) => Ok((200, read_feed(site, query, &[]).await)),
-        ("GET", ["requests"]) => Ok((200, read_feed(site, query, &[Kind::Request]).await)),
-        ("GET", ["deliveries"]) => Ok((200, read_feed(site, query, &[Kind::Delivery]).await)),
-        ("GET", ["pushes"]) => Ok((200, read_feed(site, query, &[Kind::Push]).await)),
-        ("GET", ["room"]) => Ok((200, read_feed(site, query, &[Kind::Room]).await)),
+        ("GET", ["events"]) => read_feed(site, query, &[]).await,
+        ("GET", ["requests"]) => read_feed(site, query, &[Kind::Request]).await,
+        ("GET", ["deliveries"]) => read_feed(site, query, &[Kind::Delivery]).await,
+        ("GET", ["pushes"]) => read_feed(site, query, &[Kind::Push]).await,
+        ("GET", ["room"]) => read_feed(site, query, &[Kind::Room]).await,
         ("POST", ["room", kind @ ("slack" | "hubot" | "webhook"), name]) => hear(site, kind, name, headers, bytes),
         _ => Err((404, "no such path below /_emulator".to_owned())),
     }
@@ -70,12 +70,23 @@ fn text<'v>(value: &'v Value, name: &str) -> Result<&'v str, (u16, String)> {
     value[name].as_str().filter(|text| !text.is_empty()).ok_or_else(|| (422, format!("{name} is missing")))
 }
 
-async fn read_feed(site: &Site, query: &[(String, String)], kinds: &[Kind]) -> Value {
-    let number = |name: &str| {
-        query.iter().find(|(known, _)| known == name).and_then(|(_, value)| value.parse::<f64>().ok()).unwrap_or(0.0)
-    };
-    let wait = Duration::try_from_secs_f64(number("wait")).unwrap_or_default();
-    Value::Array(site.feed.after(number("after") as u64, kinds, wait).await)
+async fn read_feed(site: &Site, query: &[(String, String)], kinds: &[Kind]) -> Said {
+    let after: u64 = number(query, "after", "a whole number")?.unwrap_or(0);
+    let seconds: f64 = number(query, "wait", "a number of seconds")?.unwrap_or(0.0);
+    let wait = Duration::try_from_secs_f64(seconds)
+        .map_err(|_| (400, format!("wait is a number of seconds, and {seconds} is none")))?;
+    Ok((200, Value::Array(site.feed.after(after, kinds, wait).await)))
+}
+
+/// Reads a number of the address, where there is one by that name.
+fn number<T: std::str::FromStr>(
+    query: &[(String, String)],
+    name: &str,
+    form: &str,
+) -> Result<Option<T>, (u16, String)> {
+    let Some((_, value)) = query.iter().find(|(known, _)| known == name) else { return Ok(None) };
+    let wrong = |_| (400, format!("{name} is {form}, and `{}` is none", value.escape_debug()));
+    value.parse().map(Some).map_err(wrong)
 }
 
 fn add_user(site: &Site, body: &Value) -> Said {
@@ -142,6 +153,7 @@ fn apps(site: &Site) -> Value {
 fn add_fault(site: &Site, bytes: &Bytes) -> Said {
     let rule: FaultRule =
         serde_json::from_slice(bytes).map_err(|error| (422, format!("the rule is not valid: {error}")))?;
+    rule.check().map_err(|why| (422, format!("the rule is not valid: {why}")))?;
     match site.faults.add(rule) {
         Some(rule) => Ok((201, json!(rule))),
         None => Err((422, "there are too many rules; remove some first".to_owned())),

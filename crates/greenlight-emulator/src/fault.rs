@@ -94,6 +94,19 @@ pub struct FaultRule {
     asked: u64,
 }
 
+impl FaultRule {
+    /// Returns what is wrong with it.
+    pub fn check(&self) -> Result<(), String> {
+        if !(400..600).contains(&self.status) {
+            return Err(format!("status is that of a failure, 400 to 599, and not {}", self.status));
+        }
+        if !(0.0..=1.0).contains(&self.probability) {
+            return Err(format!("probability is between 0 and 1, and not {}", self.probability));
+        }
+        Ok(())
+    }
+}
+
 fn status_usual() -> u16 {
     502
 }

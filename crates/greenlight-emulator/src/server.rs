@@ -1,6 +1,13 @@
 //! Starting, stopping, and finding out what a request is for.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    fs::{File, TryLockError},
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -24,6 +31,13 @@ use crate::{
 
 /// How long requests under way may take when the emulator stops.
 const SHUTDOWN_WAIT: Duration = Duration::from_secs(2);
+/// The file in the data folder that is locked for as long as an emulator uses it.
+const LOCK: &str = "lock";
+/// How long a folder is waited for: an emulator that was killed may have left a git behind that still holds the lock, until
+/// that git begins its own program.
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How often it is tried.
+const LOCK_WAIT: Duration = Duration::from_millis(20);
 /// The first words of paths that belong to the API where it is served at the root.
 const API_WORDS: [&str; 20] = [
     "repos",
@@ -97,6 +111,16 @@ pub enum EmulatorError {
         #[source]
         source: io::Error,
     },
+    /// Two emulators on one folder would spoil it.
+    #[error("another emulator uses {}: end it, or name another folder with --data", .0.display())]
+    InUse(PathBuf),
+    /// The folder cannot be locked.
+    #[error("could not lock {}", path.display())]
+    Lock {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     /// The repositories could not be opened.
     #[error("could not open the repositories")]
     Git(#[source] GitError),
@@ -128,7 +152,9 @@ impl Emulator {
         let listening = |source| EmulatorError::Listen { address: options.listen, source };
         let listener = TcpListener::bind(options.listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
-        let site = open(&options, address)?;
+        let git = Git::open(&options.data).map_err(EmulatorError::Git)?;
+        let lock = lock(&options.data).await?;
+        let site = open(&options, git, address)?;
         site.webhooks.attach(&site);
         if let Some(seed) = &options.seed {
             seed::plant(&site, seed).await.map_err(EmulatorError::Seed)?;
@@ -144,12 +170,29 @@ impl Emulator {
             axum::serve(listener, router).with_graceful_shutdown(until).await
         });
         let keeper = tokio::spawn(snapshot::keep(Arc::clone(&site)));
-        Ok(Running { site, address, stop, server, keeper })
+        Ok(Running { site, address, stop, server, keeper, _lock: lock })
     }
 }
 
-fn open(options: &Options, address: SocketAddr) -> Result<Arc<Site>, EmulatorError> {
-    let git = Git::open(&options.data).map_err(EmulatorError::Git)?;
+/// Locks the folder; the lock is gone with whoever holds it, however that ends.
+async fn lock(data: &Path) -> Result<File, EmulatorError> {
+    let path = data.join(LOCK);
+    let unusable = |source| EmulatorError::Lock { path: path.clone(), source };
+    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(unusable)?;
+    let deadline = tokio::time::Instant::now() + LOCK_WAIT_MAX;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(source)) => return Err(unusable(source)),
+            Err(TryLockError::WouldBlock) if tokio::time::Instant::now() >= deadline => {
+                return Err(EmulatorError::InUse(data.to_owned()));
+            }
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_WAIT).await,
+        }
+    }
+}
+
+fn open(options: &Options, git: Git, address: SocketAddr) -> Result<Arc<Site>, EmulatorError> {
     let snapshot = options.data.join("state.json");
     let model = snapshot::load(&snapshot).map_err(EmulatorError::Snapshot)?.unwrap_or_default();
     let web = options.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
@@ -176,6 +219,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     server: JoinHandle<io::Result<()>>,
     keeper: JoinHandle<()>,
+    _lock: File,
 }
 
 impl Running {

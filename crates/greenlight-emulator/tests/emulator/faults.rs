@@ -36,6 +36,43 @@ async fn raw(world: &World, token: &str, method: reqwest::Method, path: &str, bo
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_makes_no_sense_is_refused() {
+    let world = World::start().await;
+    let own = |path: &str| format!("{}/_emulator/{path}", world.running.base_url());
+    for (rule, word) in [
+        (json!({"fault": "answer", "status": 999}), "status"),
+        (json!({"fault": "answer", "status": 200}), "status"),
+        (json!({"fault": "answer", "probability": 2}), "probability"),
+    ] {
+        let said = world.ask("", "POST", &own("faults"), rule).await;
+        assert!(said.status == 422 && said.body.to_string().contains(word), "{}: {}", said.status, said.body);
+    }
+    for query in ["events?after=x", "events?after=-1", "pushes?wait=soon", "room?wait=-1"] {
+        let said = world.ask("", "GET", &own(query), Value::Null).await;
+        assert_eq!(said.status, 400, "{query}: {}", said.body);
+    }
+    let said = world.ask("", "GET", &own("events?after=0&wait=0.1"), Value::Null).await;
+    assert_eq!(said.status, 200, "{}", said.body);
+    world.running.shutdown().await;
+}
+
+/// Two on one folder would spoil it for each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_folder_has_one_emulator() {
+    let data = tempfile::tempdir().unwrap();
+    let first = greenlight_emulator::Emulator::start(greenlight_emulator::Options::new(data.path())).await.unwrap();
+    let second = greenlight_emulator::Emulator::start(greenlight_emulator::Options::new(data.path())).await;
+    let why = second.err().expect("the folder is taken").to_string();
+    assert!(why.contains("another emulator uses") && why.contains("--data"), "{why}");
+    first.shutdown().await;
+    greenlight_emulator::Emulator::start(greenlight_emulator::Options::new(data.path()))
+        .await
+        .unwrap()
+        .shutdown()
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_gets_lost_before_or_after_the_write() {
     let world = World::start().await;
     let sha = world.commit("topic", "a.txt", "a\n").await;
