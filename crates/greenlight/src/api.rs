@@ -1,6 +1,7 @@
 //! `/api/v1`: what the verbs and other programs ask and wish. The same queries and wishes as the pages, as JSON.
 
 mod dev;
+mod bare;
 mod runners;
 mod logs;
 mod openapi;
@@ -16,6 +17,8 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use greenlight_core::fact::{Again, Wish};
 use greenlight_core::id::{JobKey, RunNumber};
+
+use bare::Bare;
 
 use crate::history::{self, About, Page, Refusal};
 use crate::server::Shared;
@@ -124,6 +127,7 @@ async fn run(
 async fn wish(
     Path((owner, repo, number, wish)): Path<(String, String, u64, String)>,
     State(shared): State<Arc<Shared>>,
+    _: Bare,
 ) -> Answer<shape::Answer> {
     let handle = history::handle(&shared, &owner, &repo)?;
     history::submit(&handle, BY, history::run_wish(&wish, RunNumber(number))?).await.map(Json)
@@ -132,6 +136,7 @@ async fn wish(
 async fn rerun_job(
     Path((owner, repo, number, key)): Path<(String, String, u64, String)>,
     State(shared): State<Arc<Shared>>,
+    _: Bare,
 ) -> Answer<shape::Answer> {
     let handle = history::handle(&shared, &owner, &repo)?;
     history::attempt_of(&shared, &handle, number, &key).await?;
@@ -154,12 +159,13 @@ async fn environments(Path((owner, repo)): Named, State(shared): State<Arc<Share
 async fn unlock(
     Path((owner, repo, name)): Path<(String, String, String)>,
     State(shared): State<Arc<Shared>>,
+    _: Bare,
 ) -> Answer<shape::Answer> {
     let handle = history::handle(&shared, &owner, &repo)?;
     history::unlock(&handle, BY, &name).await.map(Json)
 }
 
-async fn sync(Path((owner, repo)): Named, State(shared): State<Arc<Shared>>) -> Answer<shape::Answer> {
+async fn sync(Path((owner, repo)): Named, State(shared): State<Arc<Shared>>, _: Bare) -> Answer<shape::Answer> {
     let handle = history::handle(&shared, &owner, &repo)?;
     history::submit(&handle, BY, Wish::Sync).await.map(Json)
 }

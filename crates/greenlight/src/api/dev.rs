@@ -9,6 +9,7 @@ use axum::extract::{Query, State};
 use greenlight_core::id::{AttemptId, JobKey, RepoId, RunNumber};
 use serde::Deserialize;
 
+use super::bare::Bare;
 use super::shape;
 use crate::history::Refusal;
 use crate::server::holders::{self, DEV_JOB_LENGTH};
@@ -37,6 +38,7 @@ pub struct Wanted {
 pub async fn job_env(
     State(shared): State<Arc<Shared>>,
     Query(wanted): Query<Wanted>,
+    _: Bare,
 ) -> Result<Json<shape::Variables>, Refusal> {
     static MADE: AtomicU64 = AtomicU64::new(0);
     let now = clock::now();

@@ -8,6 +8,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::extract::{Path, Query, State};
 use serde::Deserialize;
 
+use super::bare::Bare;
 use super::shape;
 use crate::history::Refusal;
 use crate::server::{Shared, clock, fleet};
@@ -98,6 +99,7 @@ pub async fn token(
 pub async fn remove(
     Path(name): Path<String>,
     State(shared): State<Arc<Shared>>,
+    _: Bare,
 ) -> Result<Json<shape::Answer>, Refusal> {
     match fleet::remove(&shared, &name).await.map_err(unavailable)? {
         true => Ok(Json(shape::Answer {

@@ -103,6 +103,10 @@ async fn what_is_asked_wrongly_is_answered_with_a_sentence() {
         assert_eq!(refused["status"], status.to_string(), "{path}");
         assert_eq!(refused["documentation_url"], "/api/openapi.json", "{path}");
     }
+    for path in ["repos/octocat/x/sync", "repos/octocat/x/environments/e/unlock", "runners/r/remove", "dev/job-env"] {
+        let response = server.http.post(server.pages(&format!("/api/v1/{path}"))).body("{bad").send().await.unwrap();
+        assert_eq!(response.status(), 400, "{path}");
+    }
     let deleted = server.http.delete(server.pages("/deliveries")).send().await.unwrap();
     assert_eq!((deleted.status().as_u16(), deleted.headers()["allow"].to_str().unwrap()), (405, "GET,HEAD"));
     assert!(deleted.text().await.unwrap().contains("this address does not take DELETE"));

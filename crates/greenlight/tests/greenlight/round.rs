@@ -230,7 +230,13 @@ async fn a_run_is_cancelled_and_run_again() {
     }
     assert!(seen.contains("cancelled") && seen.contains("</html>"), "{seen}");
 
-    let again = server.http.post(server.pages(&format!("/api/v1/repos/{NAME}/runs/1/rerun"))).send().await.unwrap();
+    let rerun = server.pages(&format!("/api/v1/repos/{NAME}/runs/1/rerun"));
+    for body in ["{bad", "[]", r#"{"job": "test"}"#] {
+        let refused = server.http.post(&rerun).body(body).send().await.unwrap();
+        let (status, text) = (refused.status().as_u16(), refused.text().await.unwrap());
+        assert!(status == 400 && text.contains("the body cannot be used"), "{body}: {status}: {text}");
+    }
+    let again = server.http.post(&rerun).send().await.unwrap();
     assert_eq!(again.status(), 200, "{}", again.text().await.unwrap());
     github.status(&head, "greenlight", "success").await;
     let twice = server.http.post(server.pages(&format!("/api/v1/repos/{NAME}/runs/99/cancel"))).send().await.unwrap();
