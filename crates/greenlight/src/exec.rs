@@ -30,6 +30,7 @@ use greenlight_core::event::CommitFiles;
 use greenlight_core::fact::RepositoryRef;
 use greenlight_core::repository::Settings;
 use greenlight_core::run::Conclusion;
+use greenlight_core::time::Duration;
 use greenlight_runner::{
     ActionSource, Given, Isolation, IsolationOptions, IsolationWanted, Pool, PoolOptions, Priority, RunnerOptions,
 };
@@ -79,6 +80,24 @@ pub struct Order {
     pub visible: Vec<PathBuf>,
     /// Where jobs have their folders.
     pub folder: Folder,
+    /// Workflow files that cannot be read: without them nothing is a success.
+    pub unreadable: Vec<Arc<str>>,
+}
+
+/// Says how all ended. Workflow files that cannot be read come at last once more, and make it a failure.
+pub fn end(
+    conclusion: Option<Conclusion>,
+    unreadable: &[Arc<str>],
+    length: Duration,
+    view: &dyn View,
+) -> Option<Conclusion> {
+    for path in unreadable {
+        view.tell(&Word::Notice(&format!("not run: {path} cannot be read, as said above")));
+    }
+    let own = if unreadable.is_empty() { None } else { Some(Conclusion::Failure) };
+    let conclusion = conclusion.into_iter().chain(own).max_by_key(|conclusion| driver::gravity(*conclusion));
+    view.tell(&Word::End { conclusion, length });
+    conclusion
 }
 
 /// Runs what is ordered. Returns how it ended: nothing where nothing was to run.
@@ -131,6 +150,5 @@ pub async fn run(order: Order, view: Arc<dyn View>) -> anyhow::Result<Option<Con
     if let Err(error) = order.folder.remove() {
         view.tell(&Word::Notice(&format!("{error:#}")));
     }
-    view.tell(&Word::End { conclusion, length: clock::now().since(began) });
-    Ok(conclusion)
+    Ok(end(conclusion, &order.unreadable, clock::now().since(began), &*view))
 }

@@ -26,7 +26,7 @@ use crate::exec::platform::Platforms;
 use crate::exec::tree::WorkingTree;
 use crate::exec::values::{self, Values};
 use crate::exec::view::{Header, Json, Live, Plain, View, Word};
-use crate::exec::{Order, WrongUsage, run};
+use crate::exec::{Order, WrongUsage, end, run};
 
 /// The event of a person who fills in a form.
 const DISPATCH: &str = "workflow_dispatch";
@@ -164,20 +164,22 @@ pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
         false if Live::is_possible() => Live::new(args.quiet),
         false => Arc::new(Plain::new(args.quiet)),
     };
-    let broken = tell_findings(&read, &*view);
+    let unreadable = tell_findings(&read, &*view);
     let chosen = with_jobs(&args.job, choose(&read, &prepared.happened, &*view))?;
     if chosen.is_empty() {
-        view.tell(&Word::End { conclusion: None, length: std::time::Duration::ZERO });
-        return Ok(if broken { Exit::Failed } else { Exit::Done });
+        return Ok(exit(end(None, &unreadable, std::time::Duration::ZERO, &*view)));
     }
     let header = header(&prepared, &chosen);
     let below = std::env::temp_dir();
     folder::sweep(&below).await;
     let folder = Folder::make(&below).with_context(|| format!("no folder can be made in {}", below.display()))?;
-    let order = order(&args, prepared, &chosen, folder)?;
+    let order = Order { unreadable, ..order(&args, prepared, &chosen, folder)? };
     view.tell(&Word::Begin(&header));
-    let is_green = run(order, view).await?.is_none_or(Conclusion::is_green);
-    Ok(if is_green && !broken { Exit::Done } else { Exit::Failed })
+    Ok(exit(run(order, view).await?))
+}
+
+fn exit(conclusion: Option<Conclusion>) -> Exit {
+    if conclusion.is_none_or(Conclusion::is_green) { Exit::Done } else { Exit::Failed }
 }
 
 /// `choices` are the first options of inputs that are chosen from, as GitHub's form offers them.
@@ -230,8 +232,8 @@ fn of_file(root: &Path, named: Option<&Path>, usual: &str) -> anyhow::Result<Val
     }
 }
 
-/// Says what is wrong with the files. Returns whether one cannot be read.
-fn tell_findings(read: &[File], view: &dyn View) -> bool {
+/// Says what is wrong with the files. Returns which cannot be read.
+fn tell_findings(read: &[File], view: &dyn View) -> Vec<Arc<str>> {
     for file in read {
         for warning in &file.warnings {
             view.tell(&Word::Notice(&format!("warning: {warning}")));
@@ -240,7 +242,7 @@ fn tell_findings(read: &[File], view: &dyn View) -> bool {
             view.tell(&Word::Notice(rendered));
         }
     }
-    read.iter().any(|file| file.workflow.is_err())
+    read.iter().filter(|file| file.workflow.is_err()).map(|file| file.path.clone()).collect()
 }
 
 /// Returns the files that the event starts; says why not, where it starts none.
@@ -318,6 +320,7 @@ fn order(args: &Exec, prepared: Prepared, chosen: &[&File], folder: Folder) -> a
         hidden: vec![tree.secrets().to_owned()],
         visible: visible(args),
         folder,
+        unreadable: Vec::new(),
         tree,
         repository,
         happened,

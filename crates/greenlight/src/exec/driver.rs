@@ -370,7 +370,7 @@ fn is_over(cell: &Cell) -> bool {
 }
 
 /// Orders ends: the gravest says how the whole ended.
-fn gravity(conclusion: Conclusion) -> u8 {
+pub fn gravity(conclusion: Conclusion) -> u8 {
     match conclusion {
         Conclusion::Skipped => 0,
         Conclusion::Success => 1,

@@ -108,3 +108,23 @@ fn a_terminal_shows_what_runs_now() {
     assert!(text.contains("a | done") && text.contains("\u{1b}[32msuccess after"), "{text}");
     assert!(!text.trim_end().ends_with("over"), "nothing is drawn below the end: {text}");
 }
+
+#[test]
+fn a_file_that_cannot_be_read_is_no_success_and_is_named_at_the_end() {
+    let good = "on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{ run: 'true' }]\n";
+    let project =
+        Project::new(&[(".github/workflows/bad.yml", "on: push\njobs: 3\n"), (".github/workflows/good.yml", good)]);
+    let said = "not run: .github/workflows/bad.yml cannot be read, as said above";
+    for arguments in [&[][..], &["-q"]] {
+        let ran = project.run(arguments);
+        let text = ran.text();
+        let last: Vec<&str> = text.lines().rev().take(2).collect();
+        assert_eq!((ran.code(), last[1]), (1, said), "{text}");
+        assert!(last[0].starts_with("failure after ") && text.contains("a: success"), "{text}");
+    }
+    for arguments in [&["--json"][..], &["--json", "-q"], &["--json", "-W", ".github/workflows/bad.yml"]] {
+        let ran = project.run(arguments);
+        assert_eq!((ran.code(), &ran.events("end")[0]["conclusion"]), (1, &"failure".into()), "{}", ran.text());
+        assert_eq!(ran.events("notice").last().unwrap()["message"], said);
+    }
+}
