@@ -31,6 +31,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::Instant;
 
 use crate::cli::Exit;
+use crate::exec::folder;
 use emulated::GitHub;
 use judge::{Expected, FinalState, Manner, Verdict};
 use narration::{Narrator, Style, Tone};
@@ -76,6 +77,9 @@ const JUDGE_EVERY: Duration = Duration::from_millis(200);
 /// Plays the story.
 pub async fn run(args: Args) -> anyhow::Result<Exit> {
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    if args.dir.is_none() {
+        folder::sweep_of(folder::Kind::Demo, &std::env::temp_dir()).await;
+    }
     let stage = Stage::set(args.dir.as_deref(), args.port)?;
     let emulator = Process::start(stage.emulator(args.fast)?)?;
     let killed = if args.restart_killed { Killed::Restart } else { Killed::End };
@@ -97,7 +101,10 @@ pub async fn run(args: Args) -> anyhow::Result<Exit> {
     emulator.end().await;
     match (&outcome, played) {
         (Ok(()), Some(Exit::Done) | None) => stage.strike(),
-        _ => eprintln!("greenlight: the logs and everything else are in {}", stage.dir.display()),
+        _ => {
+            eprintln!("greenlight: the logs and everything else are in {}", stage.dir.display());
+            stage.leave();
+        }
     }
     outcome.map(|()| played.unwrap_or(Exit::Failed))
 }

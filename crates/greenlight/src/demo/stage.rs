@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -12,6 +12,7 @@ use serde_json::json;
 use super::desk::Person;
 use super::processes::{Killed, Plan};
 use super::project;
+use crate::exec::folder::{Folder, Kind};
 
 /// Ports that the system does not hand out by itself, so that one that is free stays free for a while.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
@@ -24,7 +25,7 @@ const LAG: [u32; 2] = [500, 0];
 pub struct Stage {
     /// The folder of it all.
     pub dir: PathBuf,
-    is_temporary: bool,
+    own: Option<Folder>,
     ports: [u16; 3],
     /// Owns the repository; judges in the end.
     pub owner: Person,
@@ -45,15 +46,17 @@ pub struct Serving<'a> {
 impl Stage {
     /// Sets the stage, in a folder of its own or in the one that was named.
     pub fn set(dir: Option<&Path>, port: u16) -> anyhow::Result<Self> {
-        let (dir, is_temporary) = match dir {
-            Some(dir) => (empty(dir)?, false),
-            None => (temporary()?, true),
+        let ports = ports(port)?;
+        let own = dir.is_none().then(temporary).transpose()?;
+        let dir = match (dir, &own) {
+            (Some(dir), _) => empty(dir)?,
+            (None, own) => own.as_ref().map(|own| own.path().to_owned()).unwrap_or_default(),
         };
         let person = |login, name| Person { login, name, token: secret("ghp_") };
         let stage = Self {
             dir,
-            is_temporary,
-            ports: ports(port)?,
+            own,
+            ports,
             owner: person(project::OWNER, "The Octocat"),
             writer: person("monalisa", "Mona Lisa"),
             stranger: person("worf", "Worf"),
@@ -194,12 +197,17 @@ impl Stage {
         Plan { name, command, dir, log, pid_file, killed }
     }
 
-    /// Removes the folder, unless it was named or is to be looked at.
-    pub fn strike(&self) {
-        if self.is_temporary
-            && let Err(error) = fs::remove_dir_all(&self.dir)
-        {
-            eprintln!("greenlight: {} is left over: {error}", self.dir.display());
+    /// Removes the folder, unless it was named.
+    pub fn strike(self) {
+        if let Some(Err(error)) = self.own.map(Folder::remove) {
+            eprintln!("greenlight: {error:#}");
+        }
+    }
+
+    /// Leaves the folder to be looked at, also by the next demo.
+    pub fn leave(self) {
+        if let Some(Err(error)) = self.own.map(Folder::keep) {
+            eprintln!("greenlight: the next demo removes {}: {error}", self.dir.display());
         }
     }
 }
@@ -218,10 +226,9 @@ fn secret(prefix: &str) -> String {
     format!("{prefix}{}", uuid::Uuid::new_v4().simple())
 }
 
-fn temporary() -> anyhow::Result<PathBuf> {
-    let dir = std::env::temp_dir().join(format!("greenlight-demo-{}", uuid::Uuid::new_v4().simple()));
-    fs::DirBuilder::new().mode(0o700).create(&dir).with_context(|| format!("could not make {}", dir.display()))?;
-    Ok(dir)
+fn temporary() -> anyhow::Result<Folder> {
+    let below = std::env::temp_dir();
+    Folder::make_for(Kind::Demo, &below).with_context(|| format!("no folder can be made in {}", below.display()))
 }
 
 fn empty(dir: &Path) -> anyhow::Result<PathBuf> {
@@ -239,7 +246,11 @@ fn ports(first: u16) -> anyhow::Result<[u16; 3]> {
         let port = |offset: u16| {
             first.checked_add(offset).with_context(|| format!("there are no three ports from {first} on"))
         };
-        return Ok([port(0)?, port(1)?, port(2)?]);
+        let ports = [port(0)?, port(1)?, port(2)?];
+        if let Some(taken) = ports.iter().find(|port| !is_free(**port)) {
+            bail!("the port {taken} is taken: name another one with --port, which is the first of three, or none");
+        }
+        return Ok(ports);
     }
     let random = uuid::Uuid::new_v4().as_u128();
     let span = PORTS.end - PORTS.start;

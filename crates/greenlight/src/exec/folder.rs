@@ -1,44 +1,86 @@
-//! The folder of one run of `exec`, and what is left of those that were killed.
+//! The folder of one run of `exec`, or of one `demo`, and what is left of those that were killed.
 //!
 //! Who runs holds the lock of a file in its folder; the lock of whoever was killed is gone with it. So the next run knows which folders
 //! are nobody's, ends what may still run there, and removes them. One without that file is somebody's who is about to make it.
 
-use std::fs::{DirEntry, File};
+use std::fs::{DirBuilder, DirEntry, File};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
-/// What the folders' names begin with.
-const PREFIX: &str = "greenlight-exec-";
 /// The file that is locked.
 const LOCK: &str = "lock";
-/// Where jobs have their folders in it.
-const WORK: &str = "work";
+
+/// Whose folder it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// One run's.
+    Exec,
+    /// A demo's, which has tokens in it.
+    Demo,
+}
+
+impl Kind {
+    /// Returns what the folders' names begin with.
+    fn prefix(self) -> &'static str {
+        match self {
+            Self::Exec => "greenlight-exec-",
+            Self::Demo => "greenlight-demo-",
+        }
+    }
+
+    /// Returns where jobs have their folders in it.
+    fn work(self) -> &'static str {
+        match self {
+            Self::Exec => "work",
+            Self::Demo => "server/work",
+        }
+    }
+
+    /// Returns who may look into it: jobs that have a user of their own, or nobody else.
+    fn mode(self) -> u32 {
+        match self {
+            Self::Exec => 0o777,
+            Self::Demo => 0o700,
+        }
+    }
+}
 
 /// A folder that is locked as long as this is there.
 pub struct Folder {
+    kind: Kind,
     path: PathBuf,
     _lock: File,
 }
 
 impl Folder {
-    /// Makes a folder in `below`.
+    /// Makes the folder of a run of `exec` in `below`.
     pub fn make(below: &Path) -> io::Result<Self> {
+        Self::make_for(Kind::Exec, below)
+    }
+
+    /// Makes a folder of this kind in `below`.
+    pub fn make_for(kind: Kind, below: &Path) -> io::Result<Self> {
         loop {
-            let path = below.join(format!("{PREFIX}{}", uuid::Uuid::new_v4().simple()));
-            std::fs::create_dir(&path)?;
+            let path = below.join(format!("{}{}", kind.prefix(), uuid::Uuid::new_v4().simple()));
+            DirBuilder::new().mode(kind.mode()).create(&path)?;
             let lock = File::create_new(path.join(LOCK))?;
             lock.lock()?;
             // Between these two it looked like somebody's who was killed.
             if path.join(LOCK).metadata().is_ok_and(|found| lock.metadata().is_ok_and(|own| own.ino() == found.ino())) {
-                return Ok(Self { path, _lock: lock });
+                return Ok(Self { kind, path, _lock: lock });
             }
         }
     }
 
     /// Returns where jobs have their folders.
     pub fn work(&self) -> PathBuf {
-        self.path.join(WORK)
+        self.path.join(self.kind.work())
+    }
+
+    /// Returns the folder itself.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Returns where something else has its own.
@@ -51,13 +93,23 @@ impl Folder {
         use anyhow::Context as _;
         std::fs::remove_dir_all(&self.path).with_context(|| format!("{} cannot be removed", self.path.display()))
     }
+
+    /// Leaves it to be looked at: nobody sweeps it any more.
+    pub fn keep(self) -> io::Result<()> {
+        std::fs::remove_file(self.path.join(LOCK))
+    }
 }
 
-/// Removes the folders in `below` whose owners were killed.
+/// Removes the folders of runs of `exec` in `below` whose owners were killed.
 pub async fn sweep(below: &Path) {
+    sweep_of(Kind::Exec, below).await;
+}
+
+/// Removes the folders of this kind in `below` whose owners were killed.
+pub async fn sweep_of(kind: Kind, below: &Path) {
     let Ok(entries) = std::fs::read_dir(below) else { return };
     for entry in entries.flatten() {
-        if let Some(folder) = left(&entry)
+        if let Some(folder) = left(kind, &entry)
             && let Err(error) = clear(&folder).await
         {
             tracing::warn!("what a killed run left in {} cannot be removed: {error}", folder.path.display());
@@ -66,18 +118,18 @@ pub async fn sweep(below: &Path) {
 }
 
 /// Returns a folder of ours whose owner is gone, locked.
-fn left(entry: &DirEntry) -> Option<Folder> {
+fn left(kind: Kind, entry: &DirEntry) -> Option<Folder> {
     let is_ours = |path: &Path| {
         let uid = rustix::process::getuid().as_raw();
         path.symlink_metadata().is_ok_and(|found| found.uid() == uid && !found.is_symlink())
     };
     let (path, name) = (entry.path(), entry.file_name());
-    if !name.to_str()?.starts_with(PREFIX) || !is_ours(&path) || !is_ours(&path.join(LOCK)) {
+    if !name.to_str()?.starts_with(kind.prefix()) || !is_ours(&path) || !is_ours(&path.join(LOCK)) {
         return None;
     }
     let lock = File::open(path.join(LOCK)).ok()?;
     lock.try_lock().ok()?;
-    Some(Folder { path, _lock: lock })
+    Some(Folder { kind, path, _lock: lock })
 }
 
 async fn clear(folder: &Folder) -> io::Result<()> {

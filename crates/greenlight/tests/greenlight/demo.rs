@@ -187,6 +187,35 @@ fn nothing_is_left_running_when_the_demo_is_killed() {
     wait_for(|| files.iter().all(|file| process(file).is_none_or(is_gone)));
 }
 
+/// Tokens and repositories do not stay where nobody is any more, and a demo that cannot begin leaves nothing.
+#[test]
+fn what_a_killed_demo_left_is_removed_by_the_next() {
+    let below = tempfile::tempdir().unwrap();
+    let names = || std::fs::read_dir(below.path()).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let mut child = demo(&["--fast"]).env("TMPDIR", below.path()).spawn().unwrap();
+    wait_for(|| names().iter().any(|stage| process(&stage.join("serve.pid")).is_some()));
+    let stages = names();
+    let servers: Vec<_> =
+        ["emulate.pid", "serve.pid"].iter().filter_map(|name| process(&stages[0].join(name))).collect();
+    // One that is alive is left alone. Its ports are taken, so the other ends at once, and says so.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = port.local_addr().unwrap().port().to_string();
+    let next = || {
+        let began = Instant::now();
+        let output = demo(&["--port", &taken]).env("TMPDIR", below.path()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success() && told.contains(&format!("the port {taken} is taken")), "{told}");
+        assert!(began.elapsed() < Duration::from_secs(8), "it does not wait for the port");
+    };
+    next();
+    assert_eq!(names(), stages);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    wait_for(|| servers.iter().all(|server| is_gone(*server)));
+    next();
+    assert_eq!(names(), Vec::<PathBuf>::new());
+}
+
 /// Is nothing left of a process but what its parent has not looked at yet?
 fn is_gone(process: rustix::process::Pid) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.as_raw_nonzero())).unwrap_or_default();
