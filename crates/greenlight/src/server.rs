@@ -273,10 +273,18 @@ async fn share(
 /// that still holds its sockets, until that child begins its own program.
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
     let deadline = tokio::time::Instant::now() + LISTEN_WAIT_MAX;
+    let mut is_told = false;
     loop {
         match TcpListener::bind(address).await {
             Ok(listener) => return Ok(listener),
             Err(source) if source.kind() == ErrorKind::AddrInUse && tokio::time::Instant::now() < deadline => {
+                if !is_told {
+                    let within = LISTEN_WAIT_MAX.as_secs();
+                    tracing::warn!(
+                        "{address} is taken (is another server running?): it is waited for, {within} s at most"
+                    );
+                    is_told = true;
+                }
                 tokio::time::sleep(LISTEN_WAIT).await;
             }
             Err(source) => return Err(StartError::Listen { address, source }),

@@ -136,6 +136,22 @@ async fn the_verbs_speak_with_a_server() {
     github.stop().await;
 }
 
+/// Ten seconds of silence look like a program that hangs.
+#[test]
+fn a_port_that_is_taken_is_named_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = port.local_addr().unwrap();
+    let text = format!(
+        "listen = \"{taken}\"\ndata = \"data\"\n[github]\ntoken = \"t\"\nwebhook_secret = \"s\"\nrepositories = [{NAME:?}]\n"
+    );
+    std::fs::write(dir.path().join("greenlight.toml"), text).unwrap();
+    let mut child = Killed(program(dir.path(), &["serve"]).stderr(Stdio::piped()).spawn().unwrap());
+    let first = BufReader::new(child.0.stderr.take().unwrap()).lines().next().unwrap().unwrap();
+    assert!(first.contains(&format!("{taken} is taken")) && first.contains("waited for"), "{first}");
+    assert!(child.0.try_wait().unwrap().is_none(), "it still waits");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn hosted_actions_that_would_run_as_well_are_warned_of() {
     let dir = tempfile::tempdir().unwrap();
