@@ -140,7 +140,7 @@ pub async fn run(order: Order, view: Arc<dyn View>) -> anyhow::Result<Option<Con
     let began = clock::now();
     let serve = pool.serve(Arc::new(gate));
     let drive = async {
-        let ended = driver.drive(order.settings, order.happened.fact).await;
+        let ended = driver.drive(order.settings, order.happened.facts).await;
         pool.close();
         ended
     };

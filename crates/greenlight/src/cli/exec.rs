@@ -134,6 +134,8 @@ struct Prepared {
     tree: Arc<WorkingTree>,
     repository: RepositoryRef,
     happened: Happened,
+    /// What the event does not tell.
+    missing: Option<String>,
     sources: Sources,
     platforms: Platforms,
     matrix: matrix::Wanted,
@@ -154,7 +156,7 @@ pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
     let secrets = args.secret_file.clone().unwrap_or_else(|| args.directory.join(SECRETS));
     let tree = Arc::new(WorkingTree::open(&args.directory, &secrets)?);
     let read = files::read(&tree.root, args.workflows.as_deref())?;
-    let prepared = prepare(&args, tree, files::choices(&read))?;
+    let prepared = prepare(&args, tree, &read)?;
     if args.list || args.graph || args.dryrun {
         return listing::show(&args, &read, &prepared.happened);
     }
@@ -169,6 +171,9 @@ pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
     if chosen.is_empty() {
         return Ok(exit(end(None, &unreadable, std::time::Duration::ZERO, &*view)));
     }
+    if let Some(missing) = &prepared.missing {
+        view.tell(&Word::Notice(missing));
+    }
     let header = header(&prepared, &chosen);
     let below = std::env::temp_dir();
     folder::sweep(&below).await;
@@ -182,8 +187,7 @@ fn exit(conclusion: Option<Conclusion>) -> Exit {
     if conclusion.is_none_or(Conclusion::is_green) { Exit::Done } else { Exit::Failed }
 }
 
-/// `choices` are the first options of inputs that are chosen from, as GitHub's form offers them.
-fn prepare(args: &Exec, tree: Arc<WorkingTree>, choices: Values) -> anyhow::Result<Prepared> {
+fn prepare(args: &Exec, tree: Arc<WorkingTree>, read: &[File]) -> anyhow::Result<Prepared> {
     let events: Vec<&str> = event_names().collect();
     if !events.contains(&args.event.as_str()) {
         let meant = nearest(&args.event, &events).map(|event| format!("; did you mean {event}?")).unwrap_or_default();
@@ -212,16 +216,18 @@ fn prepare(args: &Exec, tree: Arc<WorkingTree>, choices: Values) -> anyhow::Resu
         (None, None) => None,
     };
     let actor = args.actor.clone().or_else(|| git.and_then(|git| git.user.clone()));
-    let mut inputs = if args.event == DISPATCH { choices } else { Values::new() };
+    let mut inputs = if args.event == DISPATCH { files::choices(read) } else { Values::new() };
     for (name, value) in of_file(&tree.root, args.input_file.as_deref(), ".input")? {
         values::put(&mut inputs, &name, value);
     }
     values::add_given(&mut inputs, &args.input)?;
-    let asked = Asked { name: args.event.clone(), payload, actor: actor.unwrap_or_else(|| "local".into()), inputs };
+    let (actor, crons) = (actor.unwrap_or_else(|| "local".into()), files::crons(read));
+    let asked = Asked { name: args.event.clone(), payload, actor, inputs, crons };
     let happened = event::happened(&asked, &tree, &repository)?;
     let sources = Sources::parse(&args.action_source)?;
     let (platforms, matrix) = (Platforms::parse(&args.platform)?, matrix::parse(&args.matrix)?);
-    Ok(Prepared { tree, repository, happened, sources, platforms, matrix })
+    let missing = event::missing(&asked);
+    Ok(Prepared { tree, repository, happened, missing, sources, platforms, matrix })
 }
 
 /// Reads a file of values: the one that was named, else the usual one of the folder.
@@ -294,7 +300,7 @@ fn header(prepared: &Prepared, chosen: &[&File]) -> Header {
 }
 
 fn order(args: &Exec, prepared: Prepared, chosen: &[&File], folder: Folder) -> anyhow::Result<Order> {
-    let Prepared { tree, repository, happened, sources, platforms, matrix } = prepared;
+    let Prepared { tree, repository, happened, missing: _, sources, platforms, matrix } = prepared;
     let files = files::as_commit(&tree.root, &sources, chosen, happened.sha);
     matrix::check(&matrix, &files)?;
     let given = given(args, &tree.root)?;

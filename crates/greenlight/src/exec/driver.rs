@@ -147,13 +147,13 @@ impl Driver {
     }
 
     /// Lets something happen, and goes on until all that follows from it is over.
-    pub async fn drive(&mut self, settings: Settings, happened: Fact) -> anyhow::Result<Option<Conclusion>> {
+    pub async fn drive(&mut self, settings: Settings, happened: Vec<Fact>) -> anyhow::Result<Option<Conclusion>> {
         // Both listen from here on: who listened anew for each would miss the one that comes while something else is done.
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
         // What comes due while this runs is nobody's business here.
         let settings = Settings { ignores_clock: true, ..settings };
         let mut cell = step::open(&Memory, self.means.repository.clone(), settings, clock::now()).await?;
-        self.take(&mut cell, vec![happened]).await?;
+        self.take(&mut cell, happened).await?;
         while !is_over(&cell) || !self.open.is_empty() {
             let sleep = cell.wake_at().map_or(SLEEP_MAX, |at| at.since(clock::now()).min(SLEEP_MAX));
             tokio::select! {

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use anyhow::Context as _;
 use greenlight_core::event::{Event, User};
 use greenlight_core::fact::{Fact, PushFact, RepositoryRef, Source};
 use greenlight_core::id::{RefName, Sha, UserId};
+use greenlight_workflow::event::EventPayload;
 use serde_json::{Map, Value, json};
 
 use super::WrongUsage;
@@ -14,6 +16,8 @@ use crate::server::clock;
 
 /// The pull request's number where none was given.
 const PULL_NUMBER: u64 = 1;
+/// The event of the clock, and what its payload calls the line that came due.
+const SCHEDULE: &str = "schedule";
 /// Who did it; GitHub's ids begin with 1.
 const SENDER: UserId = UserId(1);
 
@@ -28,17 +32,19 @@ pub struct Asked {
     pub actor: String,
     /// `workflow_dispatch`'s and `workflow_call`'s inputs.
     pub inputs: Values,
+    /// The cron lines of the files: each is played where the payload names none.
+    pub crons: Vec<String>,
 }
 
 /// Something that happened, as far as the rules are concerned.
 #[derive(Clone, Debug)]
 pub struct Happened {
-    /// The fact.
-    pub fact: Fact,
+    /// The facts: one, or one for each cron line.
+    pub facts: Vec<Fact>,
     /// The event's name.
     pub name: Arc<str>,
-    /// Its activity type.
-    pub action: Option<Arc<str>>,
+    /// Its name and payload, without a cron line of the files.
+    pub payload: EventPayload,
     /// `github.ref`.
     pub git_ref: RefName,
     /// The base branch of a pull request.
@@ -73,26 +79,54 @@ pub fn happened(asked: &Asked, tree: &WorkingTree, repository: &RepositoryRef) -
         (_, Some(name)) if name.starts_with("refs/") => RefName::from(name),
         _ => current_ref(tree, repository),
     };
-    let event = Arc::new(Event {
-        name: asked.name.as_str().into(),
-        action: action.clone(),
-        payload: payload.to_string().into(),
-        sender: User { id: SENDER, login: asked.actor.as_str().into() },
-    });
-    let fact = match asked.name.as_str() {
-        "push" => Fact::Push(PushFact {
+    let event = |payload: &Value| {
+        Arc::new(Event {
+            name: asked.name.as_str().into(),
+            action: action.clone(),
+            payload: payload.to_string().into(),
+            sender: User { id: SENDER, login: asked.actor.as_str().into() },
+        })
+    };
+    let fact = |subject: &str, payload: &Value| Fact::Event {
+        subject: subject.into(),
+        git_ref: Some(git_ref.clone()),
+        sha: Some(sha),
+        event: event(payload),
+    };
+    let facts = match asked.name.as_str() {
+        "push" => vec![Fact::Push(PushFact {
             git_ref: git_ref.clone(),
             before: Sha::ZERO,
             after: sha,
             pushed_at: clock::now(),
-            event: event.clone(),
+            event: event(&payload),
             source: Source::Webhook,
-        }),
-        _ => {
-            Fact::Event { subject: "exec".into(), git_ref: Some(git_ref.clone()), sha: Some(sha), event: event.clone() }
+        })],
+        SCHEDULE if payload.get(SCHEDULE).is_none() && !asked.crons.is_empty() => {
+            let of_line = |(number, cron): (usize, &String)| {
+                let mut payload = payload.clone();
+                lay_over(&mut payload, &json!({ "schedule": cron }));
+                fact(&format!("exec-{number}"), &payload)
+            };
+            asked.crons.iter().enumerate().map(of_line).collect()
         }
+        _ => vec![fact("exec", &payload)],
     };
-    Ok(Happened { fact, name: event.name.clone(), action, git_ref, base, sha })
+    let known = greenlight_workflow::Value::from_json(&payload.to_string()).context("the payload cannot be read")?;
+    let payload = EventPayload::new(asked.name.as_str(), known);
+    Ok(Happened { facts, name: asked.name.as_str().into(), payload, git_ref, base, sha })
+}
+
+/// Says what is missing in an event that is made up, where that is most of it.
+pub fn missing(asked: &Asked) -> Option<String> {
+    let is_whole = asked.payload.is_some() || asked.name.starts_with("pull_request");
+    if is_whole || ["push", "workflow_dispatch", SCHEDULE].contains(&asked.name.as_str()) {
+        return None;
+    }
+    let name = &asked.name;
+    Some(format!(
+        "the payload of {name} is made up, with a repository and a sender: -e FILE or --payload gives the rest"
+    ))
 }
 
 /// Returns the ref that is checked out.
@@ -129,6 +163,7 @@ fn made_up(asked: &Asked, tree: &WorkingTree, repository: &RepositoryRef, sha: S
             "pusher": { "name": asked.actor },
         }),
         "pull_request" | "pull_request_target" | "pull_request_review" => json!({
+            "action": if asked.name == "pull_request_review" { "submitted" } else { "opened" },
             "number": PULL_NUMBER,
             "pull_request": {
                 "number": PULL_NUMBER,

@@ -124,16 +124,24 @@ fn text_of(path: &Path) -> anyhow::Result<Arc<str>> {
 
 /// Returns whether the event starts this workflow.
 pub fn trigger(workflow: &Workflow, happened: &Happened) -> Trigger {
+    let facts = happened.payload.facts(None);
     workflow.triggered_by(&EventFacts {
-        name: &happened.name,
-        action: happened.action.as_deref(),
         git_ref: happened.git_ref.as_str(),
-        base_branch: happened.base.as_deref(),
-        changed_paths: None,
-        workflow: None,
-        schedule: None,
-        timezone: None,
+        base_branch: happened.base.as_deref().or(facts.base_branch),
+        ..facts
     })
+}
+
+/// Returns the cron lines of all files, each once.
+pub fn crons(read: &[File]) -> Vec<String> {
+    let events = read.iter().filter_map(|file| file.workflow.as_ref().ok()?.on.event("schedule"));
+    let mut crons: Vec<String> = Vec::new();
+    for schedule in events.flat_map(|event| &event.schedules) {
+        if !crons.contains(&schedule.cron) {
+            crons.push(schedule.cron.clone());
+        }
+    }
+    crons
 }
 
 /// Returns the files as the rules read them from a commit: the chosen ones, and whatever those call.

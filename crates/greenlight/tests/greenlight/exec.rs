@@ -457,3 +457,46 @@ fn being_told_to_end_is_an_interruption() {
     assert!(said.contains("a | Job cancelled: by you\n") && !said.contains("cancelled: cancelled"), "{said}");
     assert_eq!(code, 1, "{said}");
 }
+
+#[test]
+fn each_line_of_a_schedule_is_played_unless_one_is_named() {
+    let text = |lines: &str| {
+        format!(
+            "on:\n  schedule: [{lines}]\njobs:\n  a:\n    if: github.event.schedule != '7 7 * * *'\n    runs-on: x\n    steps: [{{ run: 'echo \"> ${{{{ github.workflow }}}} ${{{{ github.event.schedule }}}}\"' }}]\n"
+        )
+    };
+    let (one, two) = (text("{ cron: '1 1 * * *' }, { cron: '2 2 * * *' }"), text("{ cron: '2 2 * * *' }"));
+    let files = [(".github/workflows/one.yml", &*one), (".github/workflows/two.yml", &*two)];
+    let project = Project::new(&files);
+    let said = |arguments: &[&str]| {
+        let ran = project.run(arguments);
+        assert_eq!(ran.code(), 0, "{}", ran.text());
+        let mut lines: Vec<String> = ran
+            .text()
+            .lines()
+            .filter_map(|line| Some(line.strip_prefix("a | > .github/workflows/")?.to_owned()))
+            .collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(said(&["schedule"]), ["one.yml 1 1 * * *", "one.yml 2 2 * * *", "two.yml 2 2 * * *"]);
+    assert_eq!(said(&["schedule", "--payload", r#"{"schedule": "1 1 * * *"}"#]), ["one.yml 1 1 * * *"]);
+    let ran = project.run(&["schedule", "--payload", r#"{"schedule": "9 9 * * *"}"#]);
+    for file in ["one", "two"] {
+        let why = format!("not run: .github/workflows/{file}.yml: none of its schedules is '9 9 * * *'");
+        assert!(ran.has(&why), "{}", ran.text());
+    }
+}
+
+#[test]
+fn a_made_up_event_says_what_it_lacks() {
+    let project = Project::of_workflow(
+        "on: [pull_request, issues]\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: echo \"> ${{ github.event.action }} ${{ github.event.number }} ${{ github.head_ref }} ${{ github.base_ref }}\"\n",
+    );
+    project.git(&["checkout", "--quiet", "-b", "topic"]);
+    let ran = project.run(&["pull_request"]);
+    assert!(ran.has("a | > opened 1 topic main") && !ran.text().contains("made up"), "{}", ran.text());
+    let said = "the payload of issues is made up, with a repository and a sender: -e FILE or --payload gives the rest";
+    assert!(project.run(&["issues"]).has(said));
+    assert!(!project.run(&["issues", "--payload", r#"{"action": "opened"}"#]).text().contains("made up"));
+}
