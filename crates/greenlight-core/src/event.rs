@@ -224,6 +224,9 @@ pub enum Looked {
     Missing(Arc<str>),
 }
 
+/// Returns the text that stands for a file which could not be had, and says why.
+pub use greenlight_workflow::yaml::unread;
+
 /// The files of a commit that matter here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommitFiles {

@@ -1,12 +1,12 @@
 //! The files of a commit that matter: workflows, `.greenlight.yml`, and whether there is a `script/cibuild`.
 //!
 //! A file that is too large to be a workflow is not left out, which would look as if it were not there: its text is replaced by
-//! one line that is no workflow and says why, and that the reader of the file shows with a caret under it. The same goes for a
-//! folder with too many files.
+//! one line that is no workflow and says why, and that the reader of the file repeats. The same goes for a folder with too many
+//! files.
 
 use std::sync::Arc;
 
-use greenlight_core::event::CommitFiles;
+use greenlight_core::event::{CommitFiles, unread};
 use greenlight_core::id::Sha;
 
 use crate::error::GitError;
@@ -82,9 +82,8 @@ async fn workflows(mirror: &Mirror, tree: Sha, folder: &str, entries: &[Entry]) 
         .filter_map(|(file, object)| Some((format!("{folder}/{}", file.name).into(), text(object)?)));
     let mut workflows: Vec<NamedText> = named.collect();
     if count > WORKFLOWS_MAX {
-        let why =
-            format!("greenlight-cannot-read: 'the folder has {count} workflows; at most {WORKFLOWS_MAX} are read'\n");
-        workflows.push((folder.into(), why.into()));
+        let why = format!("the folder has {count} workflows; at most {WORKFLOWS_MAX} are read");
+        workflows.push((folder.into(), unread(&why).into()));
     }
     Ok(workflows)
 }
@@ -131,5 +130,5 @@ fn text(object: &Object) -> Option<Arc<str>> {
 }
 
 fn too_large(what: &str, size: u64, max: u64) -> Arc<str> {
-    format!("greenlight-cannot-read: 'the {what} has {size} bytes; at most {max} are read'\n").into()
+    unread(&format!("the {what} has {size} bytes; at most {max} are read")).into()
 }

@@ -191,16 +191,34 @@ pub fn parse(text: &str) -> Result<Node, Vec<Finding>> {
 /// reading against each other.
 pub fn parse_by_tokens(text: &str) -> Result<Node, Vec<Finding>> {
     let limits = Limits::default();
-    refuse_size(text, &limits).unwrap_or_else(|| read_by_tokens(without_mark(text), &limits)).into_result()
+    refuse(text, &limits).unwrap_or_else(|| read_by_tokens(without_mark(text), &limits)).into_result()
 }
 
 /// Reads a file's only document.
 pub(crate) fn read(text: &str, limits: &Limits) -> Reading {
-    if let Some(refused) = refuse_size(text, limits) {
+    if let Some(refused) = refuse(text, limits) {
         return refused;
     }
     let text = without_mark(text);
     direct::read(text, limits).unwrap_or_else(|| read_by_tokens(text, limits))
+}
+
+/// What a text begins with that stands for a file which could not be had; the rest of its only line says why.
+const UNREAD: &str = "greenlight-cannot-read: ";
+
+/// Returns the text that stands for a file which could not be had: to whoever reads it, that sentence is all that is wrong.
+pub fn unread(why: &str) -> String {
+    format!("{UNREAD}{why}\n")
+}
+
+fn refuse(text: &str, limits: &Limits) -> Option<Reading> {
+    refuse_unread(text).or_else(|| refuse_size(text, limits))
+}
+
+fn refuse_unread(text: &str) -> Option<Reading> {
+    let why = text.strip_prefix(UNREAD)?.trim_end();
+    // It is about the file, and not about a place in it.
+    (!why.contains('\n')).then(|| Reading::refused(Finding::error("file-unread", Span::default(), why)))
 }
 
 fn refuse_size(text: &str, limits: &Limits) -> Option<Reading> {

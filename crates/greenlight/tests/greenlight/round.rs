@@ -339,6 +339,24 @@ async fn a_workflow_that_cannot_be_read_shows_its_caret() {
 }
 
 #[tokio::test]
+async fn a_workflow_that_is_too_large_says_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let huge = format!("{TRIVIAL}{}", "# a comment\n".repeat(60_000));
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/huge.yml": huge })).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.hook(&server).await;
+    let (_, head) = github.open_pull("change", "change.txt", "changed").await;
+    let why = github.status(&head, "greenlight", "failure").await;
+    assert!(why.contains("huge.yml: the file has 7") && why.ends_with("bytes; at most 524288 are read"), "{why}");
+    let run = server.json(&format!("/api/v1/repos/{NAME}/runs/1")).await.to_string();
+    assert!(run.contains("at most 524288 are read") && !run.contains("greenlight-cannot-read"), "{run}");
+    let (_, page) = server.read(&format!("/{NAME}/runs/1")).await;
+    assert!(page.contains("at most 524288 are read") && !page.contains("cannot-read"), "{page}");
+    server.stop().await;
+    github.stop().await;
+}
+
+#[tokio::test]
 async fn an_app_shows_check_runs() {
     let dir = tempfile::tempdir().unwrap();
     let files = json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL });
