@@ -14,7 +14,7 @@ use greenlight_core::run::Conclusion;
 use greenlight_runner::{Given, IsolationWanted};
 use greenlight_workflow::event::event_names;
 
-use greenlight_workflow::{Trigger, Value, nearest};
+use greenlight_workflow::{Contexts, Trigger, Value, dispatch_inputs, nearest};
 
 use super::Exit;
 use crate::exec::actions;
@@ -160,6 +160,7 @@ pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
     if args.list || args.graph || args.dryrun {
         return listing::show(&args, &read, &prepared.happened);
     }
+    let given = given(&args, &prepared.tree.root)?;
     let view: Arc<dyn View> = match args.json {
         true if args.quiet => Arc::new(WithoutLogs(Json::new())),
         true => Arc::new(Json::new()),
@@ -171,6 +172,7 @@ pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
     if chosen.is_empty() {
         return Ok(exit(end(None, &unreadable, std::time::Duration::ZERO, &*view)));
     }
+    check_inputs(&chosen, &prepared.happened)?;
     if let Some(missing) = &prepared.missing {
         view.tell(&Word::Notice(missing));
     }
@@ -178,7 +180,7 @@ pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
     let below = std::env::temp_dir();
     folder::sweep(&below).await;
     let folder = Folder::make(&below).with_context(|| format!("no folder can be made in {}", below.display()))?;
-    let order = Order { unreadable, ..order(&args, prepared, &chosen, folder)? };
+    let order = Order { unreadable, ..order(&args, prepared, given, &chosen, folder)? };
     view.tell(&Word::Begin(&header));
     Ok(exit(run(order, view).await?))
 }
@@ -216,11 +218,14 @@ fn prepare(args: &Exec, tree: Arc<WorkingTree>, read: &[File]) -> anyhow::Result
         (None, None) => None,
     };
     let actor = args.actor.clone().or_else(|| git.and_then(|git| git.user.clone()));
+    if let (Some(input), true) = (args.input.first(), ![DISPATCH, "workflow_call"].contains(&args.event.as_str())) {
+        return Err(WrongUsage(format!("--input {input}: {} has no inputs, {DISPATCH} has", args.event)).into());
+    }
     let mut inputs = if args.event == DISPATCH { files::choices(read) } else { Values::new() };
     for (name, value) in of_file(&tree.root, args.input_file.as_deref(), ".input")? {
         values::put(&mut inputs, &name, value);
     }
-    values::add_given(&mut inputs, &args.input)?;
+    values::add_given(&mut inputs, "--input", &args.input)?;
     let (actor, crons) = (actor.unwrap_or_else(|| "local".into()), files::crons(read));
     let asked = Asked { name: args.event.clone(), payload, actor, inputs, crons };
     let happened = event::happened(&asked, &tree, &repository)?;
@@ -285,6 +290,21 @@ fn with_jobs<'a>(wanted: &[String], chosen: Vec<&'a File>) -> anyhow::Result<Vec
     Ok(chosen.into_iter().filter(|file| wanted.iter().any(|id| has(file, id))).collect())
 }
 
+/// Holds the inputs against those that the workflows of the event have.
+fn check_inputs(chosen: &[&File], happened: &Happened) -> anyhow::Result<()> {
+    if &*happened.name != DISPATCH {
+        return Ok(());
+    }
+    let given = happened.payload.payload().get("inputs");
+    let given = given.as_object().into_iter().flat_map(|given| given.iter());
+    let given: Vec<_> = given.map(|(name, value)| (name.to_owned(), value.coerce_string().to_string())).collect();
+    for (file, workflow) in chosen.iter().filter_map(|file| Some((file, file.workflow.as_ref().ok()?))) {
+        let checked = dispatch_inputs(workflow.on.event(DISPATCH), &given, &Contexts::new());
+        checked.map_err(|problem| WrongUsage(format!("the inputs of {}: {}", file.path, problem.message)))?;
+    }
+    Ok(())
+}
+
 fn header(prepared: &Prepared, chosen: &[&File]) -> Header {
     let git = prepared.tree.git.as_ref();
     let title = |file: &&File| file.workflow.as_ref().map_or_else(|_| file.path.to_string(), |w| w.title().to_owned());
@@ -299,11 +319,10 @@ fn header(prepared: &Prepared, chosen: &[&File]) -> Header {
     }
 }
 
-fn order(args: &Exec, prepared: Prepared, chosen: &[&File], folder: Folder) -> anyhow::Result<Order> {
+fn order(args: &Exec, prepared: Prepared, given: Given, chosen: &[&File], folder: Folder) -> anyhow::Result<Order> {
     let Prepared { tree, repository, happened, missing: _, sources, platforms, matrix } = prepared;
     let files = files::as_commit(&tree.root, &sources, chosen, happened.sha);
     matrix::check(&matrix, &files)?;
-    let given = given(args, &tree.root)?;
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let token = given.secrets.iter().find(|(name, _)| &**name == "GITHUB_TOKEN").map(|(_, token)| token.to_string());
     let actions = actions::open(&actions::Wanted {
@@ -365,9 +384,9 @@ fn given(args: &Exec, root: &Path) -> anyhow::Result<Given> {
     }
     values::add_secrets(&mut secrets, &args.secret)?;
     let mut vars = of_file(root, args.var_file.as_deref(), ".vars")?;
-    values::add_given(&mut vars, &args.var)?;
+    values::add_given(&mut vars, "--var", &args.var)?;
     let mut env = of_file(root, args.env_file.as_deref(), ".env")?;
-    values::add_given(&mut env, &args.env)?;
+    values::add_given(&mut env, "--env", &args.env)?;
     let named = |values: Values| values.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
     Ok(Given {
         secrets: named(secrets),

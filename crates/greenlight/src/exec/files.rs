@@ -78,10 +78,9 @@ impl Sources {
 /// Reads the workflow files: those of the usual folder, or of the file or folder that was named.
 pub fn read(root: &Path, named: Option<&Path>) -> anyhow::Result<Vec<File>> {
     let place = match named {
-        Some(named) => root.join(named),
-        None => FOLDERS.iter().map(|folder| root.join(folder)).find(|folder| folder.is_dir()).with_context(|| {
-            format!("there is no {} in {}: -W names a file or folder elsewhere", FOLDERS.join(" or "), root.display())
-        })?,
+        Some(named) if root.join(named).exists() => root.join(named),
+        Some(named) => return Err(WrongUsage(format!("-W {0}: there is no {0}", named.display())).into()),
+        None => usual_folder(root).ok_or_else(|| missing(root))?,
     };
     let mut paths = Vec::new();
     if place.is_dir() {
@@ -98,6 +97,20 @@ pub fn read(root: &Path, named: Option<&Path>) -> anyhow::Result<Vec<File>> {
         paths.push(place);
     }
     paths.iter().map(|path| read_one(root, path)).collect()
+}
+
+fn usual_folder(root: &Path) -> Option<PathBuf> {
+    FOLDERS.iter().map(|folder| root.join(folder)).find(|folder| folder.is_dir())
+}
+
+/// Says that there are no workflows in a folder, and where they are if it is within a repository that has some.
+fn missing(root: &Path) -> WrongUsage {
+    let top = root.ancestors().skip(1).find(|above| above.join(".git").exists());
+    let hint = match top.filter(|top| usual_folder(top).is_some()) {
+        Some(top) => format!("the repository's are run with -C {}", top.display()),
+        None => "-W names a file or folder elsewhere".to_owned(),
+    };
+    WrongUsage(format!("there is no {} in {}: {hint}", FOLDERS.join(" or "), root.display()))
 }
 
 fn read_one(root: &Path, path: &Path) -> anyhow::Result<File> {

@@ -15,19 +15,19 @@ pub type Values = Vec<(String, String)>;
 
 /// Reads a file of values. Where nobody named it, it need not be there.
 pub fn from_file(path: &Path, is_named: bool) -> anyhow::Result<Values> {
+    let wrong = |why: String| WrongUsage(format!("{}: {why}", path.display()));
     let text = match std::fs::metadata(path) {
         Err(error) if error.kind() == ErrorKind::NotFound && !is_named => return Ok(Values::new()),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
-        Ok(metadata) => {
-            anyhow::ensure!(
-                metadata.len() <= FILE_BYTES_MAX,
-                "{} has more than {FILE_BYTES_MAX} bytes: it should hold lines NAME=VALUE",
-                path.display()
+        Err(error) => return Err(wrong(format!("it cannot be read: {error}")).into()),
+        Ok(metadata) if metadata.len() > FILE_BYTES_MAX => {
+            return Err(
+                wrong(format!("it has more than {FILE_BYTES_MAX} bytes, and should hold lines NAME=VALUE")).into()
             );
-            std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?
         }
+        Ok(_) => std::fs::read_to_string(path).map_err(|error| wrong(format!("it cannot be read: {error}")))?,
     };
-    parse(&text).map_err(|line| anyhow::anyhow!("{}:{line}: a line should be NAME=VALUE", path.display()))
+    let bad = |line| WrongUsage(format!("{}:{line}: a line should be NAME=VALUE", path.display()));
+    Ok(parse(&text).map_err(bad)?)
 }
 
 /// Reads lines of `NAME=VALUE`. Values may stand in quotes and then have several lines. The error is a line's number.
@@ -91,15 +91,15 @@ pub fn put(values: &mut Values, name: &str, value: String) {
     values.push((name.to_owned(), value));
 }
 
-/// Adds what was given as `NAME=VALUE`; a bare name is read from the environment.
-pub fn add_given(values: &mut Values, given: &[String]) -> anyhow::Result<()> {
+/// Adds what was given as `NAME=VALUE` with an option; a bare name is read from the environment.
+pub fn add_given(values: &mut Values, option: &str, given: &[String]) -> anyhow::Result<()> {
     for one in given {
-        match one.split_once('=') {
-            Some((name, value)) => put(values, name, value.to_owned()),
-            None => {
-                let why = || WrongUsage(format!("{one} has no value, and there is none in the environment"));
-                let value = std::env::var(one).with_context(why)?;
-                put(values, one, value);
+        match named(option, one)? {
+            (name, Some(value)) => put(values, name, value.to_owned()),
+            (name, None) => {
+                let why = || WrongUsage(format!("{option} {name} has no value, and there is none in the environment"));
+                let value = std::env::var(name).with_context(why)?;
+                put(values, name, value);
             }
         }
     }
@@ -109,13 +109,22 @@ pub fn add_given(values: &mut Values, given: &[String]) -> anyhow::Result<()> {
 /// Adds secrets. Those without a value are read from the environment, or asked for on the terminal.
 pub fn add_secrets(values: &mut Values, given: &[String]) -> anyhow::Result<()> {
     for one in given {
-        let (name, value) = match one.split_once('=') {
-            Some((name, value)) => (name, value.to_owned()),
-            None => (one.as_str(), from_environment(one).map_or_else(|| ask(one), Ok)?),
+        let (name, value) = match named("-s", one)? {
+            (name, Some(value)) => (name, value.to_owned()),
+            (name, None) => (name, from_environment(name).map_or_else(|| ask(name), Ok)?),
         };
         put(values, &name.to_uppercase(), value);
     }
     Ok(())
+}
+
+/// Splits `NAME=VALUE` or `NAME`. What stands in place of a name may be a secret, and is not repeated.
+fn named<'a>(option: &str, given: &'a str) -> Result<(&'a str, Option<&'a str>), WrongUsage> {
+    let (name, value) = given.split_once('=').map_or((given, None), |(name, value)| (name, Some(value)));
+    if name.is_empty() || name.contains(|letter: char| letter.is_whitespace() || letter == '\0') {
+        return Err(WrongUsage(format!("{option} has no name before its value: it should be {option} NAME=VALUE")));
+    }
+    Ok((name, value))
 }
 
 fn from_environment(name: &str) -> Option<String> {
@@ -126,10 +135,10 @@ fn from_environment(name: &str) -> Option<String> {
 fn ask(name: &str) -> anyhow::Result<String> {
     use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
     let stdin = std::io::stdin();
-    anyhow::ensure!(
-        stdin.is_terminal(),
-        "the secret {name} has no value: set {name} in the environment, or name a file with --secret-file"
-    );
+    if !stdin.is_terminal() {
+        let why = format!("-s {name} has no value: set {name} in the environment, or name a file with --secret-file");
+        return Err(WrongUsage(why).into());
+    }
     eprint!("Secret {name}: ");
     std::io::stderr().flush()?;
     let before = tcgetattr(&stdin)?;

@@ -314,6 +314,14 @@ fn wrong_usage_has_a_code_of_its_own() {
         ["-j", "nope"],
         ["-C", "/nix/nowhere"],
         ["--var", "NOBODY_SET_THIS"],
+        ["--var", "=x"],
+        ["--env", "=x"],
+        ["-s", "=x"],
+        ["-s", "NOBODY_SET_THIS"],
+        ["-W", "nofile"],
+        ["--input", "level=1"],
+        ["--env-file", "nofile"],
+        ["--secret-file", "nofile"],
     ] {
         let ran = project.run(&wrong);
         assert_eq!(ran.code(), 2, "{wrong:?}: {}", ran.text());
@@ -322,6 +330,52 @@ fn wrong_usage_has_a_code_of_its_own() {
     let ran = project.run(&["psh"]);
     assert_eq!(ran.code(), 2);
     assert_eq!(ran.text(), "greenlight: psh is no event that starts workflows; did you mean push?\n");
+    std::fs::write(project.path().join(".env"), "A=1\nno value\n").unwrap();
+    let ran = project.run(&[]);
+    assert!(ran.code() == 2 && ran.text().ends_with(".env:2: a line should be NAME=VALUE\n"), "{}", ran.text());
+}
+
+#[test]
+fn inputs_that_are_missing_unknown_or_wrong_end_with_2() {
+    let inputs = "{ level: { required: true }, kind: { type: choice, options: [a, b] } }";
+    let project = Project::of_workflow(&format!(
+        "on: {{ workflow_dispatch: {{ inputs: {inputs} }} }}\njobs:\n  a:\n    runs-on: x\n    steps: [{{ run: 'true' }}]\n"
+    ));
+    for (inputs, why) in [
+        (&[][..], "Required input 'level' not provided"),
+        (&["--input", "level=1", "--input", "lvl=2"], "Unexpected inputs provided: lvl"),
+        (&["--input", "level=1", "--input", "kind=c"], "Provided value 'c' for input 'kind' not in the list"),
+        (&["--input", "=1"], "--input has no name before its value"),
+    ] {
+        let ran = project.run(&[&["workflow_dispatch"], inputs].concat());
+        assert!(ran.code() == 2 && ran.text().contains(why) && ran.0.stdout.is_empty(), "{why}: {}", ran.text());
+    }
+    assert_eq!(project.run(&["workflow_dispatch", "--input", "level=1"]).code(), 0);
+}
+
+#[test]
+fn a_folder_of_a_repository_says_where_the_workflows_are() {
+    let project = Project::new(&[(".github/workflows/ci.yml", PIPELINE), ("sub/deep/file", "")]);
+    let ran = project.run(&["-C", "sub/deep"]);
+    let top = project.path().canonicalize().unwrap();
+    let hint = format!("the repository's are run with -C {}\n", top.display());
+    assert!(ran.code() == 2 && ran.text().ends_with(&hint), "{}", ran.text());
+}
+
+#[test]
+fn what_would_run_is_of_the_jobs_that_are_asked_for() {
+    let project = Project::new(&[(".github/workflows/ci.yml", PIPELINE)]);
+    for (how, count) in [("-l", 3), ("-n", 5 + 1), ("-g", 4)] {
+        let ran = project.run(&[how, "-j", "test"]);
+        assert_eq!((ran.code(), ran.text().lines().count()), (0, count), "{how}: {}", ran.text());
+        assert!(ran.text().contains("build") && !ran.text().contains("after"), "{how}: {}", ran.text());
+        assert_eq!(project.run(&[how, "-j", "tset"]).code(), 2, "{how}");
+        let lines = project.run(&[how, "-j", "test", "--json"]).text();
+        let rows: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!((rows.len(), &rows[1]["needs"][0]), (2, &"build".into()), "{how}: {lines}");
+        let step = if how == "-n" { "Run actions/checkout@v4".into() } else { Value::Null };
+        assert_eq!(rows[0]["steps"][0]["name"], step, "{how}: {lines}");
+    }
 }
 
 #[test]

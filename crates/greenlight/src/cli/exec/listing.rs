@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use greenlight_workflow::{Job, JobKind, Step, StepKind, Trigger, Workflow};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Exec, Exit};
 use crate::exec::event::Happened;
@@ -16,62 +16,105 @@ const GAP: usize = 2;
 /// Shows what was asked for. Returns a failure where a file cannot be read.
 pub fn show(args: &Exec, read: &[File], happened: &Happened) -> anyhow::Result<Exit> {
     let mut is_whole = true;
-    let mut workflows: Vec<(&File, &Workflow)> = Vec::new();
+    let mut chosen: Vec<&File> = Vec::new();
     for file in read {
         match &file.workflow {
-            Ok(workflow) => workflows.push((file, workflow)),
+            Ok(workflow) if args.list || files::trigger(workflow, happened) == Trigger::Yes => chosen.push(file),
+            Ok(_) => {}
             Err(rendered) => {
                 eprintln!("{rendered}");
                 is_whole = false;
             }
         }
     }
-    if args.list {
-        list(args, &workflows);
-    } else {
-        workflows.retain(|(_, workflow)| files::trigger(workflow, happened) == Trigger::Yes);
-        for (file, workflow) in &workflows {
-            match workflow.title() {
-                title if title == file.path.as_ref() => println!("{title}"),
-                title => println!("{title} ({})", file.path),
-            }
-            match args.graph {
-                true => graph(workflow),
-                false => steps(workflow),
+    let chosen = super::with_jobs(&args.job, chosen)?;
+    let workflows = chosen.into_iter().filter_map(|file| Some((file, file.workflow.as_ref().ok()?)));
+    let workflows: Vec<(&File, &Workflow)> = workflows.collect();
+    match args.json {
+        true => as_json(args, &workflows),
+        false if args.list => list(args, &workflows),
+        false => {
+            for (file, workflow) in &workflows {
+                match workflow.title() {
+                    title if title == file.path.as_ref() => println!("{title}"),
+                    title => println!("{title} ({})", file.path),
+                }
+                match args.graph {
+                    true => graph(workflow, &jobs_of(args, workflow)),
+                    false => steps(&jobs_of(args, workflow)),
+                }
             }
         }
     }
     Ok(if is_whole { Exit::Done } else { Exit::Failed })
 }
 
+/// Returns the jobs that are asked for, and those that they need.
+fn jobs_of<'a>(args: &Exec, workflow: &'a Workflow) -> Vec<&'a Job> {
+    let mut wanted: Vec<&str> = args.job.iter().filter_map(|id| Some(&*workflow.job(id)?.id)).collect();
+    let mut next = 0;
+    while let Some(id) = wanted.get(next).copied() {
+        next += 1;
+        let needs = workflow.job(id).into_iter().flat_map(|job| &job.needs);
+        let new: Vec<&str> = needs.filter_map(|id| Some(&*workflow.job(id)?.id)).collect();
+        wanted.extend(new.into_iter().filter(|id| !wanted.contains(id)).collect::<Vec<_>>());
+    }
+    workflow.jobs.iter().filter(|job| args.job.is_empty() || wanted.contains(&&*job.id)).collect()
+}
+
+fn events_of(workflow: &Workflow) -> Vec<&str> {
+    workflow.on.events.iter().map(|event| event.name.as_str()).collect()
+}
+
+/// Writes an object for each job, with its steps where they are asked for.
+fn as_json(args: &Exec, workflows: &[(&File, &Workflow)]) {
+    let mut rows: Vec<(usize, Value)> = Vec::new();
+    for (file, workflow) in workflows {
+        let stages = stages(workflow);
+        for job in jobs_of(args, workflow) {
+            let stage = stages.get(&*job.id).copied().unwrap_or(0);
+            let needs: Vec<&str> = job.needs.iter().map(|id| &**id).collect();
+            let mut row = json!({
+                "stage": stage, "job": &*job.id, "name": name(job), "workflow": workflow.title(),
+                "path": &*file.path, "events": events_of(workflow), "needs": needs,
+            });
+            match &job.kind {
+                JobKind::Call { uses, .. } => row["calls"] = uses.to_string().into(),
+                JobKind::Steps(steps) if args.dryrun => row["steps"] = steps.iter().map(step_as_json).collect(),
+                JobKind::Steps(_) => {}
+            }
+            rows.push((stage, row));
+        }
+    }
+    rows.sort_by_key(|(stage, _)| *stage);
+    rows.iter().for_each(|(_, row)| println!("{row}"));
+}
+
+fn step_as_json(step: &Step) -> Value {
+    match &step.kind {
+        StepKind::Parallel { steps } => {
+            json!({ "name": shown(step), "steps": steps.iter().map(step_as_json).collect::<Vec<_>>() })
+        }
+        _ => json!({ "name": shown(step) }),
+    }
+}
+
 fn list(args: &Exec, workflows: &[(&File, &Workflow)]) {
     let mut rows: Vec<[String; 6]> = Vec::new();
     for (file, workflow) in workflows {
-        let events: Vec<&str> = workflow.on.events.iter().map(|event| event.name.as_str()).collect();
         let stages = stages(workflow);
-        for job in &workflow.jobs {
+        for job in jobs_of(args, workflow) {
             rows.push([
                 stages.get(&*job.id).copied().unwrap_or(0).to_string(),
                 job.id.to_string(),
                 name(job).to_owned(),
                 workflow.title().to_owned(),
                 file.path.to_string(),
-                events.join(","),
+                events_of(workflow).join(","),
             ]);
         }
     }
     rows.sort_by_key(|row| row[0].parse::<usize>().unwrap_or(0));
-    if args.json {
-        for [stage, id, name, workflow, path, events] in &rows {
-            let events: Vec<&str> = events.split(',').collect();
-            let row = json!({
-                "stage": stage.parse::<usize>().unwrap_or(0), "job": id, "name": name, "workflow": workflow,
-                "path": path, "events": events,
-            });
-            println!("{row}");
-        }
-        return;
-    }
     let head = ["Stage", "Job ID", "Job name", "Workflow name", "Workflow file", "Events"].map(str::to_owned);
     rows.insert(0, head);
     let widths: Vec<usize> =
@@ -83,12 +126,11 @@ fn list(args: &Exec, workflows: &[(&File, &Workflow)]) {
     }
 }
 
-fn graph(workflow: &Workflow) {
+fn graph(workflow: &Workflow, jobs: &[&Job]) {
     let stages = stages(workflow);
-    let last = stages.values().copied().max().unwrap_or(0);
+    let last = jobs.iter().filter_map(|job| stages.get(&*job.id)).copied().max().unwrap_or(0);
     for stage in 0..=last {
-        let names: Vec<String> = workflow
-            .jobs
+        let names: Vec<String> = jobs
             .iter()
             .filter(|job| stages.get(&*job.id) == Some(&stage))
             .map(|job| match job.needs.is_empty() {
@@ -103,8 +145,8 @@ fn graph(workflow: &Workflow) {
     }
 }
 
-fn steps(workflow: &Workflow) {
-    for job in &workflow.jobs {
+fn steps(jobs: &[&Job]) {
+    for job in jobs {
         println!("  {}", name(job));
         match &job.kind {
             JobKind::Call { uses, .. } => println!("    calls {uses}"),
