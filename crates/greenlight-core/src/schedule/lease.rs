@@ -70,7 +70,8 @@ fn lose(job: &mut Job, lease: &Lease, deploys: bool, why: &str, now: Timestamp) 
         job.tried += 1;
         JobState::Queued { since: now }
     } else {
-        let reason = format!("{why} ({}), and nobody knows how far it came", lease.runner).into();
+        let tries = if job.tried > 1 { format!("; it was tried {} times", job.tried) } else { String::new() };
+        let reason = format!("{why} ({}), and nobody knows how far it came{tries}", lease.runner).into();
         JobState::Completed { conclusion: Conclusion::Lost, at: now, reason, started_at }
     };
 }

@@ -21,7 +21,7 @@ fn a_job_that_its_runner_gave_up_is_tried_once_more() {
     assert!(world.gives_up(&second));
     assert_eq!(
         world.standing(run)[0],
-        "build: failure: its runner was started again without it (runner-1), and nobody knows how far it came"
+        "build: failure: its runner was started again without it (runner-1), and nobody knows how far it came; it was tried 2 times"
     );
     world.finish();
     assert!(world.status('a').starts_with("error: CI: build: its runner was started again"), "{}", world.status('a'));

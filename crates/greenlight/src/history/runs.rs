@@ -183,6 +183,7 @@ fn job(row: JobRow, first_lines: &[(u32, u64)]) -> shape::Job {
             _ => "waiting",
         },
     };
+    let row_end = row.conclusion.zip(row.completed_at.map(written));
     shape::Job {
         key: row.attempt.job.to_string(),
         name: row.name,
@@ -196,7 +197,7 @@ fn job(row: JobRow, first_lines: &[(u32, u64)]) -> shape::Job {
         started_at: row.started_at.map(written),
         ended_at: row.completed_at.map(written),
         environment_url: None,
-        steps: row.steps.into_iter().map(|row| step(row, first_lines)).collect(),
+        steps: row.steps.into_iter().map(|row| cut_off(step(row, first_lines), row_end.as_ref())).collect(),
         annotations: row.annotations.iter().map(shape::Annotation::from).collect(),
         summaries: row.summaries.iter().map(|row| shape::Summary { step: row.step + 1, size: row.size }).collect(),
     }
@@ -211,6 +212,17 @@ fn step(row: StepRow, first_lines: &[(u32, u64)]) -> shape::Step {
         started_at: row.started_at.map(written),
         ended_at: row.completed_at.map(written),
         line: first_lines.iter().find(|(index, _)| *index == row.index).map(|(_, line)| line + 1),
+    }
+}
+
+/// Says of a step that its runner did not end, though its job is over, that it was cut off with the job.
+fn cut_off(step: shape::Step, end: Option<&(Conclusion, String)>) -> shape::Step {
+    match end {
+        Some((conclusion, at)) if step.state == "running" => {
+            let state = if *conclusion == Conclusion::Cancelled { Conclusion::Cancelled } else { Conclusion::Lost };
+            shape::Step { state: state.as_str().to_owned(), ended_at: Some(at.clone()), ..step }
+        }
+        _ => step,
     }
 }
 

@@ -166,6 +166,50 @@ async fn hosted_actions_that_would_run_as_well_are_warned_of() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_is_lost_twice_says_so_and_no_step_of_it_runs_for_ever() {
+    const SLOW: &str = "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: |\n          echo begun\n          sleep 600\n";
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": SLOW })).await;
+    let settings = github.settings();
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let read = async |serve: &Serve, path: &str| {
+        let answer = http.get(format!("http://{}{path}", serve.pages)).send().await.ok()?;
+        answer.text().await.ok()
+    };
+    let run = async |serve: &Serve| {
+        let text = read(serve, &format!("/api/v1/repos/{NAME}/runs/1")).await?;
+        serde_json::from_str::<serde_json::Value>(&text).ok()
+    };
+    let log = format!("/{NAME}/runs/1/jobs/test.txt");
+    let mut serve = Serve::start(dir.path(), &settings);
+    hook(&github, &serve.public).await;
+    github.open_pull("change", "change.txt", "changed").await;
+    for tried in [1, 2] {
+        until("the step runs", async || {
+            let is_this = run(&serve).await?["jobs"][0]["tried"] == tried;
+            (is_this && read(&serve, &log).await?.contains("begun\n")).then_some(())
+        })
+        .await;
+        serve.kill();
+        serve = Serve::start(dir.path(), &settings);
+    }
+    let run = until("the run is over", async || run(&serve).await.filter(|run| run["conclusion"].is_string())).await;
+    let job = &run["jobs"][0];
+    assert_eq!(
+        (&run["conclusion"], &job["state"], &job["steps"][1]["state"]),
+        (&json!("lost"), &json!("lost"), &json!("lost")),
+        "{run}"
+    );
+    assert!(job["reason"].as_str().unwrap().ends_with("it was tried 2 times"), "{run}");
+    until("the log ends with a word", async || {
+        read(&serve, &log).await?.trim_end().ends_with("nobody knows how far this step came.").then_some(())
+    })
+    .await;
+    serve.end();
+    github.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_killed_server_takes_its_work_up_again() {
     let dir = tempfile::tempdir().unwrap();
     // The one folder of others that the job sees.
