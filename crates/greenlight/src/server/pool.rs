@@ -80,7 +80,7 @@ pub fn cancel(pool: &Pool, cell: &Cell) {
     for attempt in pool.running().into_iter().filter(|attempt| attempt.repo == state.meta().repository.id) {
         let job = state.runs.get(&attempt.run).and_then(|run| run.job(&attempt.job));
         if let Some(reason) = job.and_then(|job| job.cancelled.clone()) {
-            pool.cancel(&attempt, reason);
+            pool.cancel(&attempt, format!("cancelled: {reason}"));
         }
     }
 }

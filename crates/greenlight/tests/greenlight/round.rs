@@ -225,6 +225,8 @@ async fn a_run_is_cancelled_and_run_again() {
     let cancelled = server.http.post(server.pages(&format!("/{NAME}/runs/1/cancel"))).send().await.unwrap();
     assert_eq!(cancelled.status(), 200, "the redirect leads back to the run");
     github.status(&head, "greenlight", "error").await;
+    let why = github.status(&head, "greenlight / CI / test (pull_request)", "error").await;
+    assert_eq!(why, "cancelled: by somebody at this machine");
     while let Some(part) = page.chunk().await.unwrap() {
         seen.push_str(&String::from_utf8_lossy(&part));
     }
