@@ -45,10 +45,23 @@ pub struct Settings {
     pub selection: Selection,
     /// Where GitHub is.
     pub addresses: Addresses,
+    /// How long artifacts are kept.
+    pub retention: RetentionDays,
     /// Whose limits hold for workflows.
     pub edition: Edition,
     /// Does nothing start by the clock? So it is where one event alone is to be run.
     pub ignores_clock: bool,
+}
+
+/// How many days artifacts are kept, as jobs are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RetentionDays(pub u64);
+
+impl Default for RetentionDays {
+    /// GitHub's own.
+    fn default() -> Self {
+        Self(90)
+    }
 }
 
 /// Which GitHub it is.
@@ -192,6 +205,7 @@ pub(crate) struct MadeOf {
     pub attempt: u32,
     pub sha: Sha,
     pub full_name: Arc<str>,
+    pub protected: bool,
     pub refs: Option<(Arc<str>, RefName)>,
 }
 

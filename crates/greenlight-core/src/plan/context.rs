@@ -61,8 +61,15 @@ fn made_of(state: &Repository, suite: &Suite, run: &Run) -> MadeOf {
         attempt: run.attempt,
         sha: run.sha,
         full_name: state.meta().repository.full_name.clone(),
+        protected: is_protected(state, suite),
         refs: pull.map(|pull| (pull.snapshot.head_ref.clone(), pull.snapshot.base_ref.clone())),
     }
+}
+
+/// Do rules ask for anything where the run's branch is pushed to, as far as they were read?
+fn is_protected(state: &Repository, suite: &Suite) -> bool {
+    let rules = state.branches.get(&suite.git_ref).and_then(|branch| branch.rules.as_ref());
+    rules.is_some_and(|rules| !rules.required.is_empty() || rules.approvals > 0)
 }
 
 /// Returns the `github` context, as far as it does not depend on the runner.
@@ -89,9 +96,13 @@ fn github(state: &Repository, suite: &Suite, run: &Run, inputs: &Value) -> Value
         ("event_name", text(&suite.key.event)),
         ("event", event),
         ("action", Value::string("")),
+        ("action_ref", Value::string("")),
+        ("action_repository", Value::string("")),
         ("ref", text(ref_name)),
         ("ref_name", text(short)),
         ("ref_type", text(kind)),
+        ("ref_protected", Value::Bool(is_protected(state, suite))),
+        ("retention_days", text(&state.settings.retention.0.to_string())),
         ("sha", text(&run.sha.to_string())),
         ("head_ref", text(&head_ref)),
         ("base_ref", text(&base_ref)),

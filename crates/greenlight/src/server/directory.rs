@@ -8,7 +8,7 @@ use std::time::Duration;
 use greenlight_core::fact::{Fact, RepositoryRef};
 use greenlight_core::id::{RepoId, UserId};
 use greenlight_core::port::Store as _;
-use greenlight_core::repository::{Edition, Settings};
+use greenlight_core::repository::{Edition, RetentionDays, Settings};
 
 use super::Shared;
 use super::github::{GitHub, Profile};
@@ -23,6 +23,7 @@ const ASK_AGAIN_MIN: Duration = Duration::from_secs(1);
 const ASK_AGAIN_MAX: Duration = Duration::from_secs(60);
 /// How often an App's installations are read again.
 const READ_AGAIN: Duration = Duration::from_secs(600);
+const SECONDS_OF_A_DAY: u64 = 24 * 3600;
 
 /// The repositories that are looked after.
 pub struct Directory {
@@ -74,6 +75,7 @@ impl Directory {
             app: self.github.is_app(),
             own_user: *self.own_user.lock().expect("nobody panics while holding an id"),
             addresses: self.github.addresses(),
+            retention: RetentionDays(shared.config.services.limits.artifacts_kept.as_secs() / SECONDS_OF_A_DAY),
             edition: match self.github.profile() {
                 Profile::GitHubCom => Edition::GitHubCom,
                 Profile::Enterprise => Edition::EnterpriseServer,

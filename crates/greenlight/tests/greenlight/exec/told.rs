@@ -128,3 +128,20 @@ fn a_file_that_cannot_be_read_is_no_success_and_is_named_at_the_end() {
         assert_eq!(ran.events("notice").last().unwrap()["message"], said);
     }
 }
+
+/// What GitHub gives to every step that is no action's part, `GITHUB_` left out.
+const GIVEN: &str = "ACTION ACTION_REF ACTION_REPOSITORY ACTIONS ACTOR ACTOR_ID API_URL ARTIFACTS ARTIFACTS_LIST BASE_REF ENV EVENT_NAME EVENT_PATH GRAPHQL_URL HEAD_REF JOB OUTPUT PATH REF REF_NAME REF_PROTECTED REF_TYPE REPOSITORY REPOSITORY_ID REPOSITORY_OWNER REPOSITORY_OWNER_ID RETENTION_DAYS RUN_ATTEMPT RUN_ID RUN_NUMBER SERVER_URL SHA STATE STEP_SUMMARY TRIGGERING_ACTOR WORKFLOW WORKFLOW_REF WORKFLOW_SHA WORKSPACE";
+
+#[test]
+fn a_step_has_all_variables_of_github() {
+    let project = Project::of_workflow(
+        "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: echo \"> $(env | sed -n 's/^GITHUB_\\([A-Z_]*\\)=.*/\\1/p' | LC_ALL=C sort | tr '\\n' ' ')\"\n      - run: echo \"> $GITHUB_REF_PROTECTED $GITHUB_RETENTION_DAYS ${{ github.ref_protected == false }}\"\n",
+    );
+    let ran = project.run(&[]);
+    let text = ran.text();
+    let names = text.lines().find_map(|line| line.strip_prefix("a | > ")).unwrap_or_default();
+    let mut known: Vec<&str> = GIVEN.split(' ').collect();
+    known.sort_unstable();
+    assert_eq!(names.split_whitespace().collect::<Vec<_>>(), known, "{text}");
+    assert!(ran.has("a | > false 90 true"), "{text}");
+}
