@@ -120,6 +120,23 @@ fn a_fork_waits_until_somebody_who_may_push_lets_it_start() {
 }
 
 #[test]
+fn jobs_are_told_whether_rules_protect_their_branch() {
+    for protects in [false, true] {
+        let mut world = World::new(&[(".github/workflows/ci.yml", BOTH)], "merge: { when: green }\n");
+        if protects {
+            world.needs_approval();
+        }
+        world.open_pull(1, 'a');
+        world.finish();
+        world.move_main('c');
+        world.work();
+        let order = world.take().expect("the push starts a run");
+        assert_eq!(order.github.get("ref_protected").as_bool(), Some(protects));
+        assert_eq!(order.github.get("retention_days").as_str(), Some("90"));
+    }
+}
+
+#[test]
 fn a_merge_that_nobody_told_of_is_deployed_once() {
     let mut world = repository();
     world.merge_unheard(7, 'h', 'l');

@@ -129,6 +129,7 @@ pub struct World {
     holding: Option<JobOrder>,
     waiting: Vec<Dispatch>,
     git_is_away: bool,
+    needs_approval: bool,
     reads_of_pulls: usize,
 }
 
@@ -160,6 +161,7 @@ impl World {
             holding: None,
             waiting: Vec::new(),
             git_is_away: false,
+            needs_approval: false,
             reads_of_pulls: 0,
         };
         world.boot();

@@ -2,7 +2,7 @@
 
 use greenlight_core::effect::{Answer, Dispatch, Effect, Outcome, PullRead, Reconciled, Refusal};
 use greenlight_core::event::{
-    CommitFiles, DeploymentMaker, DeploymentSnapshot, DeploymentState, Permission, PullStanding, TestMerge,
+    BranchRules, CommitFiles, DeploymentMaker, DeploymentSnapshot, DeploymentState, Permission, PullStanding, TestMerge,
 };
 use greenlight_core::fact::{Fact, PullFact, PushFact, Source};
 use greenlight_core::id::{CommentId, DeploymentId, Sha};
@@ -121,7 +121,7 @@ impl World {
             },
             base_tip: self.main,
             reviews: self.reviews.clone(),
-            rules: None,
+            rules: self.needs_approval.then(|| BranchRules { required: Vec::new(), approvals: 1 }),
             verdicts: Vec::new(),
         }
     }

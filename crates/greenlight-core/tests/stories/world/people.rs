@@ -172,6 +172,11 @@ impl World {
         self.git_is_away = is_away;
     }
 
+    /// The rules of main ask for an approval.
+    pub fn needs_approval(&mut self) {
+        self.needs_approval = true;
+    }
+
     /// Every commit has a `script/cibuild`.
     pub fn has_cibuild(&mut self) {
         self.cibuild = true;
