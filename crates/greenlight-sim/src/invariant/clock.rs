@@ -18,7 +18,7 @@ use crate::sources::CLOCK_LINES;
 
 /// How late a line may start, and how soon again: what users are told, not what the core says.
 const MADE_UP_FOR: Duration = Duration::from_secs(3600);
-const APART: Duration = Duration::from_secs(300);
+const APART: Duration = Duration::from_secs(60);
 /// How late a start is that was made up for.
 const LATE: i64 = 60_000;
 const MINUTE: i64 = 60_000;
