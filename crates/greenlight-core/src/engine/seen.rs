@@ -37,7 +37,9 @@ pub(super) fn pull_seen(state: &mut Repository, fact: &PullFact, now: Timestamp)
 }
 
 fn first_seen(state: &mut Repository, fact: &PullFact, now: Timestamp) {
-    let pull = Pull::new(fact.pull.clone(), fact.event.clone(), head_since(fact, now));
+    let mut pull = Pull::new(fact.pull.clone(), fact.event.clone(), head_since(fact, now));
+    // A webhook may come long after what followed from it, and what is closed is not among what a comparison reads.
+    pull.reread = fact.source == Source::Webhook && fact.pull.standing == PullStanding::Closed;
     state.pulls.insert(fact.pull.number, pull);
 }
 
