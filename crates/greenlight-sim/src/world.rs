@@ -295,7 +295,6 @@ impl World {
         self.token_good = true;
         self.trace.line(|| "--- the quiet phase".to_owned());
         self.stop_the_clock();
-        self.send_hooks();
         self.hurry_hooks();
         self.revive_runners();
         if self.cell.is_none() {
@@ -305,6 +304,8 @@ impl World {
         let mut events = 0;
         while self.queue.peek().is_some_and(|Reverse((at, _, _))| *at <= end) {
             self.happen()?;
+            // What lands now may bring the schedule back.
+            self.stop_the_clock();
             events += 1;
             if events > QUIET_EVENTS_MAX {
                 return Err(crate::invariant::violation("quiet", "the server does not come to rest".to_owned()));

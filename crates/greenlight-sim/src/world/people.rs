@@ -164,6 +164,7 @@ impl World {
         let commit = self.github.objects.commit([Some(tip), None], files, false);
         self.github.move_branch(0, Some(commit), ADMIN);
         self.trace.line(|| format!("the admin stops the clock with {}", name(commit).short()));
+        self.send_hooks();
     }
 
     fn force_main(&mut self) {
