@@ -155,9 +155,12 @@ impl World {
 
     /// Nothing comes due by the clock any more.
     pub fn stop_the_clock(&mut self) {
+        if !self.github.sources.ticks {
+            return;
+        }
         let tip = self.github.tip(0);
         let mut files = self.github.objects.get(tip).files;
-        if !self.github.sources.ticks || files[DEPLOY] == STILL {
+        if files[DEPLOY] == STILL {
             return;
         }
         files[DEPLOY] = STILL;
