@@ -289,16 +289,13 @@ fn join_parts(parts: &[Part], context: &dyn Context) -> Result<String, Expressio
 
 /// Says whether a text has the start of an expression.
 pub(crate) fn has_expression(text: &str) -> bool {
-    find_open(text).is_some()
+    // Most texts have none; to look at all letters is quicker than to ask after each whether to go on.
+    text.bytes().fold(false, |found, byte| found | (byte == b'$')) && find_open(text).is_some()
 }
 
 /// Returns where the first expression of a text starts.
 fn find_open(text: &str) -> Option<usize> {
     let bytes = text.as_bytes();
-    // Most texts have none; to look at all letters is quicker than to ask after each whether to go on.
-    if !bytes.iter().fold(false, |found, byte| found | (*byte == b'$')) {
-        return None;
-    }
     let mut from = 0;
     loop {
         let at = from + bytes[from..].iter().position(|byte| *byte == b'$')?;
