@@ -1,36 +1,15 @@
 //! What a file says beyond its grammar, and what is told about one that says it wrongly: each error with its place, its code
 //! and what to do.
 
+mod told;
+
 use greenlight_workflow::{ConcurrencyQueue, Contexts, StepKind, Value, Workflow, parse_action, parse_workflow};
-
-/// Returns errors and warnings as `line:column code: message | what to do`.
-fn told(text: &str) -> Vec<String> {
-    let findings = parse_workflow("ci.yml", text).findings;
-    let help = |help: Option<&str>| help.map(|help| format!(" | {help}")).unwrap_or_default();
-    findings
-        .iter()
-        .map(|found| {
-            let span = found.span;
-            let help = help(found.help.as_deref());
-            format!("{}:{} {}: {}{help}", span.line, span.column, found.code, found.message)
-        })
-        .collect()
-}
-
-#[track_caller]
-fn check(text: &str, expected: &[&str]) {
-    assert_eq!(told(text), expected, "{text}");
-}
+use told::{check, job, told};
 
 #[track_caller]
 fn read(text: &str) -> Workflow {
     let parsed = parse_workflow("ci.yml", text);
     parsed.workflow.unwrap_or_else(|| panic!("{:#?}", parsed.findings))
-}
-
-/// A workflow with one job that has these lines besides what every job needs.
-fn job(lines: &str) -> String {
-    format!("on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{{run: x}}]\n{lines}")
 }
 
 #[test]

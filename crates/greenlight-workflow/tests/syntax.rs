@@ -1,31 +1,10 @@
 //! What is told about a file whose YAML cannot be read, or means nothing to GitHub: where the error comes from, and what else is
 //! wrong.
 
+mod told;
+
 use greenlight_workflow::parse_workflow;
-
-/// Returns errors and warnings as `line:column code: message | what to do`.
-fn told(text: &str) -> Vec<String> {
-    let findings = parse_workflow("ci.yml", text).findings;
-    let help = |help: Option<&str>| help.map(|help| format!(" | {help}")).unwrap_or_default();
-    findings
-        .iter()
-        .map(|found| {
-            let span = found.span;
-            let help = help(found.help.as_deref());
-            format!("{}:{} {}: {}{help}", span.line, span.column, found.code, found.message)
-        })
-        .collect()
-}
-
-#[track_caller]
-fn check(text: &str, expected: &[&str]) {
-    assert_eq!(told(text), expected, "{text}");
-}
-
-/// A workflow with one job that has these lines besides what every job needs.
-fn job(lines: &str) -> String {
-    format!("on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{{run: x}}]\n{lines}")
-}
+use told::{check, job, told};
 
 #[test]
 fn yaml_that_means_nothing_to_github_does_not_hide_the_rest() {
