@@ -22,3 +22,17 @@ fn a_pull_request_that_lands_while_it_is_to_be_read_is_read_once() {
     world.finish();
     assert_eq!(world.reads_of_pulls(), before + 1);
 }
+
+#[test]
+fn a_late_word_that_a_pull_request_was_closed_is_not_taken_for_the_last() {
+    let mut world = World::new(&[(".github/workflows/ci.yml", CI)], "");
+    // It is told of after a comparison, which lists only what is open or new.
+    world.finish();
+    world.merge_with_late_word_of_closing(1, 'a', 'l');
+    world.finish();
+    assert!(world.has_landed(1, 'l'), "it was opened again and merged");
+    let reads = world.reads_of_pulls();
+    world.wait(3600);
+    world.finish();
+    assert_eq!(world.reads_of_pulls(), reads, "and asked for once");
+}

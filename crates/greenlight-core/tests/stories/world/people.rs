@@ -50,6 +50,18 @@ impl World {
         self.step(Fact::Pull(PullFact { pull, event: event("pull_request", Some("closed")), source: Source::Webhook }));
     }
 
+    /// Somebody closes a pull request, opens it again and merges it, and of all that only the closing is told, too late.
+    pub fn merge_with_late_word_of_closing(&mut self, number: u64, head: char, landed: char) {
+        let closed = PullSnapshot { standing: PullStanding::Closed, ..self.snapshot(number, head, RepoId(1)) };
+        self.now = self.now + Duration::from_secs(2);
+        let standing = PullStanding::Merged { commit: Some(sha(landed)) };
+        let merged = PullSnapshot { standing, updated_at: self.now, ..closed.clone() };
+        self.trees.insert(sha(landed), tree(sha(head), self.main));
+        self.pulls.insert(number, merged);
+        let event = event("pull_request", Some("closed"));
+        self.step(Fact::Pull(PullFact { pull: closed, event, source: Source::Webhook }));
+    }
+
     pub(super) fn snapshot(&self, number: u64, head: char, from: RepoId) -> PullSnapshot {
         PullSnapshot {
             number: PullNumber(number),

@@ -1,7 +1,8 @@
 //! What can be seen.
 
 use greenlight_core::deployment::{DeployWish, WishState};
-use greenlight_core::id::RunNumber;
+use greenlight_core::event::PullStanding;
+use greenlight_core::id::{PullNumber, RunNumber};
 use greenlight_core::report::job_sentence;
 use greenlight_core::run::{Conclusion, JobState, Subject};
 
@@ -37,6 +38,12 @@ impl World {
 
     pub fn reads_of_pulls(&self) -> usize {
         self.reads_of_pulls
+    }
+
+    /// Is it known that a pull request was merged as this commit?
+    pub fn has_landed(&self, number: u64, landed: char) -> bool {
+        let pull = self.cell.repository().pulls.get(&PullNumber(number)).expect("it was heard of");
+        pull.snapshot.standing == PullStanding::Merged { commit: Some(sha(landed)) }
     }
 
     pub fn merged(&self) -> Vec<u64> {
