@@ -193,21 +193,29 @@ mod tests {
         std::fs::write(path, text).unwrap();
     }
 
-    #[tokio::test]
-    async fn where_nobody_can_be_asked_the_commit_is_read_again_but_not_for_ever() {
-        let workflow = "on: push\njobs:\n  a:\n    uses: away/shared/.github/workflows/one.yml@v1\n";
-        let files = CommitFiles {
+    /// A commit with these workflows and nothing else.
+    fn commit_of(workflows: Vec<(Arc<str>, Arc<str>)>) -> CommitFiles {
+        CommitFiles {
             sha: Sha::ZERO,
             tree: Sha::ZERO,
             message: "".into(),
-            workflows: vec![(".github/workflows/ci.yml".into(), workflow.into())],
+            workflows,
             called: Vec::new(),
             elsewhere: Vec::new(),
             config: None,
             cibuild: false,
             changed_paths: None,
-        };
-        let repository = RepositoryRef { id: RepoId(7), full_name: "acme/app".into(), default_branch: "main".into() };
+        }
+    }
+
+    fn repository() -> RepositoryRef {
+        RepositoryRef { id: RepoId(7), full_name: "acme/app".into(), default_branch: "main".into() }
+    }
+
+    #[tokio::test]
+    async fn where_nobody_can_be_asked_the_commit_is_read_again_but_not_for_ever() {
+        let workflow = "on: push\njobs:\n  a:\n    uses: away/shared/.github/workflows/one.yml@v1\n";
+        let files = commit_of(vec![(".github/workflows/ci.yml".into(), workflow.into())]);
         for (key, tried, is_again) in [
             ("read:push", 1, true),
             ("read:push", TRIES_MAX - 1, true),
@@ -217,7 +225,7 @@ mod tests {
             let mut outcome = Outcome::Done(Answer::Commit(Box::new(files.clone())));
             let effect = Effect::ReadCommit { sha: Sha::ZERO, git_ref: None, before: None };
             let dispatch = Dispatch { key: EffectKey::from(key), effect, tried, confirm: false };
-            complete(&mut outcome, &repository, &Below(PathBuf::new()), &dispatch).await;
+            complete(&mut outcome, &repository(), &Below(PathBuf::new()), &dispatch).await;
             let told = ".github/workflows/ci.yml calls away/shared/.github/workflows/one.yml@v1: no network";
             match &outcome {
                 Outcome::Later { reason, .. } => assert!(is_again && &**reason == told, "{tried}: {reason}"),
@@ -247,20 +255,9 @@ mod tests {
             })
             .chain([(".github/workflows/near.yml".into(), calls("./.github/workflows/0.yml").into())])
             .collect();
-        let files = CommitFiles {
-            sha: Sha::ZERO,
-            tree: Sha::ZERO,
-            message: "".into(),
-            workflows: own,
-            called: Vec::new(),
-            elsewhere: Vec::new(),
-            config: None,
-            cibuild: false,
-            changed_paths: None,
-        };
-        let repository = RepositoryRef { id: RepoId(7), full_name: "acme/app".into(), default_branch: "main".into() };
+        let files = commit_of(own);
         let mut outcome = Outcome::Done(Answer::Commit(Box::new(files)));
-        add(&mut outcome, &repository, &Below(root.path().to_owned()), true).await;
+        add(&mut outcome, &repository(), &Below(root.path().to_owned()), true).await;
         let Outcome::Done(Answer::Commit(files)) = outcome else { panic!("{outcome:?}") };
         let mut called: Vec<&str> = files.called.iter().map(|(reference, _)| &**reference).collect();
         called.sort_unstable();
