@@ -21,7 +21,7 @@ use crate::step::{At, Finished, StepEnd, StepScope};
 use crate::stop::{Stop, tell, worse_than};
 
 /// How many steps run in the background at a time; more wait for their turn.
-const BACKGROUND_MAX: usize = 10;
+pub(crate) const BACKGROUND_MAX: usize = 10;
 
 /// A step in the background, on its way.
 type Running<'a> = FuturesUnordered<Pin<Box<dyn Future<Output = (usize, Finished)> + Send + 'a>>>;
@@ -86,12 +86,16 @@ impl JobRun {
 
     fn start<'a>(&'a self, background: &mut Background<'a>, step: &'a Step, key: String) {
         let (sender, own_stop) = watch::channel(self.stop.borrow().clone());
+        let mut cancelled = own_stop.clone();
         let at = At { stop: own_stop, ..self.at(key) };
         let (place, frame, turns) = (background.started.len(), background.frame, background.turns.clone());
         let forward = sender.clone();
         let run = async move {
-            // The semaphore is never closed.
-            let _turn = turns.acquire().await;
+            // The semaphore is never closed. What is cancelled while it waits needs no turn: it does not begin.
+            let _turn = tokio::select! {
+                turn = turns.acquire() => turn.ok(),
+                _ = cancelled.changed() => None,
+            };
             let mut stop = self.stop.clone();
             let told = async {
                 let mut known = Stop::No;

@@ -117,7 +117,8 @@ impl JobRun {
             Ok(own) => {
                 env.extend(own);
                 let seen = seen.with_env(&env);
-                let is_over = matches!(told, Stop::Lost(_)) || is_ended_alone;
+                // What belongs to an action is left out with it; a step of the job that was to run was cancelled.
+                let is_over = matches!(told, Stop::Lost(_)) || is_ended_alone && frame.depth > 0;
                 let condition = if is_over { Ok(false) } else { step.condition.evaluate(&seen) };
                 condition
                     .map(|holds| (holds, seen))
@@ -128,6 +129,7 @@ impl JobRun {
         let started_at = self.now();
         let (end, may_fail, started_at) = match runs {
             Ok((false, _)) => (StepEnd::new(Conclusion::Skipped), false, None),
+            Ok((true, _)) if is_ended_alone => (StepEnd::new(Conclusion::Cancelled), false, None),
             Ok((true, seen)) => {
                 self.tell(frame, &at, &name, StepState::Running { started_at }).await;
                 let scope = StepScope { step, at: at.clone(), seen, env, timeout: None };

@@ -1,8 +1,11 @@
 //! Steps that run beside each other.
 
+use std::time::Duration;
+
 use greenlight_core::run::Conclusion::{Cancelled, Failure, Skipped, Success};
 
 use super::{Bench, order, run_steps, succeeded, workflow};
+use crate::background::BACKGROUND_MAX;
 use crate::stop::{Stop, tell};
 
 #[tokio::test]
@@ -93,6 +96,43 @@ async fn a_step_that_another_one_cancels_does_not_fail_the_job() {
     succeeded(&done);
     assert_eq!(done.place.said(4), "it is cancelled\n");
     assert!(done.place.log(1).contains("stopped\n"), "{}", done.place.log(1));
+}
+
+#[tokio::test]
+async fn a_step_that_is_cancelled_before_it_began_is_cancelled_all_the_same() {
+    let done = run_steps(
+        "- id: server
+  background: true
+  run: touch began
+- cancel: server
+- id: never
+  if: 'false'
+  background: true
+  run: echo no
+- cancel: never
+- run: echo 'they are ${{ steps.server.outcome }} and ${{ steps.never.outcome }}'; ls",
+    )
+    .await;
+    succeeded(&done);
+    assert_eq!(done.place.said(5), "they are cancelled and skipped\n");
+}
+
+#[tokio::test]
+async fn a_step_that_is_cancelled_while_it_waits_for_its_turn_waits_no_longer() {
+    let busy = "- background: true\n  run: while [ ! -e go ]; do sleep 0.01; done\n".repeat(BACKGROUND_MAX);
+    let steps = format!(
+        "{busy}- id: last
+  background: true
+  run: touch go
+- cancel: last
+- run: |
+    test ! -e go
+    touch go
+    echo 'it is ${{{{ steps.last.outcome }}}}'"
+    );
+    let done = tokio::time::timeout(Duration::from_secs(60), run_steps(&steps)).await.expect("nobody waits for ever");
+    succeeded(&done);
+    assert_eq!(done.place.said(13), "it is cancelled\n");
 }
 
 #[tokio::test]
