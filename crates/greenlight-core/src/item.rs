@@ -31,6 +31,13 @@ pub struct Item {
     pub trouble: Option<Arc<str>>,
 }
 
+impl Item {
+    /// Is its lane named after it, so that nothing else is in there?
+    pub(crate) fn has_own_lane(&self) -> bool {
+        *self.lane == *self.key.as_str()
+    }
+}
+
 /// Where an effect stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemState {

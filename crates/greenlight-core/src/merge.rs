@@ -13,7 +13,7 @@ use crate::id::{Context, EffectKey, PullNumber, RefName, Sha, UserId};
 use crate::item::{Class, ItemState};
 use crate::outbox::{Wanted, backoff, remove, want, withdraw};
 use crate::pull::{MergePhase, MergeStanding, Merging, Pull};
-use crate::report::{AGGREGATE, is_green_on_github, is_tested_green, touch_followers};
+use crate::report::{AGGREGATE, is_green_on_github, is_tested_green};
 use crate::repository::{Repository, Topic};
 use crate::room::tell;
 use crate::run::{Subject, Suite, SuiteKey, SuitePhase, Trust};
@@ -454,7 +454,7 @@ fn landed(
     }
     state.touch(Topic::Pull(number));
     state.touch_suites_of(number);
-    touch_followers(state, sha);
+    state.touch_followers(sha);
     compare_trees(state, number);
 }
 

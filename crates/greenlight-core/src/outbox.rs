@@ -71,7 +71,6 @@ pub(crate) fn want(state: &mut Repository, wanted: Wanted) {
         return;
     }
     let place = state.next_place();
-    state.lanes.entry(wanted.lane.clone()).or_default().insert(place, wanted.key.clone());
     let item = Item {
         key: wanted.key.clone(),
         lane: wanted.lane,
@@ -84,6 +83,7 @@ pub(crate) fn want(state: &mut Repository, wanted: Wanted) {
         after_success: wanted.after_success,
         trouble: None,
     };
+    state.enter_lane(&item);
     state.outbox.insert(wanted.key, item);
 }
 
@@ -102,12 +102,7 @@ pub(crate) fn withdraw(state: &mut Repository, key: &EffectKey) -> bool {
 /// Removes an effect that came to its end.
 pub(crate) fn remove(state: &mut Repository, key: &EffectKey) -> Option<Arc<Item>> {
     let item = state.outbox.remove(key)?;
-    if let Some(lane) = state.lanes.get_mut(&item.lane) {
-        lane.remove(&item.place);
-        if lane.is_empty() {
-            state.lanes.remove(&item.lane);
-        }
-    }
+    state.leave_lane(&item);
     Some(item)
 }
 
@@ -209,14 +204,12 @@ pub fn dispatch(state: &mut Repository, budget: &mut Budget, now: Timestamp) -> 
     let mut again_at: Option<Timestamp> = None;
     let mut later = |at: Timestamp| again_at = Some(again_at.map_or(at, |known| known.min(at)));
     let mut candidates: Vec<(Class, u64, EffectKey)> = Vec::new();
-    for lane in state.lanes.values() {
-        let Some((place, key)) = lane.first_key_value() else { continue };
-        let Some(item) = state.outbox.get(key) else { continue };
+    for item in state.outbox.values().filter(|item| state.is_first_in_lane(item)) {
         match item.state {
             ItemState::InFlight { .. } => {}
             ItemState::Ready { not_before } if not_before > now => later(not_before),
             ItemState::Ready { .. } if is_awaiting(state, item) => {}
-            ItemState::Ready { .. } => candidates.push((item.class, *place, key.clone())),
+            ItemState::Ready { .. } => candidates.push((item.class, item.place, item.key.clone())),
         }
     }
     candidates.sort();

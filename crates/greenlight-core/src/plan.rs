@@ -4,6 +4,7 @@ mod choose;
 mod context;
 mod job;
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use greenlight_workflow::{EventPayload, JobKind, Value, Workflow};
@@ -29,15 +30,21 @@ pub(crate) use job::{jobs_of, legs_of, strategy_value};
 
 /// Returns the key of the effect that reads a suite's files.
 pub(crate) fn read_key(suite: &Suite) -> EffectKey {
-    let subject: String = match &suite.key.subject {
-        Subject::Pull(number, base) => format!("#{number}:{}", base.short()),
-        Subject::PullAction(number, action, at) => format!("#{number}:{action}:{}", at.as_millis()),
-        Subject::Ref(name) => name.to_string(),
-        Subject::Deployment(id) => format!("deployment:{id}"),
-        Subject::Other(text) => text.to_string(),
+    let SuiteKey { head_sha, event, subject } = &suite.key;
+    let mut key = String::with_capacity(KEY_LENGTH);
+    let _ = match subject {
+        Subject::Pull(number, base) => write!(key, "read:{event}:#{number}:{}", base.short()),
+        Subject::PullAction(number, action, at) => write!(key, "read:{event}:#{number}:{action}:{}", at.as_millis()),
+        Subject::Ref(name) => write!(key, "read:{event}:{name}"),
+        Subject::Deployment(id) => write!(key, "read:{event}:deployment:{id}"),
+        Subject::Other(text) => write!(key, "read:{event}:{text}"),
     };
-    EffectKey::from(format!("read:{}:{subject}:{}:{}", suite.key.event, suite.key.head_sha, suite.attempt))
+    let _ = write!(key, ":{head_sha}:{}", suite.attempt);
+    EffectKey::from(key)
 }
+
+/// About how long such a key is: most are written without a second look for room.
+const KEY_LENGTH: usize = 120;
 
 /// The event of which the default branch's workflows hear what happens to pull requests.
 pub const TARGET: &str = "pull_request_target";

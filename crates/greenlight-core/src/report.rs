@@ -62,7 +62,7 @@ pub(crate) fn set(state: &mut Repository, sha: Sha, context: &Context, wanted: S
     }
     if context.as_str() == AGGREGATE {
         // What is wanted again may be what GitHub shows already; then nobody would hear of it.
-        touch_followers(state, sha);
+        state.touch_followers(sha);
     }
     state.touch(Topic::Report(sha, context.clone()));
 }
@@ -131,7 +131,7 @@ pub(crate) fn settle_report(state: &mut Repository, sha: Sha, context: &Context,
     let is_held = class == Class::Pending;
     want(state, if is_held { wanted.not_before(now + HOLD) } else { wanted });
     if state.showing.insert((sha, context.clone())) && context.as_str() == AGGREGATE {
-        touch_followers(state, sha);
+        state.touch_followers(sha);
     }
     if comparing && let Some(item) = state.outbox.get_mut(&key) {
         item.confirm = true;
@@ -149,7 +149,7 @@ fn take_back(state: &mut Repository, sha: Sha, context: &Context) -> bool {
     if gone {
         state.showing.remove(&name);
         if context.as_str() == AGGREGATE {
-            touch_followers(state, sha);
+            state.touch_followers(sha);
         }
     }
     gone
@@ -218,21 +218,7 @@ pub(crate) fn shown(state: &mut Repository, effect: &Effect, outcome: &Outcome, 
         Outcome::Later { .. } | Outcome::Unknown { .. } => {}
     }
     state.touch(Topic::Report(*sha, context.clone()));
-    touch_followers(state, *sha);
-}
-
-/// Touches what waits for a commit's reports: its pull requests, and the wishes to deploy it.
-pub(crate) fn touch_followers(state: &mut Repository, sha: Sha) {
-    let pulls: Vec<_> =
-        state.pulls.values().filter(|pull| pull.snapshot.head_sha == sha).map(|pull| pull.snapshot.number).collect();
-    for number in pulls {
-        state.touch(Topic::Pull(number));
-    }
-    let wishes: Vec<_> =
-        state.wishes.values().filter(|wish| wish.sha == sha).map(|wish| wish.environment.clone()).collect();
-    for environment in wishes {
-        state.touch(Topic::Wish(environment, sha));
-    }
+    state.touch_followers(*sha);
 }
 
 /// Returns what the one context of `script/cibuild` shows, which the runs of a push and of a pull request share: the worst of

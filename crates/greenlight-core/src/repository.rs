@@ -26,8 +26,8 @@ use crate::pull::{Branch, Pull};
 use crate::run::{Run, Subject, Suite, SuiteKey};
 use crate::time::Timestamp;
 
+use agenda::Agenda;
 pub use agenda::Topic;
-use agenda::{Agenda, put_all};
 pub use tracked::Tracked;
 
 /// What a server is set up to do, for every repository alike.
@@ -136,8 +136,8 @@ pub struct Repository {
     pub deployments: Tracked<DeploymentId, Deployment>,
     /// Effects that have not come to their end.
     pub outbox: Tracked<EffectKey, Item>,
-    /// The lanes of the outbox, each with its items in order: an index, made anew at each load.
-    pub(crate) lanes: BTreeMap<Arc<str>, BTreeMap<u64, EffectKey>>,
+    /// The lanes of the outbox that items share, each with its places in order: an index, made anew at each load.
+    lanes: BTreeMap<Arc<str>, BTreeSet<u64>>,
     /// Runs with a job that waits for a runner, and since when the oldest does: an index.
     pub(crate) queued: BTreeMap<RunNumber, Timestamp>,
     /// Runs that have a part in a concurrency group, themselves or by how many jobs that are not over: an index.
@@ -330,17 +330,27 @@ impl Repository {
     pub fn touch_all(&mut self) {
         let agenda = &mut self.agenda;
         agenda.repository = true;
-        put_all(&mut agenda.people, self.people.map.keys());
-        put_all(&mut agenda.pulls, self.pulls.map.keys());
-        put_all(&mut agenda.suites, self.suites.map.keys());
-        agenda.commits.extend(self.suites.map.keys().map(|key| key.head_sha));
-        agenda.commits.extend(self.reports.map.keys().map(|(sha, _)| *sha));
-        put_all(&mut agenda.runs, self.runs.map.keys());
-        put_all(&mut agenda.reports, self.reports.map.keys());
-        put_all(&mut agenda.branches, self.branches.map.keys());
-        put_all(&mut agenda.wishes, self.wishes.map.keys());
-        put_all(&mut agenda.environments, self.environments.map.keys());
-        put_all(&mut agenda.deployments, self.deployments.map.keys());
+        agenda.people.put_all(self.people.map.keys().copied());
+        agenda.pulls.put_all(self.pulls.map.keys().copied());
+        agenda.suites.put_all(self.suites.map.keys().cloned());
+        let tested = self.suites.map.keys().map(|key| key.head_sha);
+        agenda.commits.put_all(tested.chain(self.reports.map.keys().map(|(sha, _)| *sha)));
+        agenda.runs.put_all(self.runs.map.keys().copied());
+        agenda.reports.put_all(self.reports.map.keys().cloned());
+        agenda.branches.put_all(self.branches.map.keys().cloned());
+        agenda.wishes.put_all(self.wishes.map.keys().cloned());
+        agenda.environments.put_all(self.environments.map.keys().cloned());
+        agenda.deployments.put_all(self.deployments.map.keys().copied());
+    }
+
+    /// Touches what waits for a commit's reports: its pull requests, and the wishes to deploy it.
+    pub(crate) fn touch_followers(&mut self, sha: Sha) {
+        let Self { agenda, pulls, wishes, .. } = self;
+        agenda
+            .pulls
+            .extend(pulls.map.values().filter(|pull| pull.snapshot.head_sha == sha).map(|pull| pull.snapshot.number));
+        let wishes = wishes.map.keys().filter(|(_, wished)| *wished == sha);
+        agenda.wishes.extend(wishes.cloned());
     }
 
     /// Puts a topic on the agenda.
@@ -450,6 +460,28 @@ impl Repository {
     pub fn suites_at(&self, sha: Sha) -> impl Iterator<Item = &Suite> {
         let first = SuiteKey { head_sha: sha, ..self.words.first.clone() };
         self.suites.range(first..).map(|(_, suite)| suite).take_while(move |suite| suite.key.head_sha == sha)
+    }
+
+    /// An item is in the outbox. One whose lane is its own has nobody before or behind it.
+    pub(crate) fn enter_lane(&mut self, item: &Item) {
+        if !item.has_own_lane() {
+            self.lanes.entry(item.lane.clone()).or_default().insert(item.place);
+        }
+    }
+
+    /// An item is not in the outbox any more.
+    pub(crate) fn leave_lane(&mut self, item: &Item) {
+        if let Some(places) = self.lanes.get_mut(&item.lane) {
+            places.remove(&item.place);
+            if places.is_empty() {
+                self.lanes.remove(&item.lane);
+            }
+        }
+    }
+
+    /// Is nothing older than this item in its lane?
+    pub(crate) fn is_first_in_lane(&self, item: &Item) -> bool {
+        item.has_own_lane() || self.lanes.get(&item.lane).and_then(BTreeSet::first) == Some(&item.place)
     }
 
     /// Returns every effect that has not come to its end, in the order in which it was wanted.

@@ -17,7 +17,7 @@ use crate::{call, report, trust};
 
 pub use lease::{QueuedJob, TIMEOUT_GRACE, TRIES_MAX, queued};
 use lease::{alarm, queued_since, sweep};
-pub(crate) use lease::{booted, labels_known, lease, reported};
+pub(crate) use lease::{booted, is_any_queued, labels_known, lease, reported};
 use start::{advance, holder_before};
 pub(crate) use stop::cancel_run;
 use stop::{give_way, stop_legs};
@@ -84,7 +84,7 @@ fn touch_subject(state: &mut Repository, key: &SuiteKey) {
         Subject::Deployment(id) => state.touch(Topic::Deployment(*id)),
         Subject::Ref(_) | Subject::PullAction(..) | Subject::Other(_) => {}
     }
-    report::touch_followers(state, key.head_sha);
+    state.touch_followers(key.head_sha);
 }
 
 /// Settles a run: what may start is queued, what was lost is tried again or ended, and a run whose jobs are over is over.

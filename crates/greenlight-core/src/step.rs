@@ -52,6 +52,11 @@ impl Cell {
         schedule::queued(&self.repository)
     }
 
+    /// Is there a job that may be handed out now?
+    pub fn is_any_queued(&self) -> bool {
+        schedule::is_any_queued(&self.repository)
+    }
+
     /// Returns when to step or dispatch next, though nothing happens until then.
     pub fn wake_at(&self) -> Option<Timestamp> {
         match (self.repository.next_alarm(), self.again_at) {

@@ -27,10 +27,10 @@ pub(crate) struct Place {
     pub job: Option<JobKey>,
 }
 
-struct Member {
+struct Member<'a> {
     place: Place,
     has_begun: bool,
-    concurrency: Concurrency,
+    concurrency: &'a Concurrency,
 }
 
 /// How a group stands.
@@ -65,13 +65,12 @@ pub(crate) fn standing(state: &Repository, group: &str) -> Standing {
 /// that comes again has a lower number.
 pub(crate) fn since(state: &Repository, group: &str, now: Timestamp) -> Timestamp {
     let runs = state.groups.get(group).into_iter().flat_map(|runs| runs.keys());
-    let members = runs.filter_map(|number| state.runs.get(number)).flat_map(of_run);
-    let came = members.filter(|member| *member.concurrency.group == *group).map(|member| member.place.since);
-    came.max().map_or(now, |last| now.max(last + Duration::from_millis(1)))
+    let members = runs.filter_map(|number| state.runs.get(number)).flat_map(|run| of_run(run, group));
+    members.map(|member| member.place.since).max().map_or(now, |last| now.max(last + Duration::from_millis(1)))
 }
 
 /// Returns who has a part in a group, in the order in which they came.
-fn members(state: &Repository, group: &str) -> Vec<Member> {
+fn members<'a>(state: &'a Repository, group: &'a str) -> Vec<Member<'a>> {
     let runs = state.groups.get(group).into_iter().flat_map(|runs| runs.keys());
     let mut members = Vec::new();
     for run in runs.filter_map(|number| state.runs.get(number)) {
@@ -81,26 +80,27 @@ fn members(state: &Repository, group: &str) -> Vec<Member> {
         if run.is_over() || !(may_run || run.jobs.iter().any(Job::has_begun)) {
             continue;
         }
-        members.extend(of_run(run).filter(|member| *member.concurrency.group == *group));
+        members.extend(of_run(run, group));
     }
     members.sort_by(|one, other| one.place.cmp(&other.place));
     members
 }
 
-fn of_run(run: &Run) -> impl Iterator<Item = Member> {
-    let itself =
-        run.concurrency.iter().filter(|_| run.jobs.iter().any(|job| !job.is_over())).map(|concurrency| Member {
-            place: Place { since: run.created_at, run: run.number, at: 0, job: None },
-            // A job asks for a turn of its own only where its run's has come: nobody takes that from it while it waits.
-            has_begun: run.jobs.iter().any(|job| job.has_begun() || has_run(run, job) || asks(job)),
-            concurrency: concurrency.clone(),
-        });
-    let jobs = (1..).zip(&run.jobs).filter(|(_, job)| !job.is_over()).filter_map(|(at, job)| {
-        let turn = job.turn.as_ref()?;
+/// Returns what of a run has a part in a group: the run itself, and its jobs.
+fn of_run<'a>(run: &'a Run, group: &'a str) -> impl Iterator<Item = Member<'a>> {
+    let own = run.concurrency.iter().filter(move |own| *own.group == *group);
+    let itself = own.filter(|_| run.jobs.iter().any(|job| !job.is_over())).map(|concurrency| Member {
+        place: Place { since: run.created_at, run: run.number, at: 0, job: None },
+        // A job asks for a turn of its own only where its run's has come: nobody takes that from it while it waits.
+        has_begun: run.jobs.iter().any(|job| job.has_begun() || has_run(run, job) || asks(job)),
+        concurrency,
+    });
+    let jobs = (1..).zip(&run.jobs).filter(|(_, job)| !job.is_over()).filter_map(move |(at, job)| {
+        let turn = job.turn.as_ref().filter(|turn| *turn.concurrency.group == *group)?;
         Some(Member {
             place: Place { since: turn.since, run: run.number, at, job: Some(job.key.clone()) },
             has_begun: job.has_begun(),
-            concurrency: turn.concurrency.clone(),
+            concurrency: &turn.concurrency,
         })
     });
     itself.chain(jobs)

@@ -92,6 +92,16 @@ impl Value {
         Value::Object(Arc::new(Object::new(entries.into_iter().map(|(key, value)| (key, value.into())))))
     }
 
+    /// Returns an object of these entries, of which no two have one name, whatever its case: nobody looks for that again.
+    pub fn record<const N: usize>(entries: [(&str, Value); N]) -> Value {
+        let mut object = Object { entries: Vec::with_capacity(N), ..Object::default() };
+        for (key, value) in entries {
+            debug_assert!(object.position(key).is_none(), "{key} is there twice");
+            object.push(key.into(), value);
+        }
+        Value::Object(Arc::new(object))
+    }
+
     /// Returns the property of this name, or Null where there is none or this is no object.
     pub fn get(&self, key: &str) -> &Value {
         match self {

@@ -12,7 +12,7 @@ use crate::pull::Branch;
 use crate::repository::{Repository, Topic};
 use crate::run::{Subject, Suite, SuiteKey, SuitePhase, Trust};
 use crate::time::Timestamp;
-use crate::{configured, merge, plan, report, trust};
+use crate::{configured, merge, plan, trust};
 
 pub(super) fn reviewed(state: &mut Repository, number: PullNumber, review: &crate::event::Review, now: Timestamp) {
     let Some(pull) = state.pulls.get(&number) else {
@@ -42,7 +42,7 @@ pub(super) fn verdict_seen(
         return;
     }
     state.verdicts.insert(name, verdict);
-    report::touch_followers(state, sha);
+    state.touch_followers(sha);
 }
 
 pub(super) fn pushed(state: &mut Repository, push: &PushFact, now: Timestamp) {

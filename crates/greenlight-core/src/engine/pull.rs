@@ -10,7 +10,7 @@ use crate::pull::{Branch, MergeStanding, Pull};
 use crate::repository::{Repository, Topic};
 use crate::run::{Conclusion, Run, Suite, SuiteKey, SuitePhase};
 use crate::time::Timestamp;
-use crate::{command, deploy, merge, outbox, plan, report, schedule, trust};
+use crate::{command, deploy, merge, outbox, plan, schedule, trust};
 
 /// Settles a pull request: its suite, its commands, its merge, what follows a merge, and its note.
 pub(super) fn settle_pull(state: &mut Repository, number: PullNumber, now: Timestamp) {
@@ -172,7 +172,7 @@ pub(super) fn landed_read(state: &mut Repository, key: &EffectKey, outcome: &Out
     {
         *landed_tree = Some(files.tree);
         state.touch(Topic::Pull(number));
-        report::touch_followers(state, files.sha);
+        state.touch_followers(files.sha);
     }
 }
 

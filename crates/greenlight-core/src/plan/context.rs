@@ -80,6 +80,10 @@ fn github(state: &Repository, suite: &Suite, run: &Run, inputs: &Value) -> Value
     let owner = repository.full_name.split('/').next().unwrap_or_default();
     let pull = suite.pull().and_then(|number| state.pulls.get(&number));
     let text = |text: &str| Value::string(text);
+    // Most of it is at hand, and shared.
+    let shared = |text: &Arc<str>| Value::String(text.clone());
+    let nothing: Arc<str> = Arc::default();
+    let sha = text(&run.sha.to_string());
     let (head_ref, base_ref) = match pull {
         Some(pull) => (pull.snapshot.head_ref.to_string(), pull.snapshot.base_ref.short().to_owned()),
         None => {
@@ -92,36 +96,36 @@ fn github(state: &Repository, suite: &Suite, run: &Run, inputs: &Value) -> Value
     let (kind, short) = short_ref(ref_name);
     let addresses = &state.settings.addresses;
     let host = addresses.server.split_once("://").map_or(&*addresses.server, |(_, host)| host);
-    Value::object([
-        ("event_name", text(&suite.key.event)),
+    Value::record([
+        ("event_name", shared(&suite.key.event)),
         ("event", event),
-        ("action", Value::string("")),
-        ("action_ref", Value::string("")),
-        ("action_repository", Value::string("")),
+        ("action", shared(&nothing)),
+        ("action_ref", shared(&nothing)),
+        ("action_repository", shared(&nothing)),
         ("ref", text(ref_name)),
         ("ref_name", text(short)),
         ("ref_type", text(kind)),
         ("ref_protected", Value::Bool(is_protected(state, suite))),
         ("retention_days", text(&state.settings.retention.0.to_string())),
-        ("sha", text(&run.sha.to_string())),
+        ("sha", sha.clone()),
         ("head_ref", text(&head_ref)),
         ("base_ref", text(&base_ref)),
-        ("repository", text(&repository.full_name)),
+        ("repository", shared(&repository.full_name)),
         ("repository_id", text(&repository.id.to_string())),
         ("repository_owner", text(owner)),
         ("repository_owner_id", owner_id),
-        ("actor", text(&suite.event.sender.login)),
+        ("actor", shared(&suite.event.sender.login)),
         ("actor_id", text(&suite.event.sender.id.to_string())),
-        ("triggering_actor", text(&suite.event.sender.login)),
+        ("triggering_actor", shared(&suite.event.sender.login)),
         ("run_id", text(&run.number.to_string())),
         ("run_number", text(&run.run_number.to_string())),
         ("run_attempt", text(&run.attempt.to_string())),
-        ("workflow", text(&run.name)),
+        ("workflow", shared(&run.name)),
         ("workflow_ref", text(&format!("{}/{}@{ref_name}", repository.full_name, run.workflow))),
-        ("workflow_sha", text(&run.sha.to_string())),
-        ("server_url", text(&addresses.server)),
-        ("api_url", text(&addresses.api)),
-        ("graphql_url", text(&addresses.graphql)),
+        ("workflow_sha", sha),
+        ("server_url", shared(&addresses.server)),
+        ("api_url", shared(&addresses.api)),
+        ("graphql_url", shared(&addresses.graphql)),
         ("repositoryUrl", text(&format!("git://{host}/{}.git", repository.full_name))),
         ("secret_source", text(if suite.trust == Trust::Trusted { "Actions" } else { "None" })),
     ])

@@ -53,8 +53,8 @@ impl Repository {
                 Effect::ShowDeployment { id, .. } => agenda.deployments.insert(*id),
                 Effect::Comment { pull, .. } => agenda.pulls.insert(*pull),
                 Effect::CreateDeployment { sha, environment, .. } => agenda.wishes.insert((environment.clone(), *sha)),
-                _ => false,
-            };
+                _ => {}
+            }
         }
     }
 
@@ -86,7 +86,7 @@ impl Repository {
                     ItemState::InFlight { since } => ItemState::Ready { not_before: since },
                     ready => ready,
                 };
-                self.lanes.entry(item.lane.clone()).or_default().insert(item.place, item.key.clone());
+                self.enter_lane(item);
                 match &item.effect {
                     Effect::Show { sha, context, .. } => {
                         self.showing.insert((*sha, context.clone()));

@@ -38,7 +38,8 @@ pub(super) fn sweep(state: &mut Repository, number: RunNumber, now: Timestamp) {
     let Some(run) = state.runs.get_mut(&number) else { return };
     for job in &mut run.jobs {
         let Some(lease) = job.lease().filter(|lease| lease.until <= now).cloned() else { continue };
-        if deadline(&lease, job.timeout) <= now {
+        // Of a deployment nobody knows how it ended where nobody said so, however late it is.
+        if deadline(&lease, job.timeout) <= now && !deploys {
             let reason = format!("it took longer than {}", spoken(job.timeout)).into();
             job.state =
                 JobState::Completed { conclusion: Conclusion::TimedOut, at: now, reason, started_at: lease.started_at };
@@ -63,7 +64,7 @@ fn renew(lease: &mut Lease, timeout: Duration, now: Timestamp) {
 /// A lease is over without a word. A CI job is tried once more; a deployment never is, for nobody knows how far it came.
 fn lose(job: &mut Job, lease: &Lease, deploys: bool, why: &str, now: Timestamp) {
     let started_at = lease.started_at;
-    job.state = if let Some(reason) = &job.cancelled {
+    job.state = if let Some(reason) = job.cancelled.as_ref().filter(|_| !deploys || started_at.is_some()) {
         let reason = format!("cancelled: {reason}").into();
         JobState::Completed { conclusion: Conclusion::Cancelled, at: now, reason, started_at }
     } else if !deploys && job.tried < TRIES_MAX {
@@ -88,7 +89,8 @@ pub(crate) fn booted(state: &mut Repository, boot: &Arc<str>, now: Timestamp) {
         let (deploys, mut any_stale) = (run.deployment.is_some(), false);
         for job in &mut run.jobs {
             match &mut job.state {
-                JobState::Leased(lease) if !stale(lease) => lease.until = lease.until.max(now + lease.length),
+                // Never more than its length ahead: a clock that was set back would hold it for ever.
+                JobState::Leased(lease) if !stale(lease) => lease.until = now + lease.length,
                 JobState::Leased(lease) => {
                     let lease = lease.clone();
                     lose(job, &lease, deploys, "the server was restarted, and its runner with it", now);
@@ -131,11 +133,7 @@ pub struct QueuedJob {
 
 /// Returns the jobs that may be handed out now, the oldest first.
 pub fn queued(state: &Repository) -> Vec<QueuedJob> {
-    let mut jobs: Vec<QueuedJob> = state
-        .queued
-        .keys()
-        .filter_map(|number| state.runs.get(number))
-        .filter(|run| state.suites.get(&run.suite).is_some_and(Suite::may_run))
+    let mut jobs: Vec<QueuedJob> = open_doors(state)
         .flat_map(|run| &run.jobs)
         .filter_map(|job| Some(QueuedJob { since: queued_since(job)?, labels: job.labels.clone() }))
         .collect();
@@ -143,22 +141,26 @@ pub fn queued(state: &Repository) -> Vec<QueuedJob> {
     jobs
 }
 
+/// Is there a job that may be handed out now?
+pub(crate) fn is_any_queued(state: &Repository) -> bool {
+    open_doors(state).flat_map(|run| &run.jobs).any(|job| queued_since(job).is_some())
+}
+
+/// The runs with a job that waits for a runner and may be handed out (S1).
+fn open_doors(state: &Repository) -> impl Iterator<Item = &Run> {
+    let runs = state.queued.keys().filter_map(|number| state.runs.get(number));
+    runs.filter(|run| state.suites.get(&run.suite).is_some_and(Suite::may_run))
+}
+
 /// Hands out the oldest job that the runner can do. The door: an untrusted run that nobody approved is not handed out (S1).
 pub(crate) fn lease(state: &mut Repository, asked: &LeaseAsked, now: Timestamp) -> Reply {
     let fits = |job: &Job| job.labels.iter().all(|label| asked.labels.contains(label));
-    let oldest = state
-        .queued
-        .keys()
-        .filter_map(|number| state.runs.get(number))
-        .filter(|run| state.suites.get(&run.suite).is_some_and(Suite::may_run))
-        .flat_map(|run| {
-            run.jobs
-                .iter()
-                .filter(|job| fits(job))
-                .filter_map(|job| Some((queued_since(job)?, run.number, job.key.clone())))
-        })
-        .min();
-    let Some((_, number, key)) = oldest else { return Reply::NoJob };
+    let oldest = open_doors(state)
+        .flat_map(|run| run.jobs.iter().filter(|job| fits(job)).map(move |job| (run, job)))
+        .filter_map(|(run, job)| Some((queued_since(job)?, run.number, &job.key)))
+        .min()
+        .map(|(_, number, key)| (number, key.clone()));
+    let Some((number, key)) = oldest else { return Reply::NoJob };
     let token = state.next_token();
     let Some(job) = state.runs.get_mut(&number).and_then(|run| run.job_mut(&key)) else { return Reply::NoJob };
     let mut lease = Lease {

@@ -129,7 +129,7 @@ impl World {
             runner.epoch += 1;
             runner.called = false;
         }
-        if self.cell.as_ref().is_some_and(|cell| !cell.queued().is_empty()) {
+        if self.cell.as_ref().is_some_and(|cell| cell.is_any_queued()) {
             self.call_runners();
         }
     }
@@ -153,7 +153,7 @@ impl World {
 
     fn asks(&mut self, at: usize) -> Checked {
         let Some(cell) = &self.cell else { return Ok(()) };
-        if cell.queued().is_empty() && !self.rng.chance(100) {
+        if !cell.is_any_queued() && !self.rng.chance(100) {
             return Ok(());
         }
         let boot = self.runners[at].built_in.then(|| format!("boot-{}", self.boot).into());
@@ -272,7 +272,7 @@ impl World {
 
     fn rests(&mut self, at: usize) {
         self.runners[at].work = None;
-        if self.cell.as_ref().is_some_and(|cell| !cell.queued().is_empty()) {
+        if self.cell.as_ref().is_some_and(|cell| cell.is_any_queued()) {
             self.call_runners();
         }
     }

@@ -212,7 +212,7 @@ impl World {
         let now = self.clock();
         let Some(mut cell) = self.cell.take() else { return Ok(()) };
         let dispatches = dispatch(&mut cell, &mut self.budget, now);
-        let queued = !cell.queued().is_empty();
+        let queued = cell.is_any_queued();
         self.cell = Some(cell);
         for dispatch in dispatches {
             self.trace.mix_text(dispatch.key.as_str());

@@ -197,7 +197,7 @@ impl Driver {
     async fn lease(&mut self, cell: &mut Cell, asked: LeaseAsked) -> anyhow::Result<Option<JobOrder>> {
         loop {
             let labels: Vec<Arc<str>> = cell.queued().iter().flat_map(|job| job.labels.iter().cloned()).collect();
-            if cell.queued().is_empty() {
+            if !cell.is_any_queued() {
                 return Ok(None);
             }
             let asked = LeaseAsked { labels: labels.into(), ..asked.clone() };
