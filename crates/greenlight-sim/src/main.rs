@@ -8,6 +8,11 @@ use std::time::Instant;
 use greenlight_sim::coverage::Coverage;
 use greenlight_sim::life::{live, report};
 use greenlight_sim::trace::Lines;
+use mimalloc::MiMalloc;
+
+/// A life makes and drops small things all the time; with this one it is an eighth quicker.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 const HELP: &str = "Lives seeds of the simulation.
 
