@@ -14,6 +14,7 @@ pub mod services;
 pub mod server;
 pub mod rooms;
 
+pub mod terminal;
 pub mod history;
 pub mod api;
 pub mod pages;

@@ -1,6 +1,6 @@
 //! `greenlight run`: the words of gh, about our own runs.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use clap::Subcommand;
@@ -9,6 +9,7 @@ use greenlight_core::time::spoken;
 use super::Exit;
 use super::client::{Client, ClientError, Server};
 use crate::api::{segment, shape};
+use crate::terminal::{self, Tamer};
 
 /// How often a watched run is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -107,7 +108,7 @@ async fn list(limit: u16, server: Server) -> anyhow::Result<Exit> {
         return Ok(Exit::Done);
     }
     for line in table(&found.runs) {
-        println!("{line}");
+        say(&line);
     }
     Ok(Exit::Done)
 }
@@ -151,24 +152,24 @@ async fn view(number: u64, server: Server) -> anyhow::Result<Exit> {
         println!("{}", serde_json::to_string(&run)?);
         return Ok(Exit::Done);
     }
-    println!("{} #{} attempt {}: {} — {}", run.repository, run.number, run.attempt, run.state, run.reason);
-    println!("{} on {} at {}", run.name, run.event, run.head_sha);
+    say(&format!("{} #{} attempt {}: {} — {}", run.repository, run.number, run.attempt, run.state, run.reason));
+    say(&format!("{} on {} at {}", run.name, run.event, run.head_sha));
     if let Some(problem) = &run.problem {
-        println!("\n{problem}");
+        say(&format!("\n{problem}"));
     }
     for job in &run.jobs {
         let kept = if job.attempt == run.attempt { "" } else { &format!(" (kept from attempt {})", job.attempt) };
-        println!("  {}  {}  {}{kept}", job.state, job.name, job.reason);
+        say(&format!("  {}  {}  {}{kept}", job.state, job.name, job.reason));
         for step in &job.steps {
             let length = length(step).map_or_else(String::new, |length| format!(" in {length}"));
-            println!("    {}. {}  {}{length}", step.number, step.name, step.state);
+            say(&format!("    {}. {}  {}{length}", step.number, step.name, step.state));
         }
         for annotation in &job.annotations {
-            println!("    {}", annotation.told("        "));
+            say(&format!("    {}", annotation.told("        ")));
         }
     }
     for job in run.jobs.iter().filter(|job| !job.summaries.is_empty()) {
-        println!("\nSummary of {}\n", job.name);
+        say(&format!("\nSummary of {}\n", job.name));
         print_stream(&client, &format!("{path}/jobs/{}/summary", segment(&job.key))).await?;
     }
     Ok(Exit::Done)
@@ -181,14 +182,27 @@ fn length(step: &shape::Step) -> Option<String> {
     Some(spoken(length.unsigned_abs()).to_string())
 }
 
+/// Writes a line of what others say: where it comes to a terminal, that obeys nothing of it.
+fn say(line: &str) {
+    println!("{}", terminal::shown(line));
+}
+
 async fn print_stream(client: &Client, address: &str) -> anyhow::Result<()> {
     let mut response = client.stream(address).await?;
+    let mut tamer = std::io::stdout().is_terminal().then(Tamer::default);
     while let Some(part) = response.chunk().await? {
-        let mut out = std::io::stdout().lock();
-        out.write_all(&part)?;
-        out.flush()?;
+        match &mut tamer {
+            Some(tamer) => write(tamer.take(&part).as_bytes())?,
+            None => write(&part)?,
+        }
     }
-    Ok(())
+    tamer.map_or(Ok(()), |tamer| write(tamer.end().as_bytes()))
+}
+
+fn write(bytes: &[u8]) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    out.write_all(bytes)?;
+    Ok(out.flush()?)
 }
 
 async fn watch(number: u64, server: Server) -> anyhow::Result<Exit> {
@@ -199,14 +213,14 @@ async fn watch(number: u64, server: Server) -> anyhow::Result<Exit> {
         for job in &run.jobs {
             let line = format!("{}  {}  {}", job.state, job.name, job.reason);
             if told.insert(job.key.clone(), line.clone()).as_ref() != Some(&line) && !server.json {
-                println!("{line}");
+                say(&line);
             }
         }
         if let Some(conclusion) = &run.conclusion {
             if server.json {
                 println!("{}", serde_json::to_string(&run)?);
             } else {
-                println!("#{} {conclusion}: {}", run.number, run.reason);
+                say(&format!("#{} {conclusion}: {}", run.number, run.reason));
             }
             let is_green = matches!(conclusion.as_str(), "success" | "skipped");
             return Ok(if is_green { Exit::Done } else { Exit::Failed });

@@ -2,8 +2,7 @@
 
 use std::fmt::Write as _;
 
-/// Longest escape sequence that is looked through; what is longer is text without an end.
-const SEQUENCE_LENGTH_MAX: usize = 256;
+use crate::terminal::sequence;
 
 /// The colours and styles that are in force. They last across lines, as on a terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -104,32 +103,6 @@ fn palette(codes: &mut impl Iterator<Item = Result<u16, std::num::ParseIntError>
 
 fn nearest(red: u16, green: u16, blue: u16) -> u8 {
     u8::from(red > 127) | u8::from(green > 127) << 1 | u8::from(blue > 127) << 2
-}
-
-/// Returns the length of the escape sequence at the start of `text`, and its codes where it sets colours.
-fn sequence(text: &str) -> (usize, Option<&str>) {
-    let start = if text.starts_with('\u{9b}') { '\u{9b}'.len_utf8() } else { 1 };
-    let is_csi = start > 1 || text[start..].starts_with('[');
-    let from = if start > 1 { start } else { start + usize::from(is_csi) };
-    if is_csi {
-        let end = text[from..].char_indices().take(SEQUENCE_LENGTH_MAX).find(|(_, c)| ('@'..='~').contains(c));
-        return match end {
-            Some((at, 'm')) => (from + at + 1, Some(&text[from..from + at])),
-            Some((at, _)) => (from + at + 1, None),
-            None => (text.len().min(from), None),
-        };
-    }
-    match text[start..].chars().next() {
-        // A title, a link: until BEL or ST.
-        Some(']' | 'P' | '_' | '^' | 'X') => {
-            let body = &text[start..];
-            let bell = body.find('\u{7}').map(|at| at + 1);
-            let st = body.find("\u{1b}\\").map(|at| at + 2);
-            (start + bell.into_iter().chain(st).min().unwrap_or(1), None)
-        }
-        Some(other) => (start + other.len_utf8(), None),
-        None => (start, None),
-    }
 }
 
 /// Appends text as HTML. Characters that nobody sees, or that turn the text around, are shown as replaced.

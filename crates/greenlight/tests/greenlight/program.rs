@@ -87,6 +87,15 @@ async fn verb(dir: &Path, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), told)
 }
 
+/// Runs a verb to its end as on a terminal.
+async fn on_a_terminal(arguments: &str) -> (Option<i32>, String) {
+    let mut script = Command::new("script");
+    script.args(["-qec", &format!("'{}' {arguments}", env!("CARGO_BIN_EXE_greenlight")), "/dev/null"]);
+    let output = tokio::task::spawn_blocking(move || script.stdin(Stdio::null()).output()).await.unwrap();
+    let output = output.expect("script is a part of every Debian");
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
 async fn hook(github: &GitHub, public: &str) {
     let config = json!({ "url": format!("http://{public}/webhooks/github"), "content_type": "form", "secret": super::server::SECRET });
     github.call("POST", "/hooks", json!({ "name": "web", "active": true, "events": ["*"], "config": config })).await;
@@ -94,7 +103,7 @@ async fn hook(github: &GitHub, public: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_verbs_speak_with_a_server() {
-    const CI: &str = "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: echo it works\n      - run: exit 3\n";
+    const CI: &str = "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - run: printf 'it\\033[2J works\\n'\n      - run: exit 3\n";
     let dir = tempfile::tempdir().unwrap();
     let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": CI })).await;
     let serve = Serve::start(dir.path(), &github.settings());
@@ -109,7 +118,12 @@ async fn the_verbs_speak_with_a_server() {
     let (code, told) = verb(dir.path(), &[&["run", "view", "1"], &at[..]].concat()).await;
     assert!(code == Some(0) && told.contains("failure  test"), "{told}");
     let (code, told) = verb(dir.path(), &[&["run", "logs", "1", "--job", "test"], &at[..]].concat()).await;
-    assert!(code == Some(0) && told.contains("it works"), "{told}");
+    assert!(code == Some(0) && told.contains("it\u{1b}[2J works"), "{told}");
+    let (code, told) = on_a_terminal(&format!("run logs 1 --job test --server {server}")).await;
+    assert!(
+        code == Some(0) && told.contains("it works") && !told.contains("\u{1b}[2J"),
+        "no terminal obeys it: {told:?}"
+    );
     for missing in [["run", "logs", "1", "--job", "nope"], ["run", "rerun", "1", "--job", "nope"]] {
         let (code, told) = verb(dir.path(), &[&missing[..], &at[..]].concat()).await;
         assert_eq!((code, told.contains("has no job `nope`")), (Some(4), true), "{told}");

@@ -11,6 +11,7 @@ use greenlight_runner::StepState;
 
 use super::plain::Story;
 use super::{JobName, View, Word};
+use crate::terminal::{self, PLAIN};
 
 /// How often the times are drawn anew.
 const DRAW_EVERY: Duration = Duration::from_millis(200);
@@ -65,7 +66,7 @@ impl View for Live {
     fn tell(&self, word: &Word<'_>) {
         let mut screen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         screen.take(word);
-        let text = screen.story.lines(word);
+        let text = tamed(&screen.story.lines(word));
         let text = screen.coloured(word, text);
         screen.draw(&text);
     }
@@ -129,7 +130,8 @@ impl Screen {
         let width = width();
         let lines = self.lines();
         for line in &lines {
-            out.extend(line.chars().take(width.saturating_sub(1)));
+            // A name is a word of the workflow's, or of a job's.
+            out.extend(line.chars().filter(|c| !c.is_control()).take(width.saturating_sub(1)));
             out.push('\n');
         }
         self.drawn = lines.len();
@@ -154,6 +156,15 @@ impl Screen {
             lines.push(format!("   and {} more", self.running.len() - SHOWN_MAX));
         }
         lines
+    }
+}
+
+/// Returns what a job may show on a terminal; its colours end with it.
+fn tamed(text: &str) -> String {
+    let tamed = terminal::tame(text);
+    match tamed.strip_suffix('\n').filter(|_| tamed.contains('\u{1b}')) {
+        Some(lines) => format!("{lines}{PLAIN}\n"),
+        None => tamed.into_owned(),
     }
 }
 

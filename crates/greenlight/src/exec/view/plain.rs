@@ -10,6 +10,7 @@ use greenlight_runner::StepState;
 
 use super::{JobName, View, Word, end_of, headline};
 use crate::api::shape;
+use crate::terminal;
 
 /// The runner's own step at the end of each job, which has nothing to say.
 const LAST_STEP: &str = "Complete job";
@@ -35,6 +36,7 @@ impl View for Plain {
         let mut guard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (story, out) = &mut *guard;
         let text = story.lines(word);
+        let text = terminal::shown(&text);
         // Whoever reads us may have read enough; the jobs go on.
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }

@@ -87,11 +87,9 @@ fn who_is_read_no_further_ends_in_silence() {
     }
 }
 
-#[test]
-fn a_terminal_shows_what_runs_now() {
-    let project = Project::of_workflow(
-        "on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - { name: Take a while, run: 'sleep 2; echo done' }\n",
-    );
+/// Runs a workflow of one job as on a terminal. Returns what came to it.
+fn on_a_terminal(steps: &str) -> String {
+    let project = Project::of_workflow(&format!("on: push\njobs:\n  a:\n    runs-on: x\n    steps:\n{steps}"));
     let program = format!("'{}' exec", env!("CARGO_BIN_EXE_greenlight"));
     let output = Command::new("script")
         .args(["-qec", &program, "/dev/null"])
@@ -101,12 +99,35 @@ fn a_terminal_shows_what_runs_now() {
         .stdin(Stdio::null())
         .output()
         .expect("script is a part of every Debian");
-    let text = String::from_utf8_lossy(&output.stdout);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{text}");
+    text
+}
+
+#[test]
+fn a_terminal_shows_what_runs_now() {
+    let text = on_a_terminal("      - { name: Take a while, run: 'sleep 2; echo done' }\n");
     assert!(text.contains("── 1 running, 0 over"), "{text}");
     assert!(text.contains("   a  1 s  Take a while (1 s)"), "jobs and steps with their times: {text}");
     assert!(text.contains("a | done") && text.contains("\u{1b}[32msuccess after"), "{text}");
     assert!(!text.trim_end().ends_with("over"), "nothing is drawn below the end: {text}");
+}
+
+#[test]
+fn a_terminal_obeys_no_job() {
+    let text = on_a_terminal(
+        "      - name: \"a \\e[2J name\"\n        run: |\n          printf 'one\\033[2J\\033[5A two\\033]0;title\\007 \\033[31mred\\n'\n          printf '\\033[?1049hthree\\n'\n          printf '::notice::four\\033[H!\\n'\n",
+    );
+    assert!(text.contains("a | one two \u{1b}[31mred"), "{text:?}");
+    assert!(text.contains("a | three\u{1b}[0m\r\n") || text.contains("a | three\r\n"), "{text:?}");
+    assert!(text.contains("a: notice: four!") && text.contains("a: a  name: success"), "{text:?}");
+    // What it draws itself moves the cursor only above its own lines, and clears below.
+    for order in ["[2J", "[5A", "[H", "]0;", "[?"] {
+        assert!(!text.contains(&format!("\u{1b}{order}")), "{order}: {text:?}");
+    }
+    let (_, after) = text.split_once("\u{1b}[31mred").unwrap();
+    let (_, next) = after.split_once("\u{1b}[0m").expect("its colour ends");
+    assert!(next.contains("running"), "before the lines below: {text:?}");
 }
 
 #[test]
