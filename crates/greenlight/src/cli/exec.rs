@@ -167,6 +167,8 @@ pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
         false if Live::is_possible() => Live::new(args.quiet),
         false => Arc::new(Plain::new(args.quiet)),
     };
+    let secrets = given.secrets.iter().map(|(name, value)| (&**name, &**value));
+    values::short_secrets(secrets).iter().for_each(|warning| view.tell(&Word::Notice(warning)));
     let unreadable = tell_findings(&read, &*view);
     let chosen = with_jobs(&args.job, choose(&read, &prepared.happened, &*view))?;
     if chosen.is_empty() {

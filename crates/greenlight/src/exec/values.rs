@@ -7,6 +7,8 @@ use anyhow::Context as _;
 
 use super::WrongUsage;
 
+/// How long a secret is that is not a part of every other word: with a shorter one, much of what is shown is masked.
+const SECRET_LENGTH_MIN: usize = 3;
 /// How long a file of values may be.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
@@ -116,6 +118,17 @@ pub fn add_secrets(values: &mut Values, given: &[String]) -> anyhow::Result<()> 
         put(values, &name.to_uppercase(), value);
     }
     Ok(())
+}
+
+/// Returns a warning for each secret that is so short that it is in every text: it is masked there all the same, as on GitHub.
+pub fn short_secrets<'a>(secrets: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<String> {
+    let is_short = |value: &str| (1..SECRET_LENGTH_MIN).contains(&value.trim().chars().count());
+    let told = |name: &str| {
+        format!(
+            "warning: the secret {name} has fewer than {SECRET_LENGTH_MIN} characters: wherever they stand, within other words too, *** is shown; what is no secret can be a variable (--var)"
+        )
+    };
+    secrets.filter(|(_, value)| is_short(value)).map(|(name, _)| told(name)).collect()
 }
 
 /// Splits `NAME=VALUE` or `NAME`. What stands in place of a name may be a secret, and is not repeated.

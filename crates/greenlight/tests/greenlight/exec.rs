@@ -151,6 +151,26 @@ fn secrets_reach_steps_and_no_log() {
 }
 
 #[test]
+fn a_secret_that_is_in_every_text_is_warned_of() {
+    let project = Project::new(&[
+        (
+            ".github/workflows/ci.yml",
+            "on: push\njobs:\n  a:\n    runs-on: x\n    steps: [{ run: 'echo one two three; echo four' }]\n",
+        ),
+        (".secrets", "BLANK=' '\nEMPTY=\nLONG=for\nTWO=ee\n"),
+    ]);
+    let ran = project.run(&["-s", "PIN=o", "--json"]);
+    assert_eq!(ran.code(), 0, "{}", ran.text());
+    let notices = ran.events("notice");
+    let warned = |name: &str| format!("warning: the secret {name} has fewer than 3 characters: ");
+    let told: Vec<&str> = notices.iter().map(|notice| notice["message"].as_str().unwrap()).collect();
+    assert!(told[0].starts_with(&warned("TWO")) && told[1].starts_with(&warned("PIN")), "{told:?}");
+    assert_eq!(told.len(), 2, "a blank one masks nothing: {told:?}");
+    let lines: Vec<Value> = ran.events("log").iter().map(|log| log["line"].clone()).collect();
+    assert!(lines.contains(&"***ne tw*** thr***".into()) && lines.contains(&"f***ur".into()), "{lines:?}");
+}
+
+#[test]
 fn a_job_for_another_machine_is_skipped_and_said_so() {
     let text = "on: push\njobs:\n  a:\n    runs-on: windows-latest\n    steps: [{ run: 'true' }]\n";
     let project = Project::of_workflow(text);
