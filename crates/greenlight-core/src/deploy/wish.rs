@@ -66,6 +66,7 @@ fn wish(state: &mut Repository, environment: &EnvironmentName, sha: Sha, pull: P
 pub(crate) fn settle_wish(state: &mut Repository, environment: &EnvironmentName, sha: Sha, now: Timestamp) {
     let name = (environment.clone(), sha);
     let topic = Topic::Wish(environment.clone(), sha);
+    refuse_overtaken(state, &name);
     let Some(wish) = state.wishes.get(&name) else { return };
     match wish.state.clone() {
         WishState::Created(_) | WishState::Refused { .. } => state.set_alarm(topic, None),
@@ -97,6 +98,32 @@ pub(crate) fn settle_wish(state: &mut Repository, environment: &EnvironmentName,
             }
         }
     }
+}
+
+/// What was wished for later from the same branch was made first: what comes now would replace it by something older.
+fn refuse_overtaken(state: &mut Repository, name: &(EnvironmentName, Sha)) {
+    let Some(wish) = state.wishes.get(name).filter(|wish| wish.is_open()) else { return };
+    let base_of = |pull: PullNumber| state.pulls.get(&pull).map(|pull| &pull.snapshot.base_ref);
+    let Some(base) = base_of(wish.pull) else { return };
+    let is_later = |other: &&DeployWish| {
+        other.environment == name.0
+            && other.since > wish.since
+            && matches!(other.state, WishState::Created(_))
+            && base_of(other.pull) == Some(base)
+    };
+    let Some(later) = state.wishes.values().find(is_later) else { return };
+    let reason: Arc<str> =
+        format!("{} is older than {} of #{}, which went there first", name.1.short(), later.sha.short(), later.pull)
+            .into();
+    // What may have been made already is asked about first.
+    if !withdraw(state, &create_key(&name.0, name.1)) {
+        return;
+    }
+    state.note(name.0.as_str(), reason.clone());
+    if let Some(wish) = state.wishes.get_mut(name) {
+        wish.state = WishState::Refused { reason };
+    }
+    state.touch(Topic::Commit(name.1));
 }
 
 /// GitHub's deployments were read, and claimed by their wishes: what is still being made, though its commit is not proven any
@@ -252,7 +279,9 @@ pub(super) fn create(state: &mut Repository, environment: &EnvironmentName, sha:
     };
     state.touch(Topic::Commit(sha));
     let aggregate = state.aggregate();
-    let wanted = Wanted::now(create_key(environment, sha), Class::Deployment, effect);
+    // One after the other: what cannot be made at once does not come after what was wished for later.
+    let wanted =
+        Wanted::now(create_key(environment, sha), Class::Deployment, effect).in_lane(format!("deploy:{environment}"));
     want(state, wanted.not_before(not_before).after_success(sha, aggregate));
 }
 
@@ -320,7 +349,11 @@ pub(super) fn claim_wish(state: &mut Repository, snapshot: &DeploymentSnapshot) 
         if state.outbox.get(&key).is_some_and(|item| !matches!(item.state, ItemState::InFlight { .. })) {
             remove(state, &key);
         }
-        state.touch(Topic::Wish(name.0, name.1));
+        let open = state.wishes.values().filter(|wish| wish.environment == name.0 && wish.is_open());
+        let others: Vec<Sha> = open.map(|wish| wish.sha).collect();
+        for sha in others.into_iter().chain([name.1]) {
+            state.touch(Topic::Wish(name.0.clone(), sha));
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod words;
 mod calls;
+mod deployments;
 mod events;
 mod groups;
 mod pulls;

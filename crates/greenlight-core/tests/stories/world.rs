@@ -6,8 +6,9 @@ mod answers;
 mod people;
 mod runners;
 mod seen;
+mod trouble;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -15,9 +16,9 @@ use std::task::{Context, Poll, Waker};
 
 use greenlight_core::effect::{Dispatch, Effect, JobOrder, Reply};
 use greenlight_core::entity::{Entity, EntityKey};
-use greenlight_core::event::{Comment, DeploymentSnapshot, Event, PullSnapshot, Review, User};
+use greenlight_core::event::{Comment, DeploymentSnapshot, Event, PullSnapshot, Review, User, Verdicts};
 use greenlight_core::fact::{Fact, PullFact, PushFact, RepositoryRef, Source};
-use greenlight_core::id::{RefName, RepoId, Sha, UserId};
+use greenlight_core::id::{Context as StatusContext, RefName, RepoId, Sha, UserId};
 use greenlight_core::outbox::Budget;
 use greenlight_core::port::{self, Commit, Disposition, Loaded, NewDelivery, Store, StoreError, Stored, Waiting};
 use greenlight_core::repository::Settings;
@@ -130,6 +131,10 @@ pub struct World {
     waiting: Vec<Dispatch>,
     git_is_away: bool,
     needs_approval: bool,
+    required: Option<Vec<StatusContext>>,
+    verdicts: Vec<(StatusContext, Verdicts)>,
+    writers: BTreeSet<u64>,
+    creates_refused: usize,
     reads_of_pulls: usize,
 }
 
@@ -162,6 +167,10 @@ impl World {
             waiting: Vec::new(),
             git_is_away: false,
             needs_approval: false,
+            required: None,
+            verdicts: Vec::new(),
+            writers: BTreeSet::from([WRITER, BOT]),
+            creates_refused: 0,
             reads_of_pulls: 0,
         };
         world.boot();

@@ -9,7 +9,7 @@ use greenlight_core::id::{CommentId, DeploymentId, Sha};
 use greenlight_core::step::{self, Input};
 use greenlight_core::time::Duration;
 
-use super::{BOT, OURS, WRITER, World, event, now_or_never, push, repository, sha, tree, user};
+use super::{OURS, World, event, now_or_never, push, repository, sha, tree, user};
 
 impl World {
     pub(super) fn perform(&mut self, dispatch: &Dispatch) -> Outcome {
@@ -25,9 +25,9 @@ impl World {
                 Some(tree) => Answer::Commit(Box::new(self.files(*sha, *tree))),
                 None => return Outcome::Refused(Refusal::Gone("there is no such commit".into())),
             },
-            Effect::ReadPermission(user) => Answer::Permission(match user.id.0 {
-                WRITER | BOT => Permission::Write,
-                _ => Permission::Read,
+            Effect::ReadPermission(user) => Answer::Permission(match self.writers.contains(&user.id.0) {
+                true => Permission::Write,
+                false => Permission::Read,
             }),
             Effect::ReadPull(number) => {
                 self.reads_of_pulls += 1;
@@ -53,6 +53,10 @@ impl World {
                 Answer::Comment(CommentId(1))
             }
             Effect::Merge { pull, head_sha, .. } => return self.merge(pull.0, *head_sha),
+            Effect::CreateDeployment { .. } if self.creates_refused > 0 => {
+                self.creates_refused -= 1;
+                return Outcome::Later { not_before: None, reason: "GitHub answered 502".into() };
+            }
             Effect::CreateDeployment { sha, environment, .. } => {
                 assert!(self.statuses[&(*sha, "greenlight".into())].starts_with("success"));
                 let snapshot = DeploymentSnapshot {
@@ -121,8 +125,11 @@ impl World {
             },
             base_tip: self.main,
             reviews: self.reviews.clone(),
-            rules: self.needs_approval.then(|| BranchRules { required: Vec::new(), approvals: 1 }),
-            verdicts: Vec::new(),
+            rules: (self.needs_approval || self.required.is_some()).then(|| BranchRules {
+                required: self.required.clone().unwrap_or_default(),
+                approvals: u32::from(self.needs_approval),
+            }),
+            verdicts: self.verdicts.clone(),
         }
     }
 
