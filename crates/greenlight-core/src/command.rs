@@ -239,7 +239,7 @@ fn carry_out(state: &mut Repository, number: PullNumber, comment: &Comment, now:
         Command::Retest => retest(state, &pull, comment, now),
         Command::Cancel => cancel(state, &pull, &by.login, now),
         Command::Merge => merge(state, &pull, comment),
-        Command::OkToTest(sha) => ok_to_test(state, &pull, sha, by.id),
+        Command::OkToTest(sha) => ok_to_test(state, &pull, sha, by.id, now),
         Command::Wrong(_) | Command::Unknown(_) => None,
     };
     state.note(format!("#{number}"), format!("{} said {command:?}", by.login));
@@ -281,7 +281,7 @@ fn retest(state: &mut Repository, pull: &Pull, comment: &Comment, now: Timestamp
     let nothing = suite.planned().and_then(|planned| planned.nothing.clone());
     schedule::begin_attempt(state, &key, now);
     // A re-run by somebody with write permission is an approval of exactly this attempt and head.
-    trust::approve(state, &key, comment.author.id);
+    trust::approve(state, &key, comment.author.id, now);
     if let Some(known) = state.pulls.get_mut(&pull.snapshot.number)
         && matches!(known.merge, MergeStanding::Refused { .. })
     {
@@ -354,7 +354,13 @@ fn awaited(state: &Repository, pull: &Pull) -> String {
     }
 }
 
-fn ok_to_test(state: &mut Repository, pull: &Pull, sha: &str, by: crate::id::UserId) -> Option<String> {
+fn ok_to_test(
+    state: &mut Repository,
+    pull: &Pull,
+    sha: &str,
+    by: crate::id::UserId,
+    now: Timestamp,
+) -> Option<String> {
     let head: Sha = pull.snapshot.head_sha;
     if !head.to_string().starts_with(sha) {
         return Some(format!(
@@ -377,7 +383,7 @@ fn ok_to_test(state: &mut Repository, pull: &Pull, sha: &str, by: crate::id::Use
             _ => {}
         },
     }
-    trust::approve(state, &key, by);
+    trust::approve(state, &key, by, now);
     None
 }
 

@@ -20,7 +20,7 @@ use crate::run::{Subject, Suite, SuiteKey, SuitePhase, Trust};
 use crate::schedule;
 use crate::shown::sentence;
 use crate::time::{Duration, Timestamp};
-use crate::trust::may_push;
+use crate::trust::{awaits, may_push};
 
 /// How long GitHub may say "not yet" before that is the answer.
 pub const NOT_YET_MAX: Duration = Duration::from_secs(300);
@@ -113,6 +113,12 @@ fn hindrance(state: &Repository, pull: &Pull, suite: &Suite, rule: &MergeRule) -
     if let Some(halted) = state.branches.get(&pull.snapshot.base_ref).and_then(|branch| branch.halted.clone()) {
         return Some(format!("merging into {} is halted: {halted}", pull.snapshot.base_ref.short()).into());
     }
+    if rule.when == MergeWhen::Command
+        && let Some(by) = pull.merge_asked.as_ref().map(|asked| asked.by).filter(|by| !may_push(state, *by))
+    {
+        let login = state.people.get(&by).map_or_else(|| "whoever".into(), |person| person.user.login.clone());
+        return Some(format!("{login} said /merge, and may not push any more").into());
+    }
     let approvals = approvals(state, pull);
     if let Some(against) = objection(state, pull) {
         return Some(format!("{against} asked for changes").into());
@@ -128,6 +134,12 @@ fn hindrance(state: &Repository, pull: &Pull, suite: &Suite, rule: &MergeRule) -
                 .into(),
         );
     }
+    unmet(state, pull, rule, approvals)
+}
+
+/// Returns what of the branch's rules, and of the contexts that somebody else reports, is not fulfilled.
+fn unmet(state: &Repository, pull: &Pull, rule: &MergeRule, approvals: u32) -> Option<Arc<str>> {
+    let head = pull.snapshot.head_sha;
     let rules = state.branches.get(&pull.snapshot.base_ref).and_then(|branch| branch.rules.as_ref());
     if let Some(needed) = rules.map(|rules| rules.approvals)
         && approvals < needed
@@ -163,15 +175,29 @@ fn missing(state: &Repository, head: Sha, context: &Context) -> Option<Arc<str>>
     }
 }
 
-/// Counts the people with write permission whose latest verdict is an approval of this very head; never the author.
+/// Counts the people whose approval counts.
 fn approvals(state: &Repository, pull: &Pull) -> u32 {
+    u32::try_from(approvers(state, pull).count()).unwrap_or(u32::MAX)
+}
+
+/// Returns the people with write permission whose latest verdict is an approval of this very head; never the author.
+fn approvers(state: &Repository, pull: &Pull) -> impl Iterator<Item = UserId> {
     let counted = latest_verdicts(pull).into_iter().filter(|(user, verdict, commit)| {
         *verdict == Verdict::Approved
             && *commit == Some(pull.snapshot.head_sha)
             && *user != pull.snapshot.author.id
             && may_push(state, *user)
     });
-    u32::try_from(counted.count()).unwrap_or(u32::MAX)
+    counted.map(|(user, ..)| user)
+}
+
+/// Are there people on whose word a pull request would be merged, and of whom it is to be read first whether they may still push?
+fn awaits_people(state: &mut Repository, number: PullNumber, now: Timestamp) -> bool {
+    let Some(pull) = state.pulls.get_shared(&number) else { return false };
+    let mut people: Vec<UserId> = approvers(state, &pull).collect();
+    people.extend(pull.merge_asked.as_ref().map(|asked| asked.by));
+    // Each of them is asked about, and all at once.
+    people.into_iter().filter(|user| awaits(state, *user, now)).count() > 0
 }
 
 /// Returns who with write permission asked for changes and has not taken that back. Somebody whose permission is not known yet may be one.
@@ -269,6 +295,7 @@ fn proceed(state: &mut Repository, name: &RefName, merging: Merging, now: Timest
         return abandon(state, name, &merging);
     }
     match &merging.phase {
+        MergePhase::Reading { .. } if awaits_people(state, merging.pull, now) => {}
         MergePhase::Reading { not_before } => {
             let effect = Effect::ReadPull(merging.pull);
             want(state, Wanted::now(read_key(merging.pull), Class::Read, effect).not_before(*not_before));
@@ -380,6 +407,10 @@ pub(crate) fn after_read(state: &mut Repository, read: &PullRead, now: Timestamp
     if readiness(state, pull) != Readiness::Ready {
         return set_merging(state, &name, None);
     }
+    if awaits_people(state, number, now) {
+        return;
+    }
+    let Some(pull) = state.pulls.get(&number) else { return };
     let Some(planned) = state.suites.get(&suite_key(pull)).and_then(Suite::planned) else { return };
     let Some(rule) = state.config().and_then(|config| config.merge.clone()) else { return };
     if planned.base_sha == Some(read.base_tip) {

@@ -12,13 +12,20 @@ use crate::outbox::{Wanted, want};
 use crate::pull::Pull;
 use crate::repository::{Repository, Topic};
 use crate::run::{Approval, Suite, SuiteKey, Trust};
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
+use crate::turn;
 
-/// Returns what somebody may do, where it was read; asks for it where it was not.
+/// How long what was read of somebody counts as read just now. GitHub does not tell when people come and go.
+const JUST_NOW: Duration = Duration::from_secs(60);
+
+/// Returns what somebody may do, where it was read; asks for it where it was not. Who might not push is asked about again: people
+/// who may by now need no approval.
 pub(crate) fn permission(state: &mut Repository, user: &User, now: Timestamp) -> Option<Permission> {
     match state.people.get(&user.id) {
-        Some(person) => person.permission,
-        None => {
+        Some(person) if person.permission.is_some_and(Permission::can_write) => person.permission,
+        Some(person) if person.asked_at.is_some() => None,
+        Some(person) if is_young(person, now) => person.permission,
+        _ => {
             ask_again(state, user, now);
             None
         }
@@ -33,6 +40,22 @@ pub(crate) fn may_push(state: &Repository, user: UserId) -> bool {
 /// Returns whether somebody's permission is known, and not being read anew.
 pub(crate) fn is_fresh(state: &Repository, user: UserId) -> bool {
     state.people.get(&user).is_some_and(|person| person.permission.is_some() && person.asked_at.is_none())
+}
+
+fn is_young(person: &Person, now: Timestamp) -> bool {
+    person.read_at <= now && now < person.read_at + JUST_NOW
+}
+
+/// Is it still to be read whether somebody may push, before something is done on their word that cannot be taken back? Then it
+/// is asked for.
+pub(crate) fn awaits(state: &mut Repository, user: UserId, now: Timestamp) -> bool {
+    let Some(person) = state.people.get(&user) else { return false };
+    if person.asked_at.is_none() && !is_young(person, now) {
+        let user = person.user.clone();
+        ask_again(state, &user, now);
+        return true;
+    }
+    person.asked_at.is_some()
 }
 
 /// Asks for somebody's permission anew, for what they do now. Until it is read the earlier one holds for what they did before.
@@ -107,15 +130,21 @@ pub(crate) fn settle_suite(state: &mut Repository, key: &SuiteKey, now: Timestam
         None => Trust::Untrusted,
         Some(author) => by_author(permission(state, &author, now)),
     };
-    if trust != Trust::Asking
-        && let Some(suite) = state.suites.get_mut(key)
-    {
-        suite.trust = trust;
+    if trust == Trust::Asking {
+        return;
+    }
+    let Some(suite) = state.suites.get_mut(key) else { return };
+    suite.trust = trust;
+    if trust == Trust::Trusted {
+        turn::comes(state, key, now);
     }
 }
 
 /// Lets the present attempt of a suite start, by somebody with write permission.
-pub(crate) fn approve(state: &mut Repository, key: &SuiteKey, by: UserId) {
+pub(crate) fn approve(state: &mut Repository, key: &SuiteKey, by: UserId, now: Timestamp) {
+    if state.suites.get(key).is_some_and(|suite| !suite.may_run()) {
+        turn::comes(state, key, now);
+    }
     if let Some(suite) = state.suites.get_mut(key) {
         suite.approval = Some(Approval { attempt: suite.attempt, head_sha: suite.key.head_sha, by });
         state.touch(Topic::Suite(key.clone()));

@@ -11,7 +11,7 @@ use greenlight_workflow::ConcurrencyQueue;
 
 use crate::id::{JobKey, RunNumber};
 use crate::repository::{Repository, Topic};
-use crate::run::{Concurrency, Job, JobState, Run, Suite};
+use crate::run::{Concurrency, Job, JobState, Run, Suite, SuiteKey};
 use crate::time::{Duration, Timestamp};
 
 /// Who has a part in a group: a run, or a job of one.
@@ -67,6 +67,23 @@ pub(crate) fn since(state: &Repository, group: &str, now: Timestamp) -> Timestam
     let runs = state.groups.get(group).into_iter().flat_map(|runs| runs.keys());
     let members = runs.filter_map(|number| state.runs.get(number)).flat_map(|run| of_run(run, group));
     members.map(|member| member.place.since).max().map_or(now, |last| now.max(last + Duration::from_millis(1)))
+}
+
+/// A suite may run from now on: only now do its runs come to their groups, behind all who are there.
+pub(crate) fn comes(state: &mut Repository, suite: &SuiteKey, now: Timestamp) {
+    let Some(runs) = state.suites.get(suite).map(|suite| suite.runs.clone()) else { return };
+    for number in runs {
+        let Some(run) = state.runs.get(&number) else { continue };
+        let Some(concurrency) = &run.concurrency else { continue };
+        if run.is_over() || run.jobs.iter().any(Job::has_begun) {
+            continue;
+        }
+        let since = since(state, &concurrency.group, now);
+        if let Some(run) = state.runs.get_mut(&number) {
+            run.created_at = since;
+        }
+        touch_others(state, number);
+    }
 }
 
 /// Returns who has a part in a group, in the order in which they came.

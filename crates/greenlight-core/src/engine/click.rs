@@ -23,7 +23,7 @@ pub(super) fn clicked(state: &mut Repository, click: &Click, now: Timestamp) -> 
                 Ok(format!("run {number} is being cancelled").into())
             }
         },
-        Wish::Approve(number) => approve(state, *number),
+        Wish::Approve(number) => approve(state, *number, now),
         Wish::Unlock(name) => deploy::unlock(state, name, by),
         Wish::ResumeMerging(name) => resume(state, name, by),
         Wish::Sync => {
@@ -37,13 +37,13 @@ pub(super) fn clicked(state: &mut Repository, click: &Click, now: Timestamp) -> 
     }
 }
 
-fn approve(state: &mut Repository, number: crate::id::RunNumber) -> Result<Arc<str>, Arc<str>> {
+fn approve(state: &mut Repository, number: crate::id::RunNumber, now: Timestamp) -> Result<Arc<str>, Arc<str>> {
     let Some(run) = state.runs.get(&number) else { return Err(format!("there is no run {number}").into()) };
     let key = run.suite.clone();
     match state.suites.get(&key) {
         Some(suite) if suite.may_run() => Err(format!("run {number} needs no approval").into()),
         Some(suite) if suite.runs.contains(&number) => {
-            trust::approve(state, &key, crate::id::UserId(0));
+            trust::approve(state, &key, crate::id::UserId(0), now);
             Ok(format!("run {number} may start").into())
         }
         _ => Err(format!("run {number} is history").into()),

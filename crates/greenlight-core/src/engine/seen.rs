@@ -98,6 +98,8 @@ fn changed(state: &mut Repository, fact: &PullFact, now: Timestamp) {
     }
     if head_changed {
         pull.head_since = head_since(fact, now);
+    }
+    if head_changed || base_changed {
         pull.merge_asked = None;
     }
     if head_changed || base_changed || is_start(fact) {

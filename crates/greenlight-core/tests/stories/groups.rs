@@ -307,3 +307,22 @@ fn a_run_whose_group_cannot_be_told_is_over_with_all_its_jobs() {
     assert!(answer.contains("mend"), "{answer}");
     assert!(world.take().is_none(), "it would run outside its group");
 }
+
+#[test]
+fn what_is_let_start_comes_to_its_group_when_it_is_let_start() {
+    let text = "name: CI\non: pull_request\nconcurrency: one\njobs:\n  test: { runs-on: ubuntu-latest, steps: [{ run: x }] }\n";
+    let mut world = world(text);
+    world.open_fork(1, 'a');
+    world.work();
+    let waiting = world.last_run_of("pull_request");
+    world.open_pull(2, 'b');
+    world.work();
+    let order = world.take().expect("the other has the group");
+    world.comment(1, crate::world::WRITER, &format!("/ok-to-test {}", crate::world::sha('a')));
+    world.work();
+    let standing = world.standing(waiting);
+    assert!(standing[0].starts_with("test: waits: waits for its turn"), "{standing:?}");
+    world.end(&order, Conclusion::Success, &[]);
+    world.finish();
+    assert_eq!(world.standing(waiting), ["test: success: succeeded", "success: 1 job succeeded"]);
+}

@@ -1,0 +1,97 @@
+//! Whose word counts, and until when: an approval holds while whoever gave it may push, a command for the head and base it was about.
+
+use super::BOTH;
+use super::world::{self, World};
+
+fn world(when: &str) -> World {
+    World::new(&[(".github/workflows/ci.yml", BOTH)], &format!("merge: {{ when: {when} }}\n"))
+}
+
+#[test]
+fn an_approval_counts_only_while_whoever_gave_it_may_push() {
+    for stays in [true, false] {
+        let mut world = world("approved");
+        world.open_pull(1, 'a');
+        world.work();
+        world.approve(1, world::BOT, 'a');
+        world.work();
+        if !stays {
+            world.may_not_push_any_more(world::BOT);
+        }
+        world.wait(3600);
+        world.finish();
+        assert_eq!(world.merged().len(), usize::from(stays), "{:?}", world.comments(1));
+        if !stays {
+            assert!(
+                world.comments(1).iter().any(|text| text.contains("waits for an approving review")),
+                "{:?}",
+                world.comments(1)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_merge_is_made_only_while_whoever_asked_for_it_may_push() {
+    for stays in [true, false] {
+        let mut world = world("command");
+        world.open_pull(1, 'a');
+        world.work();
+        world.comment(1, world::BOT, "/merge");
+        world.work();
+        if !stays {
+            world.may_not_push_any_more(world::BOT);
+        }
+        world.wait(3600);
+        world.finish();
+        assert_eq!(world.merged().len(), usize::from(stays), "{:?}", world.comments(1));
+        if !stays {
+            assert!(
+                world.comments(1).iter().any(|text| text.contains("may not push any more")),
+                "{:?}",
+                world.comments(1)
+            );
+        }
+    }
+}
+
+#[test]
+fn a_review_by_somebody_who_went_does_not_count_until_it_is_known_what_they_may_do() {
+    let mut world = world("approved");
+    world.open_pull(1, 'a');
+    world.finish();
+    world.comment(1, world::BOT, "/retest");
+    world.finish();
+    world.may_not_push_any_more(world::BOT);
+    world.approve(1, world::BOT, 'a');
+    world.finish();
+    assert_eq!(world.merged(), [0; 0]);
+}
+
+#[test]
+fn a_merge_that_was_asked_for_is_of_the_base_that_it_was_asked_for() {
+    let mut world = world("command");
+    world.open_pull(1, 'a');
+    world.retarget(1, "topic");
+    world.comment(1, world::WRITER, "/merge");
+    world.work();
+    world.retarget(1, "main");
+    world.finish();
+    assert_eq!(world.merged(), [0; 0], "nobody said that it may land on main");
+    world.comment(1, world::WRITER, "/merge");
+    world.finish();
+    assert_eq!(world.merged(), [1]);
+}
+
+#[test]
+fn somebody_who_may_push_by_now_needs_no_approval() {
+    let mut world = world("green");
+    world.open_fork(1, 'a');
+    world.comment(1, world::STRANGER, "/retest");
+    world.work();
+    world.may_push_now(world::STRANGER);
+    world.wait(3600);
+    world.open_pull_of(2, 'b', world::STRANGER);
+    world.finish();
+    assert!(world.status('b').starts_with("success"), "{}", world.status('b'));
+}
