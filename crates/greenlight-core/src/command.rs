@@ -121,7 +121,7 @@ fn read_approval(sha: Option<&&str>) -> Command {
         Some(sha) if (7..=40).contains(&sha.len()) && sha.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
             Command::OkToTest(sha.to_lowercase().into())
         }
-        _ => Command::Wrong("Say which head you looked at: /ok-to-test SHA, with at least seven digits of it.".into()),
+        _ => Command::Wrong("Say which head you looked at: /ok-to-test SHA, with all forty digits of it.".into()),
     }
 }
 
@@ -152,7 +152,7 @@ pub(crate) fn commented(state: &mut Repository, comment: &Comment, now: Timestam
         // Its pull request is not known yet: GitHub is read, and the next comparison finds the comment again.
         return want(state, Wanted::now(read_key(comment.pull), Class::Read, Effect::ReadPull(comment.pull)));
     };
-    if pull.comments_seen.contains(&comment.id) {
+    if was_seen(pull, comment) {
         return;
     }
     let command = parse(&comment.body);
@@ -172,6 +172,12 @@ pub(crate) fn commented(state: &mut Repository, comment: &Comment, now: Timestam
     }
     want(state, Wanted::now(read_key(comment.pull), Class::Read, Effect::ReadPull(comment.pull)));
     state.touch(Topic::Pull(comment.pull));
+}
+
+/// Was a comment taken in before? Of those that are not remembered any more, too.
+fn was_seen(pull: &Pull, comment: &Comment) -> bool {
+    let seen = &pull.comments_seen;
+    seen.contains(&comment.id) || (seen.len() >= SEEN_MAX && seen.first().is_some_and(|oldest| comment.id < *oldest))
 }
 
 /// The pull request was read. A comment moves its `updated_at`, so a read that is older than the comment is stale, and tells
@@ -348,25 +354,25 @@ fn awaited(state: &Repository, pull: &Pull) -> String {
     let short = pull.snapshot.head_sha.short();
     match state.suites.get(&suite_key(pull)) {
         Some(suite) if suite.trust == Trust::Untrusted && !suite.may_run() => {
-            format!("Its tests wait for an approval first: look at it, and say /ok-to-test {short} if they may run.")
+            let head = pull.snapshot.head_sha;
+            format!("Its tests wait for an approval first: look at it, and say /ok-to-test {head} if they may run.")
         }
         _ => format!("It is merged when `greenlight` is a success on {short}."),
     }
 }
 
-fn ok_to_test(
-    state: &mut Repository,
-    pull: &Pull,
-    sha: &str,
-    by: crate::id::UserId,
-    now: Timestamp,
-) -> Option<String> {
+fn ok_to_test(state: &mut Repository, pull: &Pull, sha: &str, by: crate::id::UserId, now: Timestamp) -> Option<String> {
     let head: Sha = pull.snapshot.head_sha;
-    if !head.to_string().starts_with(sha) {
+    let whole = head.to_string();
+    if !whole.starts_with(sha) {
         return Some(format!(
-            "The head is {} now, not {sha}. Look at it, and say /ok-to-test {} if it may run.",
-            head.short(),
+            "The head is {} now, not {sha}. Look at it, and say /ok-to-test {whole} if it may run.",
             head.short()
+        ));
+    }
+    if whole != sha {
+        return Some(format!(
+            "Whoever makes two commits can have them begin alike. If you looked at {whole}, say all of it: /ok-to-test {whole}"
         ));
     }
     let key = suite_key(pull);
@@ -431,8 +437,8 @@ mod tests {
             ("/ok-to-tset 0123abc", "did you mean /ok-to-test SHA?"),
             ("/merge squash", "Say /merge alone"),
             ("/retest build", "Say /retest alone"),
-            ("/ok-to-test", "at least seven digits"),
-            ("/ok-to-test zzzzzzz", "at least seven digits"),
+            ("/ok-to-test", "all forty digits"),
+            ("/ok-to-test zzzzzzz", "all forty digits"),
         ] {
             assert!(
                 matches!(parse(said), Some(Command::Wrong(text)) if text.contains(told)),

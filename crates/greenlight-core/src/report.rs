@@ -437,8 +437,8 @@ fn weight(state: ReportState) -> u8 {
 const UNDER_WAY: &str = "the tests are under way";
 
 fn approval_text(suite: &Suite) -> String {
-    let short = suite.key.head_sha.short();
-    format!("waits for approval: somebody with write permission comments /ok-to-test {short}")
+    // The whole of it: of two commits that one person makes both can begin alike.
+    format!("waits for approval: somebody with write permission comments /ok-to-test {}", suite.key.head_sha)
 }
 
 fn part_of(state: &Repository, suite: &Suite) -> Part {

@@ -1,5 +1,7 @@
 //! Whose word counts, and until when: an approval holds while whoever gave it may push, a command for the head and base it was about.
 
+use greenlight_core::run::Conclusion;
+
 use super::BOTH;
 use super::world::{self, World};
 
@@ -81,6 +83,42 @@ fn a_merge_that_was_asked_for_is_of_the_base_that_it_was_asked_for() {
     world.comment(1, world::WRITER, "/merge");
     world.finish();
     assert_eq!(world.merged(), [1]);
+}
+
+#[test]
+fn a_head_that_begins_like_the_one_that_was_looked_at_is_not_let_start() {
+    let mut world = world("green");
+    world.open_fork(1, 'a');
+    world.work();
+    // Whoever makes two commits can have them begin alike.
+    let looked_at = world::sha('a').to_string();
+    world.comment(1, world::WRITER, &format!("/ok-to-test {}", &looked_at[..12]));
+    world.work();
+    assert!(world.take().is_none(), "twelve digits name many commits");
+    let answered = |world: &World, text: &str| world.comments(1).iter().any(|comment| comment.contains(text));
+    assert!(answered(&world, &format!("/ok-to-test {looked_at}")), "{:?}", world.comments(1));
+    world.comment(1, world::WRITER, &format!("/ok-to-test {looked_at}"));
+    world.work();
+    let order = world.take().expect("this very head was named");
+    world.end(&order, Conclusion::Success, &[]);
+}
+
+#[test]
+fn a_command_is_carried_out_once_however_much_is_said_after_it() {
+    let mut world = world("command");
+    world.open_pull(1, 'a');
+    world.finish();
+    world.comment(1, world::WRITER, "/retest");
+    let retest = world.said_last();
+    world.finish();
+    let attempts = world.attempts();
+    for _ in 0..1100 {
+        world.comment(1, world::STRANGER, "me too");
+    }
+    // A comparison reads all that was ever said.
+    world.hear(retest);
+    world.finish();
+    assert_eq!(world.attempts(), attempts);
 }
 
 #[test]

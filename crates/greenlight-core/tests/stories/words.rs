@@ -18,15 +18,11 @@ fn a_command_of_which_nothing_comes_is_answered_once() {
     for (by, said, answer) in [
         (world::WRITER, "/retset", "/retset is none of our commands; did you mean /retest?"),
         (world::WRITER, "/merge squash", "Say /merge alone: how it is merged stands in `.greenlight.yml`."),
-        (
-            world::WRITER,
-            "/ok-to-test",
-            "Say which head you looked at: /ok-to-test SHA, with at least seven digits of it.",
-        ),
+        (world::WRITER, "/ok-to-test", "Say which head you looked at: /ok-to-test SHA, with all forty digits of it."),
         (
             world::WRITER,
             "/ok-to-test 0123456",
-            "The head is 6100000 now, not 0123456. Look at it, and say /ok-to-test 6100000 if it may run.",
+            "The head is 6100000 now, not 0123456. Look at it, and say /ok-to-test 6100000000000000000000000000000000000000 if it may run.",
         ),
         (world::STRANGER, "/merge", "@stranger, only people with write permission can say that here."),
         (world::STRANGER, "/retset", "/retset is none of our commands; did you mean /retest?"),
@@ -101,7 +97,9 @@ fn a_merge_of_what_waits_for_an_approval_says_for_what() {
     world.finish();
     assert_eq!(
         replies(&world, 1),
-        ["Its tests wait for an approval first: look at it, and say /ok-to-test 6100000 if they may run."]
+        [
+            "Its tests wait for an approval first: look at it, and say /ok-to-test 6100000000000000000000000000000000000000 if they may run."
+        ]
     );
 }
 

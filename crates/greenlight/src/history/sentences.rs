@@ -113,8 +113,8 @@ fn of_deployment(state: &Repository, id: DeploymentId) -> Option<shape::Why> {
 /// Returns the word for a run that is not over, and why it stands so.
 pub(super) fn standing_of_run(state: &Repository, run: &Run) -> (&'static str, String) {
     if waits_for_approval(state, run) {
-        let short = run.suite.head_sha.short();
-        return ("waiting", format!("waits for approval: somebody with write permission comments /ok-to-test {short}"));
+        let head = run.suite.head_sha;
+        return ("waiting", format!("waits for approval: somebody with write permission comments /ok-to-test {head}"));
     }
     let with = |is_meant: fn(&JobState) -> bool| run.jobs.iter().find(|job| is_meant(&job.state));
     let leased = with(|state| matches!(state, JobState::Leased(_))).map(|job| ("running", job));
