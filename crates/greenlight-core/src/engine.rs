@@ -58,6 +58,10 @@ pub fn apply(state: &mut Repository, fact: &Fact, now: Timestamp) -> Option<Repl
 pub fn decide(state: &mut Repository, now: Timestamp) {
     schedule::index_loaded(state);
     state.ring(now);
+    if state.meta().reconciled_at.is_some_and(|at| at > now) {
+        // The clock was set back: what was to be done by then would wait for it to come there again.
+        state.touch(Topic::Repository);
+    }
     let mut settled = 0;
     while let Some(topic) = state.next_topic() {
         settle(state, &topic, now);

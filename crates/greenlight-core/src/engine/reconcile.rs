@@ -14,7 +14,7 @@ use crate::item::Class;
 use crate::outbox::{Wanted, want};
 use crate::repository::{Repository, Topic};
 use crate::time::{Duration, Timestamp};
-use crate::{command, deploy, forget};
+use crate::{command, deploy, forget, merge};
 
 /// How often GitHub is compared with (R5).
 pub const RECONCILE_EVERY: Duration = Duration::from_secs(600);
@@ -36,7 +36,9 @@ pub(super) fn repository_seen(state: &mut Repository, repository: &RepositoryRef
 /// Compares with GitHub when it is time, begins what came due, and reads `.greenlight.yml` and the timetable when the default branch
 /// moved.
 pub(super) fn settle_repository(state: &mut Repository, now: Timestamp) {
-    let due = state.meta().reconciled_at.map_or(now, |at| at + RECONCILE_EVERY);
+    // What lies ahead was told by a clock that was wrong.
+    let compared_at = state.meta().reconciled_at.filter(|at| *at <= now);
+    let due = compared_at.map_or(now, |at| at + RECONCILE_EVERY);
     if due <= now {
         reconcile(state, now);
     }
@@ -90,6 +92,7 @@ pub(super) fn reconciled(state: &mut Repository, read: &Reconciled, now: Timesta
         deploy::seen(state, snapshot, None, now);
     }
     deploy::settle_unproven(state);
+    merge::read_blocked(state, now);
     state.touch(Topic::Repository);
 }
 

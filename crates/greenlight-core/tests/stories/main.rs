@@ -5,6 +5,7 @@ mod calls;
 mod deployments;
 mod events;
 mod groups;
+mod outages;
 mod permissions;
 mod pulls;
 mod reruns;

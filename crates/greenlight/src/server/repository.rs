@@ -103,9 +103,15 @@ impl Task {
         let labels = Some(self.shared.fleet.with_labels(&self.shared.config.runner.labels));
         let settings = Settings { labels, ..self.settings.clone() };
         let mut cell = step::open(&*store, self.reference.clone(), settings, clock::now()).await?;
-        let mut is_first = true;
+        let (mut is_first, mut looked_at) = (true, clock::now());
         loop {
-            if is_first || !self.pending.is_empty() || cell.wake_at().is_some_and(|at| at <= clock::now()) {
+            let now = clock::now();
+            let is_set_back = now < std::mem::replace(&mut looked_at, now);
+            if is_first
+                || is_set_back
+                || !self.pending.is_empty()
+                || cell.wake_at().is_some_and(|at| at <= clock::now())
+            {
                 self.step(&mut cell).await?;
                 is_first = false;
             }

@@ -1,0 +1,49 @@
+//! What GitHub never told of, and a clock that was wrong: a comparison mends it.
+
+use super::world::World;
+use super::{BOTH, repository};
+
+const MINUTES: u64 = 60;
+
+#[test]
+fn a_context_of_somebody_else_is_read_where_its_webhook_was_lost() {
+    let mut world = World::new(&[(".github/workflows/ci.yml", BOTH)], "merge: { when: green }\n");
+    world.requires("lint");
+    world.open_pull(1, 'a');
+    world.finish();
+    assert_eq!(world.merged(), [0; 0]);
+    assert!(world.comments(1).iter().any(|text| text.contains("required lint")), "{:?}", world.comments(1));
+    world.passes_unheard("lint");
+    world.wait(11 * MINUTES);
+    world.finish();
+    assert_eq!(world.merged(), [1]);
+}
+
+#[test]
+fn what_the_rules_ask_for_no_more_is_not_waited_for() {
+    let mut world = World::new(&[(".github/workflows/ci.yml", BOTH)], "merge: { when: green }\n");
+    world.requires("lint");
+    world.open_pull(1, 'a');
+    world.finish();
+    world.requires_nothing();
+    world.wait(11 * MINUTES);
+    world.finish();
+    assert_eq!(world.merged(), [1]);
+}
+
+#[test]
+fn a_clock_that_was_far_ahead_keeps_nobody_from_comparing() {
+    let mut world = repository();
+    let before = world.compared_at();
+    world.pass(300);
+    world.wait(0);
+    assert_ne!(world.compared_at(), before);
+    world.clock_is_set_back(300 * 24 * 60 * MINUTES);
+    for restarts in [false, true] {
+        if restarts {
+            world.restart_with_new_boot();
+        }
+        world.wait(11 * MINUTES);
+        assert_eq!(world.compared_at(), Some(world.now()), "restarts: {restarts}");
+    }
+}
