@@ -244,9 +244,9 @@ impl World {
             6 => "Looks good.".to_owned(),
             7 => {
                 let old = self.github.objects.get(head).parents[0].unwrap_or(head);
-                format!("/ok-to-test {}", name(old).short())
+                format!("/ok-to-test {}", name(old))
             }
-            _ => format!("/ok-to-test {}", name(head).short()),
+            _ => format!("/ok-to-test {}", name(head)),
         };
         self.github.say(at, by, &text);
         self.trace.line(|| format!("person {by} says {text} on #{}", at + 1));
