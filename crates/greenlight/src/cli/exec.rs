@@ -18,7 +18,7 @@ use greenlight_workflow::{Contexts, Trigger, Value, dispatch_inputs, nearest};
 
 use super::Exit;
 use crate::exec::actions;
-use crate::exec::event::{self, Asked, Happened};
+use crate::exec::event::{self, Asked, DISPATCH, Happened};
 use crate::exec::files::{self, File, Sources};
 use crate::exec::folder::{self, Folder};
 use crate::exec::matrix;
@@ -28,8 +28,6 @@ use crate::exec::values::{self, Values};
 use crate::exec::view::{Header, Json, Live, Plain, View, Word};
 use crate::exec::{Order, WrongUsage, end, run};
 
-/// The event of a person who fills in a form.
-const DISPATCH: &str = "workflow_dispatch";
 /// Where secrets are looked for.
 const SECRETS: &str = ".secrets";
 /// GitHub's ids begin with 1.
@@ -174,7 +172,9 @@ pub async fn exec(args: Exec) -> anyhow::Result<Exit> {
     if chosen.is_empty() {
         return Ok(exit(end(None, &unreadable, std::time::Duration::ZERO, &*view)));
     }
+    let (chosen, others) = files::with_inputs(chosen, &prepared.happened);
     check_inputs(&chosen, &prepared.happened)?;
+    others.iter().for_each(|told| view.tell(&Word::Notice(told)));
     if let Some(missing) = &prepared.missing {
         view.tell(&Word::Notice(missing));
     }
@@ -223,11 +223,14 @@ fn prepare(args: &Exec, tree: Arc<WorkingTree>, read: &[File]) -> anyhow::Result
     if let (Some(input), true) = (args.input.first(), ![DISPATCH, "workflow_call"].contains(&args.event.as_str())) {
         return Err(WrongUsage(format!("--input {input}: {} has no inputs, {DISPATCH} has", args.event)).into());
     }
-    let mut inputs = if args.event == DISPATCH { files::choices(read) } else { Values::new() };
-    for (name, value) in of_file(&tree.root, args.input_file.as_deref(), ".input")? {
-        values::put(&mut inputs, &name, value);
-    }
+    let mut inputs = of_file(&tree.root, args.input_file.as_deref(), ".input")?;
     values::add_given(&mut inputs, "--input", &args.input)?;
+    if args.event == DISPATCH {
+        let more = payload.as_ref().and_then(|payload: &serde_json::Value| payload.get("inputs")?.as_object());
+        let more = more.into_iter().flat_map(|inputs| inputs.keys());
+        let chosen = files::choices(read, inputs.iter().map(|(name, _)| name).chain(more).map(String::as_str));
+        inputs.extend(chosen);
+    }
     let (actor, crons) = (actor.unwrap_or_else(|| "local".into()), files::crons(read));
     let asked = Asked { name: args.event.clone(), payload, actor, inputs, crons };
     let happened = event::happened(&asked, &tree, &repository)?;
@@ -297,9 +300,7 @@ fn check_inputs(chosen: &[&File], happened: &Happened) -> anyhow::Result<()> {
     if &*happened.name != DISPATCH {
         return Ok(());
     }
-    let given = happened.payload.payload().get("inputs");
-    let given = given.as_object().into_iter().flat_map(|given| given.iter());
-    let given: Vec<_> = given.map(|(name, value)| (name.to_owned(), value.coerce_string().to_string())).collect();
+    let given = happened.inputs();
     for (file, workflow) in chosen.iter().filter_map(|file| Some((file, file.workflow.as_ref().ok()?))) {
         let checked = dispatch_inputs(workflow.on.event(DISPATCH), &given, &Contexts::new());
         checked.map_err(|problem| WrongUsage(format!("the inputs of {}: {}", file.path, problem.message)))?;

@@ -16,6 +16,8 @@ use crate::server::clock;
 
 /// The pull request's number where none was given.
 const PULL_NUMBER: u64 = 1;
+/// The event of a person who fills in a form.
+pub const DISPATCH: &str = "workflow_dispatch";
 /// The event of the clock, and what its payload calls the line that came due.
 const SCHEDULE: &str = "schedule";
 /// Who did it; GitHub's ids begin with 1.
@@ -51,6 +53,15 @@ pub struct Happened {
     pub base: Option<String>,
     /// `github.sha`.
     pub sha: Sha,
+}
+
+impl Happened {
+    /// Returns the inputs that were given, as text.
+    pub fn inputs(&self) -> Vec<(String, String)> {
+        let given = self.payload.payload().get("inputs");
+        let given = given.as_object().into_iter().flat_map(|given| given.iter());
+        given.map(|(name, value)| (name.to_owned(), value.coerce_string().to_string())).collect()
+    }
 }
 
 /// Makes the event up.
@@ -120,7 +131,7 @@ pub fn happened(asked: &Asked, tree: &WorkingTree, repository: &RepositoryRef) -
 /// Says what is missing in an event that is made up, where that is most of it.
 pub fn missing(asked: &Asked) -> Option<String> {
     let is_whole = asked.payload.is_some() || asked.name.starts_with("pull_request");
-    if is_whole || ["push", "workflow_dispatch", SCHEDULE].contains(&asked.name.as_str()) {
+    if is_whole || ["push", DISPATCH, SCHEDULE].contains(&asked.name.as_str()) {
         return None;
     }
     let name = &asked.name;
@@ -177,7 +188,7 @@ fn made_up(asked: &Asked, tree: &WorkingTree, repository: &RepositoryRef, sha: S
                 "labels": [],
             },
         }),
-        "workflow_dispatch" => json!({ "ref": git_ref.as_str(), "inputs": {} }),
+        DISPATCH => json!({ "ref": git_ref.as_str(), "inputs": {} }),
         _ => json!({}),
     };
     lay_over(&mut payload, &special);

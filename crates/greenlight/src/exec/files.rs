@@ -9,11 +9,11 @@ use greenlight_core::event::CommitFiles;
 use greenlight_core::id::Sha;
 use greenlight_core::plan;
 use greenlight_workflow::{
-    CallRef, EventFacts, Finding, JobKind, Step, StepKind, Trigger, UsesRef, Workflow, parse_workflow,
+    CallRef, EventFacts, EventTrigger, Finding, JobKind, Step, StepKind, Trigger, UsesRef, Workflow, parse_workflow,
 };
 
 use super::WrongUsage;
-use super::event::Happened;
+use super::event::{DISPATCH, Happened};
 use super::values::Values;
 
 /// Where workflow files are; the first folder that is there counts.
@@ -179,13 +179,37 @@ pub fn as_commit(root: &Path, sources: &Sources, chosen: &[&File], sha: Sha) -> 
 }
 
 /// Returns the first option of each input of a workflow that is started by hand and that has no default: what GitHub's form offers.
-/// Only one workflow is started so at a time.
-pub fn choices(read: &[File]) -> Values {
-    let started = read.iter().filter_map(|file| file.workflow.as_ref().ok()?.on.event("workflow_dispatch"));
-    let started: Vec<_> = started.collect();
+/// Only one workflow is started so at a time: the one that has the inputs of these names.
+pub fn choices<'a>(read: &[File], given: impl Iterator<Item = &'a str> + Clone) -> Values {
+    let started = read.iter().filter_map(|file| file.workflow.as_ref().ok()?.on.event(DISPATCH));
+    let started: Vec<_> = started.filter(|event| given.clone().all(|name| has_input(event, name))).collect();
     let [event] = started[..] else { return Values::new() };
     let first = event.inputs.iter().filter(|input| input.default.is_none());
+    let first = first.filter(|input| !given.clone().any(|name| name.eq_ignore_ascii_case(&input.name)));
     first.filter_map(|input| Some((input.name.clone(), input.options.first()?.clone()))).collect()
+}
+
+/// Returns the files whose workflows have all inputs that were given, and why the others are not run. Where none has them all,
+/// nobody can tell which was meant: then all are returned.
+pub fn with_inputs<'a>(chosen: Vec<&'a File>, happened: &Happened) -> (Vec<&'a File>, Vec<String>) {
+    let given = happened.inputs();
+    let missing = |file: &File| {
+        let event = file.workflow.as_ref().ok()?.on.event(&happened.name)?;
+        given.iter().map(|(name, _)| name.clone()).find(|name| !has_input(event, name))
+    };
+    let (with, without): (Vec<_>, Vec<_>) =
+        chosen.iter().map(|file| (*file, missing(file))).partition(|(_, missing)| missing.is_none());
+    if with.is_empty() {
+        return (chosen, Vec::new());
+    }
+    let told = |(file, name): (&File, Option<String>)| {
+        format!("not run: {}: it has no input {}", file.path, name.unwrap_or_default())
+    };
+    (with.into_iter().map(|(file, _)| file).collect(), without.into_iter().map(told).collect())
+}
+
+fn has_input(event: &EventTrigger, name: &str) -> bool {
+    event.inputs.iter().any(|input| input.name.eq_ignore_ascii_case(name))
 }
 
 /// Do these files use actions that may ask for artifacts, caches or an identity? Checking out is done without.

@@ -374,6 +374,45 @@ fn inputs_that_are_missing_unknown_or_wrong_end_with_2() {
 }
 
 #[test]
+fn an_input_is_for_the_files_that_have_it() {
+    let by_hand = |inputs: &str, said: &str| {
+        format!(
+            "on: {{ workflow_dispatch: {{ inputs: {inputs} }} }}\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: echo '> {said}'\n"
+        )
+    };
+    let release = by_hand(
+        "{ level: { required: true }, kind: { type: choice, options: [a, b] } }",
+        "release ${{ inputs.level }} ${{ inputs.kind }}",
+    );
+    let project = Project::new(&[
+        (".github/workflows/release.yml", &release),
+        (".github/workflows/sweep.yml", &by_hand("{ age: { default: '7' } }", "sweep ${{ inputs.age }}")),
+    ]);
+    let ran = project.run(&["workflow_dispatch", "--input", "LEVEL=3"]);
+    let told = "not run: .github/workflows/sweep.yml: it has no input LEVEL";
+    assert!(ran.code() == 0 && ran.has("a | > release 3 a") && ran.has(told), "{}", ran.text());
+    assert!(!ran.text().contains("> sweep"), "{}", ran.text());
+    let ran = project.run(&["workflow_dispatch", "--payload", r#"{"inputs": {"age": 3}}"#]);
+    assert!(ran.code() == 0 && ran.has("a | > sweep 3") && !ran.text().contains("> release"), "{}", ran.text());
+    let ran = project.run(&["workflow_dispatch", "-n", "--input", "level=3"]);
+    assert!(
+        ran.code() == 0 && ran.text().contains("release.yml") && ran.has(&told.replace("LEVEL", "level")),
+        "{}",
+        ran.text()
+    );
+    // Those that have it may still miss another; and what none has is a mistake.
+    for (inputs, why) in [
+        (&["--input", "kind=b"][..], "release.yml: Required input 'level' not provided"),
+        (&["--input", "level=1", "--input", "age=2"], "Unexpected inputs provided: age"),
+        (&["--input", "lvl=1"], "Unexpected inputs provided: lvl"),
+        (&[], "Required input 'level' not provided"),
+    ] {
+        let ran = project.run(&[&["workflow_dispatch"], inputs].concat());
+        assert!(ran.code() == 2 && ran.text().contains(why) && ran.0.stdout.is_empty(), "{why}: {}", ran.text());
+    }
+}
+
+#[test]
 fn a_folder_of_a_repository_says_where_the_workflows_are() {
     let project = Project::new(&[(".github/workflows/ci.yml", PIPELINE), ("sub/deep/file", "")]);
     let ran = project.run(&["-C", "sub/deep"]);

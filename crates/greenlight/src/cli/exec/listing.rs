@@ -27,7 +27,12 @@ pub fn show(args: &Exec, read: &[File], happened: &Happened) -> anyhow::Result<E
             }
         }
     }
-    let chosen = super::with_jobs(&args.job, chosen)?;
+    let mut chosen = super::with_jobs(&args.job, chosen)?;
+    if !args.list {
+        let (with, others) = files::with_inputs(chosen, happened);
+        others.iter().for_each(|told| eprintln!("{told}"));
+        chosen = with;
+    }
     let workflows = chosen.into_iter().filter_map(|file| Some((file, file.workflow.as_ref().ok()?)));
     let workflows: Vec<(&File, &Workflow)> = workflows.collect();
     match args.json {
