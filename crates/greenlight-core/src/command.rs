@@ -20,7 +20,7 @@ use crate::merge::{Readiness, read_key, readiness, suite_key};
 use crate::outbox::{Wanted, want};
 use crate::pull::{MergeAsked, MergeStanding, PendingCommand, Pull};
 use crate::repository::{Repository, Topic};
-use crate::run::{SuitePhase, Trust};
+use crate::run::{Subject, Suite, SuiteKey, SuitePhase, Trust};
 use crate::schedule;
 use crate::shown::sentence;
 use crate::time::{Duration, Timestamp};
@@ -376,21 +376,41 @@ fn ok_to_test(state: &mut Repository, pull: &Pull, sha: &str, by: crate::id::Use
         ));
     }
     let key = suite_key(pull);
-    match state.suites.get(&key) {
-        None => return Some("There is nothing to test yet.".into()),
-        Some(suite) if suite.trust == Trust::Trusted => {
-            return Some("It needs no approval: its author may push here.".into());
-        }
-        Some(suite) => match &suite.phase {
-            SuitePhase::Stopped { reason, .. } => {
-                return Some(sentence(&format!("It cannot be tested as it is: {reason}")));
+    // What else happened to it at this head (a label was set) is let start with its tests.
+    let is_waiting = |suite: &&Suite| {
+        (suite.key == key
+            || matches!(suite.key.subject, Subject::PullAction(number, ..) if number == pull.snapshot.number))
+            && suite.trust != Trust::Trusted
+            && !suite.may_run()
+            && is_under_way(state, suite)
+    };
+    let waiting: Vec<SuiteKey> = state.suites_at(head).filter(is_waiting).map(|suite| suite.key.clone()).collect();
+    if waiting.is_empty() {
+        return Some(match state.suites.get(&key) {
+            None => "There is nothing to test yet.".into(),
+            Some(suite) if suite.trust == Trust::Trusted => "It needs no approval: its author may push here.".into(),
+            Some(Suite { phase: SuitePhase::Stopped { reason, .. }, .. }) => {
+                sentence(&format!("It cannot be tested as it is: {reason}"))
             }
-            _ if suite.may_run() => return Some("It may run already.".into()),
-            _ => {}
-        },
+            Some(suite) if suite.may_run() => "It may run already.".into(),
+            Some(_) => "There is nothing that waits for it.".into(),
+        });
     }
-    trust::approve(state, &key, by, now);
+    for key in waiting {
+        trust::approve(state, &key, by, now);
+    }
     None
+}
+
+/// Is there something of a suite that may still start?
+fn is_under_way(state: &Repository, suite: &Suite) -> bool {
+    match suite.phase {
+        SuitePhase::Reading { .. } => true,
+        SuitePhase::Planned(_) => {
+            suite.runs.iter().any(|number| state.runs.get(number).is_some_and(|run| !run.is_over()))
+        }
+        SuitePhase::Stopped { .. } => false,
+    }
 }
 
 /// Answers a comment, once.

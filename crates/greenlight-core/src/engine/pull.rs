@@ -8,7 +8,7 @@ use crate::item::Class;
 use crate::outbox::{Wanted, want};
 use crate::pull::{Branch, MergeStanding, Pull};
 use crate::repository::{Repository, Topic};
-use crate::run::{Conclusion, Run, Suite, SuiteKey, SuitePhase};
+use crate::run::{Conclusion, Run, Subject, Suite, SuiteKey, SuitePhase, Trust};
 use crate::time::Timestamp;
 use crate::{command, deploy, merge, outbox, plan, schedule, trust};
 
@@ -98,6 +98,22 @@ fn stop_suites(
     let reason = reason();
     for key in stale {
         stop_suite(state, &key, &reason, now);
+    }
+}
+
+/// What else happened to pull requests of strangers, and waits to be let start: nobody can where the head is another by now, or the
+/// pull request is over.
+pub(super) fn stop_forlorn(state: &mut Repository, now: Timestamp) {
+    let is_forlorn = |suite: &&Suite| {
+        let Subject::PullAction(number, ..) = suite.key.subject else { return false };
+        let is_head = state.pulls.get(&number).is_some_and(|pull| {
+            pull.snapshot.standing == PullStanding::Open && pull.snapshot.head_sha == suite.key.head_sha
+        });
+        suite.trust == Trust::Untrusted && !suite.may_run() && !is_head && !is_over(state, suite)
+    };
+    let forlorn: Vec<SuiteKey> = state.suites.values().filter(is_forlorn).map(|suite| suite.key.clone()).collect();
+    for key in forlorn {
+        stop_suite(state, &key, "nobody let it start while this was the head", now);
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::change::{pushed, reviewed};
 use super::cron;
+use super::pull::stop_forlorn;
 use super::seen::pull_seen;
 use crate::config::ConfigStanding;
 use crate::effect::{Effect, Reconciled};
@@ -93,6 +94,7 @@ pub(super) fn reconciled(state: &mut Repository, read: &Reconciled, now: Timesta
     }
     deploy::settle_unproven(state);
     merge::read_blocked(state, now);
+    stop_forlorn(state, now);
     state.touch(Topic::Repository);
 }
 
