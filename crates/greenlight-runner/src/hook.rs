@@ -183,8 +183,8 @@ impl JobRun {
                 (self.complained(&at, StepEnd::failure(why)).await, false, Some(started_at))
             }
         };
-        let conclusion = if may_fail && end.outcome == Conclusion::Failure { Conclusion::Success } else { end.outcome };
-        let completed = StepState::Completed { conclusion, started_at, completed_at: self.now() };
+        let conclusion = end.conclusion(may_fail);
+        let completed = StepState::Completed { outcome: end.outcome, conclusion, started_at, completed_at: self.now() };
         self.tell_of(&at, &name, completed).await;
         self.let_hook_count(&name, end, conclusion);
     }

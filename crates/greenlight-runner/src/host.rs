@@ -32,9 +32,9 @@ pub trait JobHost: Send + Sync {
         false
     }
 
-    /// Takes in how a step of the workflow ended before `continue-on-error`, and what it set, masked; the update that it is over follows.
-    fn step_ended(&self, step: u32, outcome: Conclusion, outputs: Vec<(Arc<str>, Arc<str>)>) {
-        let _ = (step, outcome, outputs);
+    /// Takes in what a step of the workflow set, masked; the update that it is over follows.
+    fn outputs(&self, step: u32, outputs: Vec<(Arc<str>, Arc<str>)>) {
+        let _ = (step, outputs);
     }
 
     /// Takes in lines of the log. The step waits until it returns, so that a slow disk slows the job and fills no memory.
@@ -134,6 +134,8 @@ pub enum StepState {
     },
     /// It is over.
     Completed {
+        /// How, before `continue-on-error`.
+        outcome: Conclusion,
         /// How, after `continue-on-error`.
         conclusion: Conclusion,
         /// Since when it ran; nothing where it was skipped.

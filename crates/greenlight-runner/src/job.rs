@@ -276,8 +276,12 @@ async fn work(
     let hand_over = async |state| updates.tell(set_up(state)).await;
     hand_over(StepState::Running { started_at }).await;
     let prepared = setup::prepare(order, log.clone(), updates.clone(), stop, options, made).await;
-    let completed =
-        |conclusion| StepState::Completed { conclusion, started_at: Some(started_at), completed_at: log.host.now() };
+    let completed = |conclusion| StepState::Completed {
+        outcome: conclusion,
+        conclusion,
+        started_at: Some(started_at),
+        completed_at: log.host.now(),
+    };
     match prepared {
         Ok(run) => {
             hand_over(completed(Conclusion::Success)).await;

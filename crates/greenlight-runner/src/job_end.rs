@@ -41,7 +41,8 @@ pub(crate) async fn end(run: JobRun, frame: &Frame, is_late: &AtomicBool) -> Job
     let shown = reason.strip_prefix(&format!("{}: ", conclusion.as_result())).unwrap_or(&reason);
     run.log.line(at.index, &format!("Job {}: {shown}", conclusion.as_result())).await;
     let completed_at = run.now();
-    let state = StepState::Completed { conclusion: Conclusion::Success, started_at: Some(started_at), completed_at };
+    let (outcome, started_at) = (Conclusion::Success, Some(started_at));
+    let state = StepState::Completed { outcome, conclusion: outcome, started_at, completed_at };
     run.tell_of(&at, "Complete job", state).await;
     JobEnd { conclusion, reason: reason.into(), outputs, environment_url }
 }

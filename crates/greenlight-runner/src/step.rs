@@ -50,6 +50,11 @@ impl StepEnd {
         Self::new(Conclusion::Cancelled)
     }
 
+    /// Returns how it counts: a failure that may be is a success.
+    pub(crate) fn conclusion(&self, may_fail: bool) -> Conclusion {
+        if may_fail && self.outcome == Conclusion::Failure { Conclusion::Success } else { self.outcome }
+    }
+
     /// Returns the same as a failure.
     pub(crate) fn failed(self, reason: impl Into<String>) -> Self {
         Self { outcome: Conclusion::Failure, reason: Some(reason.into()), ..self }
@@ -141,11 +146,11 @@ impl JobRun {
                 (self.complained(&at, StepEnd::failure(why)).await, false, Some(started_at))
             }
         };
-        let conclusion = if may_fail && end.outcome == Conclusion::Failure { Conclusion::Success } else { end.outcome };
-        let completed = StepState::Completed { conclusion, started_at, completed_at: self.now() };
+        let conclusion = end.conclusion(may_fail);
+        let completed = StepState::Completed { outcome: end.outcome, conclusion, started_at, completed_at: self.now() };
         if frame.depth == 0 {
             let masked = |(name, value): &(String, String)| (name.as_str().into(), self.log.masked(value).into());
-            self.log.host.step_ended(at.index, end.outcome, end.outputs.iter().map(masked).collect());
+            self.log.host.outputs(at.index, end.outputs.iter().map(masked).collect());
         }
         self.tell(frame, &at, &name, completed).await;
         Finished { name, end, conclusion }

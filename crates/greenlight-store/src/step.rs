@@ -32,7 +32,9 @@ pub enum StepState {
     },
     /// It is over.
     Completed {
-        /// How.
+        /// How, before `continue-on-error`.
+        outcome: Conclusion,
+        /// How, after it.
         conclusion: Conclusion,
         /// When it began; nothing where it was skipped.
         started_at: Option<Timestamp>,
@@ -61,10 +63,11 @@ impl Stepper {
     /// Makes it.
     pub fn new() -> Self {
         Self(RowsStatement::new(
-            "INSERT INTO step (repo, run, attempt, job, tried, place, name, state, conclusion, started_at, completed_at)",
-            "(?,?,?,?,?,?,?,?,?,?,?)",
-            "ON CONFLICT DO UPDATE SET name = excluded.name, state = excluded.state, conclusion = excluded.conclusion,
-                 started_at = coalesce(excluded.started_at, started_at), completed_at = excluded.completed_at",
+            "INSERT INTO step (repo, run, attempt, job, tried, place, name, state, outcome, conclusion, started_at,
+             completed_at)",
+            "(?,?,?,?,?,?,?,?,?,?,?,?)",
+            "ON CONFLICT DO UPDATE SET name = excluded.name, state = excluded.state, outcome = excluded.outcome,
+                 conclusion = excluded.conclusion, started_at = coalesce(excluded.started_at, started_at), completed_at = excluded.completed_at",
         ))
     }
 
@@ -74,7 +77,8 @@ impl Stepper {
         for steps in rows.steps.chunks(ROWS_MAX) {
             let mut query = sqlx::query(self.0.of(steps.len()));
             for step in steps {
-                let (state, conclusion, started_at, completed_at) = columns(step.state);
+                let (state, ended, started_at, completed_at) = columns(step.state);
+                let (outcome, conclusion) = ended.unzip();
                 query = query
                     .bind(attempt.repo.0.cast_signed())
                     .bind(attempt.run.0.cast_signed())
@@ -84,7 +88,8 @@ impl Stepper {
                     .bind(step.index)
                     .bind(step.name.clone())
                     .bind(state)
-                    .bind(conclusion)
+                    .bind(outcome.map(Conclusion::as_str))
+                    .bind(conclusion.map(Conclusion::as_str))
                     .bind(started_at.map(Timestamp::as_millis))
                     .bind(completed_at.map(Timestamp::as_millis));
             }
@@ -94,12 +99,14 @@ impl Stepper {
     }
 }
 
-fn columns(state: StepState) -> (&'static str, Option<&'static str>, Option<Timestamp>, Option<Timestamp>) {
+type Ended = Option<(Conclusion, Conclusion)>;
+
+fn columns(state: StepState) -> (&'static str, Ended, Option<Timestamp>, Option<Timestamp>) {
     match state {
         StepState::Waiting => ("waiting", None, None, None),
         StepState::Running { started_at } => ("running", None, Some(started_at), None),
-        StepState::Completed { conclusion, started_at, at } => {
-            ("completed", Some(conclusion.as_str()), started_at, Some(at))
+        StepState::Completed { outcome, conclusion, started_at, at } => {
+            ("completed", Some((outcome, conclusion)), started_at, Some(at))
         }
     }
 }

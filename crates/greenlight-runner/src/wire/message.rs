@@ -217,6 +217,9 @@ pub struct StepShape {
     name: String,
     #[serde(default)]
     conclusion: Option<String>,
+    /// Before `continue-on-error`; a runner that does not say it yet means the conclusion.
+    #[serde(default)]
+    outcome: Option<String>,
     #[serde(default)]
     started_at: Option<i64>,
     #[serde(default)]
@@ -225,16 +228,18 @@ pub struct StepShape {
 
 impl From<&StepUpdate> for StepShape {
     fn from(update: &StepUpdate) -> Self {
-        let (conclusion, started_at, completed_at) = match update.state {
+        let (ended, started_at, completed_at) = match update.state {
             StepState::Running { started_at } => (None, Some(started_at), None),
-            StepState::Completed { conclusion, started_at, completed_at } => {
-                (Some(word(conclusion).to_owned()), started_at, Some(completed_at))
+            StepState::Completed { outcome, conclusion, started_at, completed_at } => {
+                (Some((word(outcome).to_owned(), word(conclusion).to_owned())), started_at, Some(completed_at))
             }
         };
+        let (outcome, conclusion) = ended.unzip();
         Self {
             index: update.index,
             name: update.name.to_string(),
             conclusion,
+            outcome,
             started_at: started_at.map(Timestamp::as_millis),
             completed_at: completed_at.map(Timestamp::as_millis),
         }
@@ -246,9 +251,12 @@ impl StepShape {
     pub fn into_update(self) -> StepUpdate {
         let started_at = self.started_at.map(Timestamp::from_millis);
         let state = match (self.conclusion.as_deref().and_then(conclusion), self.completed_at) {
-            (Some(conclusion), Some(at)) => {
-                StepState::Completed { conclusion, started_at, completed_at: Timestamp::from_millis(at) }
-            }
+            (Some(ended), Some(at)) => StepState::Completed {
+                outcome: self.outcome.as_deref().and_then(conclusion).unwrap_or(ended),
+                conclusion: ended,
+                started_at,
+                completed_at: Timestamp::from_millis(at),
+            },
             _ => StepState::Running { started_at: started_at.unwrap_or_default() },
         };
         StepUpdate { index: self.index, name: self.name.into(), state }
@@ -413,7 +421,8 @@ mod tests {
             index: 3,
             name: "x".into(),
             state: StepState::Completed {
-                conclusion: Conclusion::Skipped,
+                outcome: Conclusion::Failure,
+                conclusion: Conclusion::Success,
                 started_at: None,
                 completed_at: Timestamp::from_millis(5),
             },
@@ -427,5 +436,9 @@ mod tests {
         assert!(!heard.cancelled);
         let step: StepShape = serde_json::from_str(r#"{"index":1,"name":"x"}"#).unwrap();
         assert!(matches!(step.into_update().state, StepState::Running { .. }));
+        let step: StepShape =
+            serde_json::from_str(r#"{"index":1,"name":"x","conclusion":"skipped","completed_at":5}"#).unwrap();
+        let StepState::Completed { outcome, .. } = step.into_update().state else { panic!("it is over") };
+        assert_eq!(outcome, Conclusion::Skipped);
     }
 }

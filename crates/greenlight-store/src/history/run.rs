@@ -104,6 +104,8 @@ pub struct StepRow {
     pub name: String,
     /// "waiting", "running", "completed".
     pub state: String,
+    /// How it ended before `continue-on-error`.
+    pub outcome: Option<Conclusion>,
     /// How it ended.
     pub conclusion: Option<Conclusion>,
     /// When it began.
@@ -310,18 +312,24 @@ fn job_row(row: &SqliteRow, run: &RunRow) -> sqlx::Result<JobRow> {
 }
 
 fn step_row(row: &SqliteRow) -> sqlx::Result<StepRow> {
+    let conclusion = conclusion(row)?;
     Ok(StepRow {
         index: row.get("place"),
         name: row.get("name"),
         state: row.get("state"),
-        conclusion: conclusion(row)?,
+        outcome: conclusion_in(row, "outcome")?.or(conclusion),
+        conclusion,
         started_at: maybe_at(row, "started_at"),
         completed_at: maybe_at(row, "completed_at"),
     })
 }
 
 fn conclusion(row: &SqliteRow) -> sqlx::Result<Option<Conclusion>> {
-    let Some(word) = row.get::<Option<&str>, _>("conclusion") else { return Ok(None) };
+    conclusion_in(row, "conclusion")
+}
+
+fn conclusion_in(row: &SqliteRow, column: &str) -> sqlx::Result<Option<Conclusion>> {
+    let Some(word) = row.get::<Option<&str>, _>(column) else { return Ok(None) };
     let unknown = || sqlx::Error::Decode(format!("{word} is no conclusion").into());
     Conclusion::parse(word).map(Some).ok_or_else(unknown)
 }

@@ -30,7 +30,12 @@ async fn a_run_is_shown_with_its_attempts_jobs_and_steps() {
     let step = |index, state| StepRecord { index, name: format!("step {index}").into(), state };
     let running = StepState::Running { started_at: made::at(2) };
     database.record_steps(&attempt, &[step(0, running), step(1, StepState::Waiting)]).await.unwrap();
-    let over = StepState::Completed { conclusion: Conclusion::Failure, started_at: None, at: made::at(3) };
+    let over = StepState::Completed {
+        outcome: Conclusion::Failure,
+        conclusion: Conclusion::Success,
+        started_at: None,
+        at: made::at(3),
+    };
     database.record_steps(&attempt, &[step(0, over)]).await.unwrap();
 
     // The runner is lost: the job is tried again, and its first try is shown as lost.
@@ -75,8 +80,8 @@ async fn a_run_is_shown_with_its_attempts_jobs_and_steps() {
     assert_eq!(first.attempt, attempt);
     let [one, two] = first.steps.as_slice() else { panic!("{:?}", first.steps) };
     assert_eq!(
-        (one.conclusion, one.started_at, one.completed_at),
-        (Some(Conclusion::Failure), Some(made::at(2)), Some(made::at(3)))
+        (one.outcome, one.conclusion, one.started_at, one.completed_at),
+        (Some(Conclusion::Failure), Some(Conclusion::Success), Some(made::at(2)), Some(made::at(3)))
     );
     assert_eq!((two.state.as_str(), two.conclusion), ("waiting", None));
     assert!(second.steps.is_empty());

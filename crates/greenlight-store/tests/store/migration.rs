@@ -18,6 +18,11 @@ const ROWS: [&str; 4] = [
         VALUES (1, 0, 0, 5, 2, 'a', 'push', zeroblob(32), x'28b52ffd20021100007b7d');
     INSERT INTO repository (repo, version, full_name, default_branch) VALUES (7, 3, 'octocat/Hello-World', 'main');
     INSERT INTO audit (repo, at, about, text) VALUES (7, 5, 'run 1', 'it began');
+    INSERT INTO run (repo, number, attempt, event, subject, head_sha, sha, workflow, name, run_number, state, reason, created_at)
+        VALUES (7, 1, 1, 'push', 'main', printf('%040d', 1), printf('%040d', 1), 'ci.yml', 'CI', 1, 'active', 'it runs', 5);
+    INSERT INTO job (repo, run, attempt, key, tried, place, name, state) VALUES (7, 1, 1, 'test', 1, 0, 'test', 'running');
+    INSERT INTO step (repo, run, attempt, job, tried, place, name, state, conclusion, completed_at)
+        VALUES (7, 1, 1, 'test', 1, 0, 'Run x', 'completed', 'skipped', 6);
 ",
     "
     INSERT INTO object (kind, repo, run, run_attempt, scope, name, version, owner, media_type, state, parts, size, digest,
@@ -64,6 +69,10 @@ async fn every_step_of_the_way_keeps_the_rows() {
         job: "test".into(),
         tried: 1,
     };
+    let detail = database.history().run(attempt.repo, attempt.run).await.unwrap().unwrap();
+    let step = &detail.attempts[0].1[0].steps[0];
+    let skipped = Some(greenlight_core::run::Conclusion::Skipped);
+    assert_eq!((step.outcome, step.conclusion), (skipped, skipped), "a step of then has no outcome of its own");
     assert_eq!(&*database.history().annotations(&attempt).await.unwrap()[0].message, "it broke");
     assert_eq!(database.history().summaries(&attempt).await.unwrap(), [(2, "{}".to_owned())]);
 }

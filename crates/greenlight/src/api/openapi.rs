@@ -181,7 +181,7 @@ fn schemas() -> Value {
         ]),
         "Summary": schema(&["step:integer", "size:integer"]),
         "Step": schema(&[
-            "number:integer", "name:string", "state:string", "started_at:string?", "ended_at:string?", "line:integer?",
+            "number:integer", "name:string", "state:string", "outcome:string?", "started_at:string?", "ended_at:string?", "line:integer?",
         ]),
         "Deliveries": schema(&["deliveries:[]Delivery", "next:string?"]),
         "Delivery": schema(delivery),

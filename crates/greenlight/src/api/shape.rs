@@ -231,12 +231,30 @@ pub struct Step {
     pub name: String,
     /// `running`, or how it ended.
     pub state: String,
+    /// How it ended before `continue-on-error`.
+    #[serde(default)]
+    pub outcome: Option<String>,
     /// When it began.
     pub started_at: Option<String>,
     /// When it ended.
     pub ended_at: Option<String>,
     /// Its first line in the log.
     pub line: Option<u64>,
+}
+
+impl Step {
+    /// Returns how it stands, in words: also that it failed where that does not count.
+    pub fn told(&self) -> &str {
+        ended(&self.state, self.outcome.as_deref().unwrap_or(&self.state))
+    }
+}
+
+/// Returns how a step ended, in words, from its conclusion and its outcome.
+pub fn ended<'a>(conclusion: &'a str, outcome: &str) -> &'a str {
+    match (conclusion, outcome) {
+        ("success", "failure") => "success (failed, continue-on-error)",
+        _ => conclusion,
+    }
 }
 
 /// A page of deliveries, the newest first.

@@ -162,7 +162,7 @@ async fn view(number: u64, server: Server) -> anyhow::Result<Exit> {
         say(&format!("  {}  {}  {}{kept}", job.state, job.name, job.reason));
         for step in &job.steps {
             let length = length(step).map_or_else(String::new, |length| format!(" in {length}"));
-            say(&format!("    {}. {}  {}{length}", step.number, step.name, step.state));
+            say(&format!("    {}. {}  {}{length}", step.number, step.name, step.told()));
         }
         for annotation in &job.annotations {
             say(&format!("    {}", annotation.told("        ")));
@@ -274,6 +274,7 @@ mod tests {
             number: 1,
             name: "x".into(),
             state: "success".into(),
+            outcome: None,
             started_at: Some("2026-01-02T03:04:05Z".into()),
             ended_at: ended_at.map(str::to_owned),
             line: None,

@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use greenlight_core::effect::JobOrder;
 use greenlight_core::id::{AttemptId, Sha};
 use greenlight_core::port::Reply;
-use greenlight_core::run::Conclusion;
 use greenlight_core::time::Timestamp;
 use greenlight_runner::{
     ActionSource, Annotation, CheckedOut, CheckoutRequest, Given, JobHost, LogBlock, StepState, StepUpdate,
@@ -17,7 +16,7 @@ use tokio::task::spawn_blocking;
 
 use super::services::Local;
 use super::tree::WorkingTree;
-use super::view::{JobName, StepEnd, View, Word};
+use super::view::{JobName, Outputs, View, Word};
 use crate::server::clock;
 
 /// What all jobs have in common.
@@ -69,7 +68,7 @@ impl Place {
         given.image = lock(&self.images).remove(&attempt);
         let server = order.github.get("server_url").coerce_string();
         let origin = format!("{server}/{}", order.repository);
-        Arc::new(Host { place: self.clone(), given, attempt, job, origin, ended: Mutex::default() })
+        Arc::new(Host { place: self.clone(), given, attempt, job, origin, outputs: Mutex::default() })
     }
 }
 
@@ -80,8 +79,8 @@ struct Host {
     job: JobName,
     /// The address of the repository as GitHub has it.
     origin: String,
-    /// How steps ended whose last update has not come yet.
-    ended: Mutex<BTreeMap<u32, StepEnd>>,
+    /// What steps set whose last update has not come yet.
+    outputs: Mutex<BTreeMap<u32, Outputs>>,
 }
 
 /// Takes a lock; whoever panicked with it left nothing half done.
@@ -162,16 +161,16 @@ impl JobHost for Host {
 
     fn step<'a>(&'a self, update: StepUpdate) -> Reply<'a, ()> {
         Box::pin(async move {
-            let end = match update.state {
+            let outputs = match update.state {
                 StepState::Running { .. } => None,
-                StepState::Completed { .. } => lock(&self.ended).remove(&update.index),
+                StepState::Completed { .. } => lock(&self.outputs).remove(&update.index),
             };
-            self.say(Word::Step { job: &self.job, update: &update, end: end.as_ref() });
+            self.say(Word::Step { job: &self.job, update: &update, outputs: outputs.as_ref() });
         })
     }
 
-    fn step_ended(&self, step: u32, outcome: Conclusion, outputs: Vec<(Arc<str>, Arc<str>)>) {
-        lock(&self.ended).insert(step, StepEnd { outcome, outputs });
+    fn outputs(&self, step: u32, outputs: Outputs) {
+        lock(&self.outputs).insert(step, outputs);
     }
 
     fn log<'a>(&'a self, block: LogBlock) -> Reply<'a, ()> {

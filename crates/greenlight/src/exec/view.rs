@@ -45,14 +45,8 @@ pub struct Header {
     pub workflows: Vec<String>,
 }
 
-/// How a step ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StepEnd {
-    /// Before `continue-on-error`.
-    pub outcome: Conclusion,
-    /// What it set, masked.
-    pub outputs: Vec<(Arc<str>, Arc<str>)>,
-}
+/// What a step set, masked.
+pub type Outputs = Vec<(Arc<str>, Arc<str>)>;
 
 /// Something that is to be shown.
 pub enum Word<'a> {
@@ -73,8 +67,8 @@ pub enum Word<'a> {
         job: &'a JobName,
         /// How the step stands.
         update: &'a StepUpdate,
-        /// How it ended, where it did and is one of the workflow's.
-        end: Option<&'a StepEnd>,
+        /// What it set, where it is over and one of the workflow's.
+        outputs: Option<&'a Outputs>,
     },
     /// Lines of a log.
     Log {

@@ -209,6 +209,7 @@ fn step(row: StepRow, first_lines: &[(u32, u64)]) -> shape::Step {
         number: row.index + 1,
         name: row.name,
         state,
+        outcome: row.outcome.map(|outcome| outcome.as_str().to_owned()),
         started_at: row.started_at.map(written),
         ended_at: row.completed_at.map(written),
         line: first_lines.iter().find(|(index, _)| *index == row.index).map(|(_, line)| line + 1),

@@ -110,8 +110,8 @@ impl Host {
     async fn record(&self, update: StepUpdate) {
         let state = match update.state {
             StepState::Running { started_at } => greenlight_store::StepState::Running { started_at },
-            StepState::Completed { conclusion, started_at, completed_at } => {
-                greenlight_store::StepState::Completed { conclusion, started_at, at: completed_at }
+            StepState::Completed { outcome, conclusion, started_at, completed_at } => {
+                greenlight_store::StepState::Completed { outcome, conclusion, started_at, at: completed_at }
             }
         };
         let record = StepRecord { index: update.index, name: update.name, state };

@@ -19,6 +19,7 @@ jobs:
           echo '::warning::open sesame'
           echo '# Tests of sesame' >> \"$GITHUB_STEP_SUMMARY\"
           echo '<script>alert(1)</script><b>bold</b>' >> \"$GITHUB_STEP_SUMMARY\"
+      - { name: Perhaps, run: exit 1, continue-on-error: true }
       - run: |
           echo '::notice::done'
           test \"$GITHUB_RUN_ATTEMPT\" != 1
@@ -65,6 +66,15 @@ async fn what_a_job_says_is_shown_wherever_it_is() {
     let (_, text) = server.read(&format!("{path}/jobs/test/summary")).await;
     assert!(text.contains("# Tests of ***") && text.contains("<script>"), "{text}");
 
+    let states = |step: usize| (job["steps"][step]["state"].clone(), job["steps"][step]["outcome"].clone());
+    assert_eq!(states(1), ("success".into(), "success".into()), "{job}");
+    assert_eq!(states(2), ("success".into(), "failure".into()), "{job}");
+    let forgiven = "<span class=\"state success\">success (failed, continue-on-error)</span>";
+    for page in ["", "/jobs/test"] {
+        let (_, page) = server.read(&format!("/{NAME}/runs/1{page}")).await;
+        assert_eq!(page.matches(forgiven).count(), 1, "{page}");
+    }
+
     let (_, page) = server.read(&format!("/{NAME}/runs/1")).await;
     for part in
         ["<code>src/a.rs:3:5</code> <strong>unused</strong>", "a variable", "<h3>Tests of ***</h3>", "<b>bold</b>"]
@@ -78,6 +88,8 @@ async fn what_a_job_says_is_shown_wherever_it_is() {
     let seen = tokio::task::spawn_blocking(move || view.output()).await.unwrap().unwrap();
     let seen = String::from_utf8_lossy(&seen.stdout).into_owned();
     assert!(seen.contains("src/a.rs:3:5: error: unused: a variable") && seen.contains("# Tests of ***"), "{seen}");
+
+    assert!(seen.contains("3. Perhaps  success (failed, continue-on-error) in"), "{seen}");
 
     // Another attempt is another check run: what the first one says of files stays with it.
     let again = server.http.post(server.pages(&format!("{path}/rerun"))).send().await.unwrap();

@@ -9,7 +9,7 @@ use greenlight_core::time::Timestamp;
 use greenlight_runner::{LogBlock, StepState, StepUpdate};
 use serde_json::{Value, json};
 
-use super::{JobName, StepEnd, View, Word, end_of};
+use super::{JobName, Outputs, View, Word, end_of};
 use crate::server::clock;
 
 /// JSON lines.
@@ -49,7 +49,7 @@ fn values(word: &Word<'_>) -> Vec<Value> {
         Word::JobStart { run, job } => {
             of(job, json!({ "type": "job.start", "workflow": &*run.name, "name": &*job.name, "at": now() }))
         }
-        Word::Step { job, update, end } => of(job, step(update, *end)),
+        Word::Step { job, update, outputs } => of(job, step(update, *outputs)),
         Word::Log { job, block } => return log(job, block),
         Word::Annotation { job, annotation } => of(
             job,
@@ -94,15 +94,14 @@ fn of(job: &JobName, mut value: Value) -> Value {
     value
 }
 
-fn step(update: &StepUpdate, end: Option<&StepEnd>) -> Value {
+fn step(update: &StepUpdate, outputs: Option<&Outputs>) -> Value {
     match update.state {
         StepState::Running { started_at } => json!({
             "type": "step.start", "step": update.index, "name": &*update.name, "at": written(started_at),
         }),
-        StepState::Completed { conclusion, started_at, completed_at } => json!({
+        StepState::Completed { outcome, conclusion, started_at, completed_at } => json!({
             "type": "step.end", "step": update.index, "name": &*update.name, "conclusion": conclusion.as_str(),
-            "outcome": end.map_or(conclusion, |end| end.outcome).as_str(),
-            "outputs": end.map(|end| named(&end.outputs)).unwrap_or_default(),
+            "outcome": outcome.as_str(), "outputs": outputs.map(|outputs| named(outputs)).unwrap_or_default(),
             "ms": started_at.map(|at| completed_at.since(at).as_millis() as u64), "at": written(completed_at),
         }),
     }

@@ -122,13 +122,14 @@ fn lines(word: &Word<'_>, is_quiet: bool, out: &mut String) {
         Word::Notice(text) => out.push_str(&format!("{}\n", text.trim_end())),
         Word::JobStart { job, .. } => out.push_str(&format!("{}: started\n", job.name)),
         Word::Step { job, update, .. } => {
-            if let StepState::Completed { conclusion, started_at, completed_at } = update.state
+            if let StepState::Completed { outcome, conclusion, started_at, completed_at } = update.state
                 && update.index > 0
                 && &*update.name != LAST_STEP
                 && let Some(started_at) = started_at
             {
                 let length = spoken(completed_at.since(started_at));
-                out.push_str(&format!("{}: {}: {} in {length}\n", job.name, update.name, conclusion.as_str()));
+                let ended = shape::ended(conclusion.as_str(), outcome.as_str());
+                out.push_str(&format!("{}: {}: {ended} in {length}\n", job.name, update.name));
             }
         }
         Word::Log { job, block } if !is_quiet => {

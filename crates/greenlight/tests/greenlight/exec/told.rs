@@ -31,7 +31,7 @@ fn why_a_step_failed_is_a_sentence() {
 #[test]
 fn a_run_is_told_in_order_and_what_matters_at_its_end() {
     let project = Project::of_workflow(
-        "name: CI\non: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: exit 0\n      - run: |\n          echo '::error file=src/a.c,line=7::boom%0Aand more'\n          echo '::warning title=Hm::careful'\n          echo '# Results' >> $GITHUB_STEP_SUMMARY\n          exit 3\n",
+        "name: CI\non: push\njobs:\n  a:\n    runs-on: x\n    steps:\n      - run: exit 0\n      - { name: Perhaps, run: exit 1, continue-on-error: true }\n      - run: |\n          echo '::error file=src/a.c,line=7::boom%0Aand more'\n          echo '::warning title=Hm::careful'\n          echo '# Results' >> $GITHUB_STEP_SUMMARY\n          exit 3\n",
     );
     for arguments in [&[][..], &["-q"]] {
         let ran = project.run(arguments);
@@ -40,7 +40,8 @@ fn a_run_is_told_in_order_and_what_matters_at_its_end() {
         let wanted = [
             "a: started",
             "a | ##[group]Run exit 0",
-            "a: Run exit 0: success",
+            "a: Run exit 0: success in",
+            "a: Perhaps: success (failed, continue-on-error) in",
             "a | ##[error]boom",
             "a | ##[error]Process completed with exit code 3.",
             "failure in",
