@@ -202,7 +202,7 @@ impl Output {
         for level in [AnnotationLevel::Error, AnnotationLevel::Warning, AnnotationLevel::Notice] {
             let more = self.annotations[level as usize].saturating_sub(ANNOTATIONS_MAX);
             if more > 0 {
-                let what = if more == 1 { word(level).to_owned() } else { format!("{}s", word(level)) };
+                let what = if more == 1 { level.as_str().to_owned() } else { format!("{}s", level.as_str()) };
                 let message = format!("{more} more {what} of this step stand in its log").into();
                 self.log.host.annotate(Annotation::new(self.step, AnnotationLevel::Notice, message)).await;
             }
@@ -311,7 +311,7 @@ impl Output {
             ..Annotation::new(self.step, level, message.into())
         };
         self.annotate(annotation);
-        Some(Shown::As(format!("##[{}]{line}", word(level))))
+        Some(Shown::As(format!("##[{}]{line}", level.as_str())))
     }
 
     /// Does what a command says, and returns what is shown of it.
@@ -430,7 +430,7 @@ impl Output {
             end_column: number("endcolumn"),
             ..Annotation::new(self.step, level, command.data.as_str().into())
         });
-        Shown::As(format!("##[{}]{}", word(level), command.data))
+        Shown::As(format!("##[{}]{}", level.as_str(), command.data))
     }
 
     /// Takes an annotation in, where there are not too many.
@@ -453,14 +453,6 @@ impl Output {
         let file = &self.outside(file);
         let inside = Path::new(file).strip_prefix(self.log.workspace());
         inside.map_or_else(|_| file.to_owned(), |path| path.display().to_string())
-    }
-}
-
-fn word(level: AnnotationLevel) -> &'static str {
-    match level {
-        AnnotationLevel::Error => "error",
-        AnnotationLevel::Warning => "warning",
-        AnnotationLevel::Notice => "notice",
     }
 }
 

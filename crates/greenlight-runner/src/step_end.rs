@@ -113,12 +113,7 @@ impl JobRun {
 
     /// Says something in the log and beside it.
     pub(crate) async fn complain(&self, index: u32, level: AnnotationLevel, message: &str) {
-        let word = match level {
-            AnnotationLevel::Error => "error",
-            AnnotationLevel::Warning => "warning",
-            AnnotationLevel::Notice => "notice",
-        };
-        self.log.line(index, &format!("##[{word}]{message}")).await;
+        self.log.line(index, &format!("##[{}]{message}", level.as_str())).await;
         let message = Arc::from(self.log.masked(message));
         self.log.host.annotate(Annotation::new(index, level, message)).await;
     }
