@@ -1,6 +1,6 @@
 //! Workflows of other repositories, called by a run of the server.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::github::{GitHub, NAME};
 use super::server::{Server, free_port, until};
@@ -53,6 +53,14 @@ async fn a_workflow_of_another_repository_is_called() {
 
 const SHARED: &str = "on: workflow_call\njobs:\n  hidden:\n    runs-on: ubuntu-latest\n    steps: [{ run: 'true' }]\n";
 
+/// Makes another repository of the owner, with a workflow to be called.
+async fn share(github: &GitHub, repository: Value, workflow: &str) {
+    let path = format!("/repos/octocat/{}/contents/.github/workflows/{workflow}", repository["name"].as_str().unwrap());
+    github.call_as("octocat", "POST", "/user/repos", repository).await;
+    let file = json!({ "message": "x", "content": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, SHARED) });
+    github.call_as("octocat", "PUT", &path, file).await;
+}
+
 /// A private repository of the same owner: its workflows are for others when its setting says so, and not before.
 #[tokio::test]
 async fn a_workflow_of_a_private_repository_is_called_where_its_owner_opened_it() {
@@ -60,11 +68,7 @@ async fn a_workflow_of_a_private_repository_is_called_where_its_owner_opened_it(
         "name: CI\non: pull_request\njobs:\n  call:\n    uses: octocat/secret/.github/workflows/hidden.yml@main\n";
     let dir = tempfile::tempdir().unwrap();
     let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": CALLS })).await;
-    let secret = json!({ "name": "secret", "private": true, "auto_init": true });
-    github.call_as("octocat", "POST", "/user/repos", secret).await;
-    let file = json!({ "message": "x", "content": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, SHARED) });
-    let path = "/repos/octocat/secret/contents/.github/workflows/hidden.yml";
-    github.call_as("octocat", "PUT", path, file).await;
+    share(&github, json!({ "name": "secret", "private": true, "auto_init": true }), "hidden.yml").await;
     let server = Server::start(dir.path(), &format!("{}[runner]\nisolation = \"none\"\n", github.settings())).await;
     github.hook(&server).await;
     let (_, head) = github.open_pull("one", "one.txt", "1").await;
@@ -132,10 +136,7 @@ async fn a_public_repository_of_the_owner_needs_no_leave() {
         "name: CI\non: pull_request\njobs:\n  call:\n    uses: octocat/open/.github/workflows/open.yml@main\n";
     let dir = tempfile::tempdir().unwrap();
     let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": CALLS })).await;
-    github.call_as("octocat", "POST", "/user/repos", json!({ "name": "open", "auto_init": true })).await;
-    let file = json!({ "message": "x", "content": base64::Engine::encode(&base64::engine::general_purpose::STANDARD, SHARED) });
-    let path = "/repos/octocat/open/contents/.github/workflows/open.yml";
-    github.call_as("octocat", "PUT", path, file).await;
+    share(&github, json!({ "name": "open", "auto_init": true }), "open.yml").await;
     let fault = json!({ "fault": "answer", "status": 502, "method": "GET", "path": "/repos/octocat/open" });
     github.admin("POST", "/faults", fault).await;
     let server = Server::start(dir.path(), &format!("{}[runner]\nisolation = \"none\"\n", github.settings())).await;
