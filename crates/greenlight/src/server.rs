@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod standing;
 pub mod feed;
+pub mod listener;
 
 pub mod inbox;
 pub mod repository;
@@ -31,7 +32,6 @@ pub mod hosted;
 pub mod disk;
 pub mod retention;
 
-use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -40,7 +40,6 @@ use std::time::Duration;
 use greenlight_core::port::Store;
 use greenlight_github::signature::{SecretsError, Verifier};
 use greenlight_store::{Database, OpenError};
-use tokio::net::TcpListener;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -50,10 +49,8 @@ use crate::intake::{self, Door, Entrance};
 use crate::pages;
 use crate::rooms::Rooms;
 use crate::services::{self, Services};
+use listener::{listen, serve};
 
-/// How long an address that is taken is tried again at start.
-const LISTEN_WAIT_MAX: Duration = Duration::from_secs(10);
-const LISTEN_WAIT: Duration = Duration::from_millis(50);
 /// How long the loops are given to end.
 const END_WITHIN: Duration = Duration::from_secs(15);
 
@@ -267,39 +264,6 @@ async fn share(
         tasks,
         config,
     }))
-}
-
-/// Listens at an address. One that is taken is tried again for a while: a server that was killed may have left a child behind
-/// that still holds its sockets, until that child begins its own program.
-async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    let deadline = tokio::time::Instant::now() + LISTEN_WAIT_MAX;
-    let mut is_told = false;
-    loop {
-        match TcpListener::bind(address).await {
-            Ok(listener) => return Ok(listener),
-            Err(source) if source.kind() == ErrorKind::AddrInUse && tokio::time::Instant::now() < deadline => {
-                if !is_told {
-                    let within = LISTEN_WAIT_MAX.as_secs();
-                    tracing::warn!(
-                        "{address} is taken (is another server running?): it is waited for, {within} s at most"
-                    );
-                    is_told = true;
-                }
-                tokio::time::sleep(LISTEN_WAIT).await;
-            }
-            Err(source) => return Err(StartError::Listen { address, source }),
-        }
-    }
-}
-
-async fn serve(listener: TcpListener, routes: axum::Router, stop: CancellationToken) {
-    let listener = axum::serve::ListenerExt::tap_io(listener, |stream| {
-        // Without it an answer in two parts waits for the other side's clock; where it is refused it is only slower.
-        let _ = stream.set_nodelay(true);
-    });
-    if let Err(error) = axum::serve(listener, routes).with_graceful_shutdown(stop.cancelled_owned()).await {
-        tracing::error!("a listener ended: {error}");
-    }
 }
 
 fn tell_start(config: &Config, public: SocketAddr, pages: SocketAddr) {
