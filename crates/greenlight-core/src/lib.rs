@@ -22,6 +22,7 @@ pub mod pull;
 pub mod timetable;
 pub mod entity;
 pub mod repository;
+mod told;
 
 pub mod outbox;
 pub mod trust;

@@ -15,6 +15,7 @@ use crate::repository::{Repository, Topic};
 use crate::run::{Conclusion, Job, JobState, Run, Subject, Suite, SuiteKey, SuitePhase, Trust};
 use crate::shown::Link;
 use crate::time::Timestamp;
+use crate::told;
 
 /// Settles an environment: when nobody holds it, the first that waits does.
 pub(crate) fn settle_environment(state: &mut Repository, name: &EnvironmentName, now: Timestamp) {
@@ -35,7 +36,7 @@ pub(crate) fn settle_environment(state: &mut Repository, name: &EnvironmentName,
     let deployment = state.deployments.get_mut(&id).expect("it waits");
     deployment.state = Carrying::Started { token, run: None };
     let snapshot = deployment.snapshot.clone();
-    let event = deployment.event.clone().unwrap_or_else(|| made_up_event(&snapshot));
+    let event = deployment.event.clone().unwrap_or_else(|| made_up_event(state, &snapshot));
     let (decides, given) = match &rule.provider {
         Provider::Workflow(file) => (Some(file.clone()), None),
         Provider::Shell(path) => (None, Some((path.clone(), shell_workflow(path)))),
@@ -50,7 +51,7 @@ pub(crate) fn settle_environment(state: &mut Repository, name: &EnvironmentName,
 }
 
 /// Returns the event of a deployment that no webhook told of.
-fn made_up_event(snapshot: &DeploymentSnapshot) -> Arc<Event> {
+fn made_up_event(state: &Repository, snapshot: &DeploymentSnapshot) -> Arc<Event> {
     let text = |text: &str| greenlight_workflow::Value::string(text);
     let payload = greenlight_workflow::Value::from_json(&snapshot.payload).unwrap_or(greenlight_workflow::Value::Null);
     #[expect(clippy::cast_precision_loss, reason = "GitHub's ids are far below 2^53")]
@@ -62,7 +63,11 @@ fn made_up_event(snapshot: &DeploymentSnapshot) -> Arc<Event> {
         ("environment", text(snapshot.environment.as_str())),
         ("payload", payload),
     ]);
-    let body = greenlight_workflow::Value::object([("action", text("created")), ("deployment", deployment)]);
+    let body = greenlight_workflow::Value::object([
+        ("action", text("created")),
+        ("deployment", deployment),
+        ("repository", told::repository(state, snapshot.sha)),
+    ]);
     Arc::new(Event {
         name: "deployment".into(),
         action: Some("created".into()),

@@ -16,6 +16,7 @@ use crate::repository::{Repository, Topic};
 use crate::run::{Subject, Suite, SuiteKey, Trust};
 use crate::time::Timestamp;
 use crate::timetable::{CronLine, LATE_MAX, LINES_MAX, Timetable, first_from};
+use crate::told;
 
 /// The default branch's workflows were read: their lines hold from now on.
 pub(super) fn read(state: &mut Repository, files: &CommitFiles, now: Timestamp) {
@@ -115,7 +116,7 @@ fn begin(state: &mut Repository, line: &CronLine, tip: Sha, due: Timestamp, now:
     let event = Event {
         name: key.event.clone(),
         action: None,
-        payload: payload(state, line).into(),
+        payload: payload(state, line, tip).into(),
         sender: line.actor.clone(),
     };
     let suite = Suite::new(key.clone(), Arc::new(event), state.default_branch(), Trust::Trusted, None, now);
@@ -124,19 +125,11 @@ fn begin(state: &mut Repository, line: &CronLine, tip: Sha, due: Timestamp, now:
 }
 
 /// Returns what workflows see as `github.event`. GitHub itself sends none of this to us: it is what we know.
-fn payload(state: &Repository, line: &CronLine) -> String {
-    let repository = &state.meta().repository;
-    let (owner, name) = repository.full_name.split_once('/').unwrap_or_default();
-    let repository = Value::object([
-        ("name", Value::string(name)),
-        ("full_name", Value::string(&*repository.full_name)),
-        ("default_branch", Value::string(&*repository.default_branch)),
-        ("owner", Value::object([("login", Value::string(owner))])),
-    ]);
+fn payload(state: &Repository, line: &CronLine, tip: Sha) -> String {
     let event = Value::object([
         ("schedule", Value::string(&*line.cron)),
         ("timezone", Value::string(&*line.timezone)),
-        ("repository", repository),
+        ("repository", told::repository(state, tip)),
     ]);
     event.to_json()
 }

@@ -182,3 +182,18 @@ fn what_the_clock_started_is_not_remembered_for_ever() {
     let kept = world.runs_of(EVENT);
     assert!((200..210).contains(&kept), "{kept}");
 }
+
+#[test]
+fn what_the_clock_starts_knows_the_repository_as_other_events_do() {
+    let mut world = repository(NIGHTLY);
+    let told = r#"{"repository":{"id":1,"full_name":"acme/app","private":true,"owner":{"login":"acme","id":7}}}"#;
+    world.tell("issues", Some("opened"), r#"{"repository":{"id":2,"private":false}}"#, "refs/heads/main", 'x');
+    world.write(".github/workflows/nightly.yml", &NIGHTLY.replace("  schedule:", "  create:\n  schedule:"));
+    world.tell("create", None, told, "refs/heads/main", 'x');
+    world.finish();
+    world.wait(200);
+    let order = world.take().expect("it is 00:20");
+    assert_eq!(order.github.get("event_name").as_str(), Some(EVENT));
+    assert_eq!(order.github.get("event").get("repository").get("private").as_bool(), Some(true));
+    assert_eq!(&*order.github.get("repository_owner_id").coerce_string(), "7");
+}

@@ -133,7 +133,7 @@ fn identity(order: &JobOrder) -> Option<JobIdentity> {
         claim(&format!("job_{name}"), github(name));
     }
     claim("repository_owner_id", repository.get("owner").get("id").coerce_string().to_string());
-    claim("repository_visibility", visibility(&repository).to_owned());
+    claim("repository_visibility", visibility(&repository).unwrap_or_default().to_owned());
     claim("runner_environment", "self-hosted".to_owned());
     claim("environment", environment.unwrap_or_default());
     Some(claims)
@@ -170,13 +170,13 @@ fn environment(workflow: &Workflow, order: &JobOrder) -> Option<String> {
     environment.evaluate_name(&contexts).ok().flatten()
 }
 
-fn visibility(repository: &Value) -> &'static str {
-    match &*repository.get("visibility").coerce_string() {
-        "internal" => "internal",
-        "private" => "private",
-        "public" => "public",
-        _ if repository.get("private").coerce_bool() => "private",
-        _ => "public",
+/// Returns whose a repository is to see; nothing where the event does not tell: nobody is told that what may be private is public.
+fn visibility(repository: &Value) -> Option<&'static str> {
+    match (&*repository.get("visibility").coerce_string(), repository.get("private")) {
+        ("internal", _) => Some("internal"),
+        ("private", _) | (_, Value::Bool(true)) => Some("private"),
+        ("public", _) | (_, Value::Bool(false)) => Some("public"),
+        _ => None,
     }
 }
 
@@ -237,6 +237,19 @@ impl GrantShape {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_may_see_a_repository_is_not_guessed() {
+        for (told, expected) in [
+            (r#"{"visibility":"internal","private":true}"#, Some("internal")),
+            (r#"{"private":true}"#, Some("private")),
+            (r#"{"private":false}"#, Some("public")),
+            (r#"{"full_name":"acme/app"}"#, None),
+            ("null", None),
+        ] {
+            assert_eq!(visibility(&Value::from_json(told).unwrap()), expected, "{told}");
+        }
+    }
 
     #[test]
     fn what_anybody_can_cause_caches_for_nobody_else() {
