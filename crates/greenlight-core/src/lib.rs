@@ -22,13 +22,13 @@ pub mod pull;
 pub mod timetable;
 pub mod entity;
 pub mod repository;
-mod told;
 
 pub mod outbox;
 pub mod trust;
 pub mod turn;
 pub mod report;
 pub mod room;
+mod told;
 
 pub mod plan;
 pub mod call;

@@ -13,7 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["fact", "effect"],
     &["config", "deployment", "item", "pull", "timetable", "entity", "repository"],
     // What every decision asks of the state, and how it says what it wants.
-    &["outbox", "trust", "turn", "report", "room"],
+    &["outbox", "trust", "turn", "report", "room", "told"],
     &["plan", "call", "schedule", "rerun", "merge", "deploy"],
     &["command", "forget", "configured"],
     &["engine"],
