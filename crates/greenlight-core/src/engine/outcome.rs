@@ -6,7 +6,7 @@ use super::pull::{ensure_branch, landed_read, noted};
 use super::reconcile::reconciled;
 use super::seen::pull_seen;
 use crate::effect::{Answer, Effect, Outcome, PullRead};
-use crate::event::BranchRules;
+use crate::event::{BranchRules, PullStanding};
 use crate::id::{EffectKey, PullNumber, RefName, Sha};
 use crate::repository::{Repository, Topic};
 use crate::time::Timestamp;
@@ -76,6 +76,10 @@ fn pull_read(state: &mut Repository, number: PullNumber, outcome: &Outcome, now:
         }
         _ => return,
     };
+    if !state.pulls.contains(&number) && matches!(read.fact.pull.standing, PullStanding::Merged { .. }) {
+        // Somebody talks about what was merged, perhaps long ago. Where nobody told of that, the next comparison does.
+        return;
+    }
     take_in(state, read, now);
     command::head_read(state, number, read.fact.pull.updated_at);
     merge::after_read(state, read, now);

@@ -15,6 +15,7 @@ pub(super) fn pull_seen(state: &mut Repository, fact: &PullFact, now: Timestamp)
     let before = state.pulls.get(&number).map(|pull| pull.snapshot.clone());
     other_activity(state, fact, now);
     match state.pulls.get(&number) {
+        None if is_history(fact) => {}
         None => first_seen(state, fact, now),
         Some(known) => match compare(known, fact) {
             // What landed with a known commit is never news again: there is nothing left to be read about it.
@@ -34,6 +35,13 @@ pub(super) fn pull_seen(state: &mut Repository, fact: &PullFact, now: Timestamp)
     }
     target::begins(state, fact, before.as_ref(), now);
     state.touch(Topic::Pull(number));
+}
+
+/// Is a pull request told of that was merged before, perhaps long ago? What followed from that was done; and where nobody told of it,
+/// the next comparison does.
+fn is_history(fact: &PullFact) -> bool {
+    let is_merged = matches!(fact.pull.standing, PullStanding::Merged { .. });
+    is_merged && fact.source == Source::Webhook && fact.event.action.as_deref() != Some("closed")
 }
 
 fn first_seen(state: &mut Repository, fact: &PullFact, now: Timestamp) {

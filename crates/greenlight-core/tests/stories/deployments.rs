@@ -72,3 +72,26 @@ fn a_deployment_that_nobody_heard_the_end_of_keeps_its_lock_however_late_it_is()
     assert_eq!(world.deployments(), ["staging queued in_progress error"]);
     assert!(world.live("staging").1.is_some(), "nobody knows how it ended");
 }
+
+#[test]
+fn what_is_said_of_a_merge_that_is_long_over_deploys_nothing() {
+    let mut world = world(DEPLOY);
+    world.open_pull(1, 'a');
+    world.finish();
+    assert_eq!(world.deployments(), ["staging queued in_progress success"]);
+    for _ in 0..3 {
+        world.pass(9);
+        world.wait(3600);
+        world.finish();
+    }
+    world.comment(1, super::world::STRANGER, "thanks");
+    world.finish();
+    world.wait(3600);
+    world.finish();
+    assert_eq!(world.deployments(), ["staging queued in_progress success"], "a stranger said thanks");
+    world.label_merged(1);
+    world.finish();
+    world.wait(3600);
+    world.finish();
+    assert_eq!(world.deployments(), ["staging queued in_progress success"], "somebody set a label");
+}

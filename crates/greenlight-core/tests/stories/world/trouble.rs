@@ -93,4 +93,14 @@ impl World {
     pub fn now(&self) -> Timestamp {
         self.now
     }
+
+    /// Somebody sets a label on a pull request that was merged.
+    pub fn label_merged(&mut self, number: u64) {
+        self.now = self.now + Duration::from_secs(2);
+        let pull = self.pulls.get_mut(&number).expect("it was opened once");
+        pull.updated_at = self.now;
+        let pull = pull.clone();
+        let event = event("pull_request", Some("labeled"));
+        self.step(Fact::Pull(PullFact { pull, event, source: Source::Webhook }));
+    }
 }
