@@ -314,7 +314,9 @@ fn cancel(state: &mut Repository, pull: &Pull, by: &str, now: Timestamp) -> Opti
 fn pushed_since(pull: &Pull, comment: &Comment, word: &str) -> Option<String> {
     let short = pull.snapshot.head_sha.short();
     (pull.head_since >= comment.created_at).then(|| {
-        format!("The head was pushed to when that was said: it is {short} now. Look at it, and say {word} again.")
+        format!(
+            "The head may have been pushed to since that was said: it is {short} now. Look at it, and say {word} again."
+        )
     })
 }
 
@@ -322,14 +324,9 @@ fn merge(state: &mut Repository, pull: &Pull, comment: &Comment) -> Option<Strin
     if let Some(pushed) = pushed_since(pull, comment, "/merge") {
         return Some(pushed);
     }
-    match &state.meta().config {
-        crate::config::ConfigStanding::Read { config: Ok(config), .. } if config.merge.is_none() => {
-            return Some("Nothing is merged here: `.greenlight.yml` on the default branch has no `merge:`.".into());
-        }
-        crate::config::ConfigStanding::Read { config: Err(problem), .. } => {
-            return Some(sentence(&format!("Nothing is merged: {problem}")));
-        }
-        _ => {}
+    // What is said while it is wrong counts once it is mended; until then the note says what is wrong.
+    if state.config().is_some_and(|config| config.merge.is_none()) {
+        return Some("Nothing is merged here: `.greenlight.yml` on the default branch has no `merge:`.".into());
     }
     let head_sha = pull.snapshot.head_sha;
     let known = state.pulls.get_mut(&pull.snapshot.number)?;
@@ -356,6 +353,9 @@ fn awaited(state: &Repository, pull: &Pull) -> String {
         Some(suite) if suite.trust == Trust::Untrusted && !suite.may_run() => {
             let head = pull.snapshot.head_sha;
             format!("Its tests wait for an approval first: look at it, and say /ok-to-test {head} if they may run.")
+        }
+        Some(Suite { phase: SuitePhase::Stopped { reason, .. }, .. }) => {
+            sentence(&format!("Not merged as it is: {reason}. Once another head mends that, say /merge again"))
         }
         _ => format!("It is merged when `greenlight` is a success on {short}."),
     }

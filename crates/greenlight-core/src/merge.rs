@@ -71,7 +71,7 @@ pub(crate) fn readiness(state: &Repository, pull: &Pull) -> Readiness {
         ConfigStanding::Unknown => return Readiness::Quiet,
         ConfigStanding::Read { config: Err(problem), .. } => {
             return match is_wanted_in_any_case(pull) {
-                true => Readiness::blocked(format!("nothing is merged: {problem}")),
+                true => Readiness::blocked(problem.to_string()),
                 false => Readiness::Quiet,
             };
         }
@@ -199,7 +199,7 @@ fn approvers(state: &Repository, pull: &Pull) -> impl Iterator<Item = UserId> {
 fn awaits_people(state: &mut Repository, number: PullNumber, now: Timestamp) -> bool {
     let Some(pull) = state.pulls.get_shared(&number) else { return false };
     let mut people: Vec<UserId> = approvers(state, &pull).collect();
-    people.extend(pull.merge_asked.as_ref().map(|asked| asked.by));
+    people.extend(pull.merge_asked.as_ref().filter(|_| is_wanted_in_any_case(&pull)).map(|asked| asked.by));
     // Each of them is asked about, and all at once.
     people.into_iter().filter(|user| awaits(state, *user, now)).count() > 0
 }
@@ -247,6 +247,9 @@ pub(crate) fn note(state: &Repository, pull: &Pull, readiness: Readiness) -> Opt
     if pull.snapshot.standing != PullStanding::Open {
         return settled_note(pull);
     }
+    if let Some(void) = void(state, pull) {
+        return Some(void);
+    }
     let branch = state.branches.get(&pull.snapshot.base_ref);
     let merging = branch.and_then(|branch| branch.merging.as_ref());
     let base = pull.snapshot.base_ref.short();
@@ -260,9 +263,46 @@ pub(crate) fn note(state: &Repository, pull: &Pull, readiness: Readiness) -> Opt
         (Readiness::Ready, Some(merging)) if merging.pull != pull.snapshot.number => {
             format!("Not merged yet: it waits for #{}, which is being merged into {base} first.", merging.pull).into()
         }
+        _ if is_red(state, pull) && has_note(pull) => format!(
+            "Not merged yet: the tests of {} are no success on {base} as it is now; the status on the commit says more.",
+            pull.snapshot.head_sha.short()
+        )
+        .into(),
         _ => return settled_note(pull),
     };
     Some(reason)
+}
+
+/// Says that `/merge` was said and does not count any more, where it is what merging waits for.
+fn void(state: &Repository, pull: &Pull) -> Option<Arc<str>> {
+    let when = state.config()?.merge.as_ref()?.when;
+    if when != MergeWhen::Command || pull.merge_asked.is_none() || is_wanted_in_any_case(pull) {
+        return None;
+    }
+    let head = pull.snapshot.head_sha.short();
+    Some(
+        format!(
+            "Not merged yet: /merge was said of another head or another base branch, and it is {head} on {} now. Look at it, and say /merge again.",
+            pull.snapshot.base_ref.short()
+        )
+        .into(),
+    )
+}
+
+/// Are the tests of its head over, on its base as it is now, and no success?
+fn is_red(state: &Repository, pull: &Pull) -> bool {
+    state.suites.get(&suite_key(pull)).is_some_and(|suite| match suite.phase {
+        SuitePhase::Reading { .. } => false,
+        SuitePhase::Stopped { .. } => true,
+        SuitePhase::Planned(_) => {
+            suite.runs.iter().all(|number| state.runs.get(number).is_none_or(|run| run.is_over()))
+                && !is_tested_green(state, suite)
+        }
+    })
+}
+
+fn has_note(pull: &Pull) -> bool {
+    pull.note.wanted.is_some() || pull.note.accepted.is_some()
 }
 
 /// A note that was written and does not hold any more says so, rather than stay as it was.
@@ -276,8 +316,7 @@ fn settled_note(pull: &Pull) -> Option<Arc<str>> {
     }
 }
 
-const RESOLVED: &str =
-    "Nothing is in the way of a merge that was said here before; the status on the commit tells how the tests stand.";
+const RESOLVED: &str = "What kept this from being merged, and was said here before, is over; the status on the commit tells how its tests stand.";
 
 /// Settles merging into a branch: one pull request at a time.
 pub(crate) fn settle_branch(state: &mut Repository, name: &RefName, now: Timestamp) {

@@ -76,10 +76,17 @@ pub struct PendingCommand {
 /// Somebody with write permission said `/merge`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MergeAsked {
-    /// The head, as read from GitHub when the command was taken in (R3).
+    /// The head, as read from GitHub when the command was taken in (R3); zero when it does not count any more.
     pub head_sha: Sha,
     /// Who.
     pub by: UserId,
+}
+
+impl MergeAsked {
+    /// The head or the base is another now: what was said does not count any more, though both should come back.
+    pub(crate) fn make_void(&mut self) {
+        self.head_sha = Sha::ZERO;
+    }
 }
 
 /// Where a pull request's merge stands.

@@ -108,7 +108,9 @@ fn changed(state: &mut Repository, fact: &PullFact, now: Timestamp) {
         pull.head_since = head_since(fact, now);
     }
     if head_changed || base_changed {
-        pull.merge_asked = None;
+        if let Some(asked) = &mut pull.merge_asked {
+            asked.make_void();
+        }
     }
     if head_changed || base_changed || is_start(fact) {
         pull.event = fact.event.clone();

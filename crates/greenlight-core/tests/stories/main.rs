@@ -5,6 +5,7 @@ mod calls;
 mod deployments;
 mod events;
 mod groups;
+mod merges;
 mod outages;
 mod permissions;
 mod pulls;

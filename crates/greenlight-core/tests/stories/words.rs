@@ -130,7 +130,7 @@ fn a_wrong_configuration_is_shown_at_the_first_look() {
     world.finish();
     world.comment(1, world::WRITER, "/merge");
     world.finish();
-    assert_eq!(replies(&world, 1), [format!("Nothing is merged: {PROBLEM}")]);
+    assert_eq!(world.comments(1), [format!("Not merged yet: {PROBLEM}")]);
 }
 
 #[test]

@@ -17,6 +17,9 @@ impl World {
             Effect::PrepareMerge { .. } if self.git_is_away => {
                 return Outcome::Later { not_before: None, reason: "git is away".into() };
             }
+            Effect::PrepareMerge { head_sha, .. } if self.conflicting == Some(*head_sha) => {
+                return Outcome::Refused(Refusal::Conflict { base_sha: self.main });
+            }
             Effect::PrepareMerge { head_sha, .. } => {
                 let files = self.files(sha('m'), tree(*head_sha, self.main));
                 Answer::TestMerge(Box::new(TestMerge { base_sha: self.main, files }))

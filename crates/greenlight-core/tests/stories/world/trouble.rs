@@ -31,6 +31,11 @@ impl World {
         self.verdicts.push((StatusContext::from(context), Verdicts::Success));
     }
 
+    /// A head conflicts with main.
+    pub fn conflicts(&mut self, head: char) {
+        self.conflicting = Some(super::sha(head));
+    }
+
     /// So many deployments cannot be made yet.
     pub fn creates_fail(&mut self, count: usize) {
         self.creates_refused = count;
