@@ -36,6 +36,7 @@ PATHS = [
     r"/users/\{username\}(/(repos|orgs))?",
     r"/repositories",
     r"REPO",
+    r"REPO/activity",
     r"REPO/actions/permissions(/.*)?",
     r"REPO/actions/runs(/\{run_id\}(/(attempts/\{attempt_number\}(/jobs)?|jobs))?)?",
     r"REPO/actions/workflows(/\{workflow_id\}(/runs)?)?",

@@ -10,6 +10,7 @@ use crate::{
     merging,
     model::{
         At, Oid, Repository, ZERO_OID,
+        activity::{self, Activity, ActivityKind},
         check::CheckSuite,
         pull::{Mergeability, PullSize, PullState, ReviewState},
     },
@@ -77,6 +78,7 @@ pub async fn refs_moved(
     {
         let mut change = site.change();
         for moved in &moves {
+            keep_activity(&mut change, repository, pusher, moved, landing.as_ref());
             announce_move(&mut change, site, repository, pusher, moved, door);
         }
         for growth in &growths {
@@ -206,6 +208,29 @@ fn merged_by(
         }
     }
     Ok(merged)
+}
+
+/// Writes down how a branch moved.
+fn keep_activity(change: &mut Change<'_>, repository: u64, actor: u64, moved: &Move, landing: Option<&Landing>) {
+    let RefUpdate { name, old, new } = &moved.update;
+    if !name.starts_with("refs/heads/") {
+        return;
+    }
+    let kind = if old == ZERO_OID {
+        ActivityKind::BranchCreation
+    } else if new == ZERO_OID {
+        ActivityKind::BranchDeletion
+    } else if landing.is_some_and(|landing| landing.sha == *new) {
+        ActivityKind::PrMerge
+    } else if moved.forced {
+        ActivityKind::ForcePush
+    } else {
+        ActivityKind::Push
+    };
+    let id = change.next_id();
+    let Some(known) = change.repositories.get_mut(&repository) else { return };
+    let (name, before, after) = (name.clone(), old.clone(), new.clone());
+    activity::keep(&mut known.activities, Activity { id, name, before, after, at: At::now(), kind, actor });
 }
 
 fn announce_move(change: &mut Change<'_>, site: &Site, repository: u64, pusher: u64, moved: &Move, door: Door) {

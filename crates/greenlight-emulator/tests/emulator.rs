@@ -2,6 +2,8 @@
 
 #![recursion_limit = "256"]
 
+#[path = "emulator/activity.rs"]
+mod activity;
 #[path = "emulator/apps.rs"]
 mod apps;
 #[path = "emulator/client.rs"]

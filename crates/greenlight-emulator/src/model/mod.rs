@@ -3,6 +3,7 @@
 //! The model does no I/O. Whoever changes it holds the one lock of [`crate::site`], and never across a process or an await.
 
 pub mod account;
+pub mod activity;
 pub mod app;
 pub mod check;
 pub mod commit_status;

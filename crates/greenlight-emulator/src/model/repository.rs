@@ -1,11 +1,12 @@
 //! A repository with everything that hangs on it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 use super::{
     At, Oid,
+    activity::Activity,
     check::{CheckRun, CheckSuite},
     commit_status::CommitStatus,
     deployment::{Deployment, Environment},
@@ -95,6 +96,9 @@ pub struct Repository {
     pub collaborators: BTreeMap<u64, Permission>,
     /// Branches and tags, by full name; what the bare repository has as well.
     pub refs: BTreeMap<String, Oid>,
+    /// How branches moved, the newest last; a folder of an older emulator has none.
+    #[serde(default)]
+    pub activities: VecDeque<Activity>,
     pub protection: BTreeMap<String, Protection>,
     pub rulesets: Vec<Ruleset>,
     pub last_number: u64,
@@ -136,6 +140,7 @@ impl Repository {
             topics: Vec::new(),
             collaborators: BTreeMap::new(),
             refs: BTreeMap::new(),
+            activities: VecDeque::new(),
             protection: BTreeMap::new(),
             rulesets: Vec::new(),
             last_number: 0,

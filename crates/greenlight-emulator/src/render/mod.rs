@@ -1,5 +1,6 @@
 //! GitHub's JSON, written from the model. Every address in it is one of the emulator's own.
 
+mod activity;
 mod app;
 mod check;
 mod commit;

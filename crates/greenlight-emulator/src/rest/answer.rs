@@ -162,8 +162,13 @@ impl Call {
 
     /// Returns the address of this request with one parameter set.
     pub fn address_with(&self, name: &str, value: &str) -> String {
-        let others =
-            self.query.iter().filter(|(known, _)| known != name).map(|(name, value)| (name.as_str(), value.as_str()));
+        self.address_instead(&[name], name, value)
+    }
+
+    /// Returns the address of this request with one parameter set instead of others.
+    pub fn address_instead(&self, gone: &[&str], name: &str, value: &str) -> String {
+        let stays = |(known, _): &&(String, String)| !gone.contains(&known.as_str());
+        let others = self.query.iter().filter(stays).map(|(name, value)| (name.as_str(), value.as_str()));
         let query =
             form_urlencoded::Serializer::new(String::new()).extend_pairs(others).append_pair(name, value).finish();
         format!("{}{}?{query}", self.site.urls.api, self.path)

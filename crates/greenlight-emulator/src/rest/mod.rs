@@ -2,6 +2,7 @@
 //!
 //! [`door`] takes a request in (who asks, budgets, faults, record), this module finds who answers it, each family has a file.
 
+pub mod activity;
 pub mod answer;
 pub mod apps;
 pub mod auth;
@@ -160,6 +161,7 @@ async fn in_repository(call: &Call, method: &str, reach: &Reach, rest: &[&str]) 
             | "installation" | "merges" | "dispatches" | "contributors",
             ..,
         ] => repositories::route(call, method, reach, rest).await,
+        ["activity"] => activity::route(call, method, reach, rest),
         ["branches", ..] | ["rules", ..] | ["rulesets", ..] => protection::route(call, method, reach, rest),
         ["git", ..] => git_data::route(call, method, reach, rest).await,
         ["contents", ..] | ["readme"] => contents::route(call, method, reach, rest).await,
