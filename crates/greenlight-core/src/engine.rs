@@ -17,14 +17,14 @@ use crate::effect::Reply;
 use crate::fact::Fact;
 use crate::repository::{Repository, Topic};
 use crate::time::Timestamp;
-use crate::{command, deploy, merge, report, schedule, trust};
+use crate::{deploy, merge, report, schedule, trust};
 
 use change::{other_event, pushed, reviewed, verdict_seen};
 use click::clicked;
 use outcome::came_back;
 use pull::settle_pull;
 pub use reconcile::RECONCILE_EVERY;
-use reconcile::{repository_seen, settle_repository};
+use reconcile::{comment_heard, repository_seen, settle_repository};
 use seen::pull_seen;
 
 /// More topics in one step than this is a rule that never comes to rest: a broken promise of our own.
@@ -37,7 +37,7 @@ pub fn apply(state: &mut Repository, fact: &Fact, now: Timestamp) -> Option<Repl
         Fact::Repository(repository) => repository_seen(state, repository),
         Fact::Pull(fact) => pull_seen(state, fact, now),
         Fact::Push(fact) => pushed(state, fact, now),
-        Fact::Comment(comment) => command::commented(state, comment, now),
+        Fact::Comment(comment) => comment_heard(state, comment, now),
         Fact::Review { pull, review } => reviewed(state, *pull, review, now),
         Fact::Deployment { deployment, event } => deploy::seen(state, deployment, event.as_ref(), now),
         Fact::Verdict { sha, context, verdict } => verdict_seen(state, *sha, context, *verdict),

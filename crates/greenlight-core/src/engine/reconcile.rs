@@ -8,7 +8,7 @@ use super::pull::stop_forlorn;
 use super::seen::pull_seen;
 use crate::config::ConfigStanding;
 use crate::effect::{Effect, Reconciled};
-use crate::event::PullStanding;
+use crate::event::{Comment, PullStanding};
 use crate::fact::{PullFact, PushFact, RepositoryRef, Source};
 use crate::id::{EffectKey, RefName, Sha};
 use crate::item::Class;
@@ -68,6 +68,15 @@ pub(super) fn reconcile(state: &mut Repository, now: Timestamp) {
     let pulls_since = state.meta().pulls_seen;
     let effect = Effect::Reconcile { known_open, since: now - DEPLOYMENTS_BACK, pulls_since };
     want(state, Wanted::now("reconcile", Class::Read, effect));
+}
+
+/// A comment came. One on a pull request that was never heard of is found again by comparing, which tells what it is on as well: its
+/// webhook was lost, or is late, and whoever said it waits.
+pub(super) fn comment_heard(state: &mut Repository, comment: &Comment, now: Timestamp) {
+    if !state.pulls.contains(&comment.pull) && command::parse(&comment.body).is_some() {
+        reconcile(state, now);
+    }
+    command::commented(state, comment, now);
 }
 
 pub(super) fn reconciled(state: &mut Repository, read: &Reconciled, now: Timestamp) {

@@ -107,10 +107,10 @@ fn changed(state: &mut Repository, fact: &PullFact, now: Timestamp) {
     if head_changed {
         pull.head_since = head_since(fact, now);
     }
-    if head_changed || base_changed {
-        if let Some(asked) = &mut pull.merge_asked {
-            asked.make_void();
-        }
+    if (head_changed || base_changed)
+        && let Some(asked) = &mut pull.merge_asked
+    {
+        asked.make_void();
     }
     if head_changed || base_changed || is_start(fact) {
         pull.event = fact.event.clone();
@@ -118,6 +118,9 @@ fn changed(state: &mut Repository, fact: &PullFact, now: Timestamp) {
     let landed = matches!(fact.pull.standing, PullStanding::Merged { .. })
         && !matches!(pull.snapshot.standing, PullStanding::Merged { .. });
     pull.snapshot = fact.pull.clone();
+    if fact.pull.standing == PullStanding::Closed {
+        pull.merge_asked = None;
+    }
     if landed {
         merged_elsewhere(state, fact.pull.number);
     }

@@ -71,6 +71,16 @@ fn one_whose_tests_fail_on_the_new_base_is_not_said_to_have_nothing_in_its_way()
 }
 
 #[test]
+fn a_merge_of_a_pull_request_that_was_never_heard_of_is_made() {
+    let mut world = world();
+    world.finish();
+    world.open_unheard(1, 'a');
+    world.comment(1, world::WRITER, "/merge");
+    world.finish();
+    assert_eq!(world.merged(), [1], "{:?}", world.comments(1));
+}
+
+#[test]
 fn a_merge_of_what_cannot_be_tested_says_why() {
     let mut world = world();
     world.conflicts('a');

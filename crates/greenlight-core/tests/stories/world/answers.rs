@@ -41,7 +41,7 @@ impl World {
                 pulls: self.unheard.iter().filter(|_| pulls_since.is_some()).cloned().collect(),
                 pulls_until: Some(self.now),
                 reviews: Vec::new(),
-                comments: Vec::new(),
+                comments: self.last_comment.iter().cloned().collect(),
                 refs: vec![PushFact { source: Source::Read, ..push(Sha::ZERO, self.main, self.now) }],
                 deployments: Vec::new(),
             })),

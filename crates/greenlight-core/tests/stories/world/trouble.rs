@@ -31,6 +31,13 @@ impl World {
         self.verdicts.push((StatusContext::from(context), Verdicts::Success));
     }
 
+    /// Somebody opens a pull request, and the webhook of it is lost.
+    pub fn open_unheard(&mut self, number: u64, head: char) {
+        let pull = self.snapshot(number, head, RepoId(1));
+        self.pulls.insert(number, pull.clone());
+        self.unheard.push(PullFact { pull, event: event("pull_request", None), source: Source::Read });
+    }
+
     /// A head conflicts with main.
     pub fn conflicts(&mut self, head: char) {
         self.conflicting = Some(super::sha(head));
