@@ -35,6 +35,9 @@ const READ_AGAIN: Duration = Duration::from_secs(2);
 /// How old a comment may be that is told why nothing comes of it. Whoever wrote it before does not wait any more, and a
 /// repository that is taken in has plenty of old ones.
 const ANSWER_WITHIN: Duration = Duration::from_secs(24 * 3600);
+/// How old a comment may be that is obeyed: an outage of three days is made up for (P2). What was said before is of another time,
+/// when a pull request is opened again, or a repository is taken in.
+const OBEY_WITHIN: Duration = Duration::from_secs(3 * 24 * 3600);
 /// Longest word that may be meant as a command.
 const WORD_LENGTH_MAX: usize = 32;
 /// Our commands.
@@ -161,7 +164,7 @@ pub(crate) fn commented(state: &mut Repository, comment: &Comment, now: Timestam
     while pull.comments_seen.len() > SEEN_MAX {
         pull.comments_seen.pop_first();
     }
-    let Some(command) = command else { return };
+    let Some(command) = command.filter(|_| now.since(comment.created_at) < OBEY_WITHIN) else { return };
     let is_open = pull.snapshot.standing == PullStanding::Open;
     if (!is_open || !command.is_understood()) && !is_answered(comment, now) {
         return;

@@ -133,3 +133,34 @@ fn somebody_who_may_push_by_now_needs_no_approval() {
     world.finish();
     assert!(world.status('b').starts_with("success"), "{}", world.status('b'));
 }
+
+#[test]
+fn what_was_said_long_ago_is_not_carried_out() {
+    for (days, merged) in [(2, 1), (5, 0)] {
+        let mut world = world("command");
+        world.open_pull(1, 'a');
+        world.finish();
+        let said = world.say_unheard(1, world::WRITER, "/merge");
+        world.pass(days);
+        // A comparison finds it.
+        world.hear(said);
+        world.finish();
+        assert_eq!(world.merged().len(), merged, "{days} days ago");
+    }
+}
+
+#[test]
+fn a_pull_request_that_was_closed_is_merged_only_when_that_is_said_again() {
+    let mut world = world("command");
+    world.open_pull(1, 'a');
+    world.comment(1, world::WRITER, "/merge");
+    world.work();
+    world.close_pull(1);
+    world.work();
+    world.reopen(1);
+    world.finish();
+    assert_eq!(world.merged(), [0; 0]);
+    world.comment(1, world::WRITER, "/merge");
+    world.finish();
+    assert_eq!(world.merged(), [1]);
+}

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use greenlight_core::effect::JobOrder;
-use greenlight_core::event::{Comment, PullSnapshot, Verdicts};
+use greenlight_core::event::{Comment, PullSnapshot, PullStanding, Verdicts};
 use greenlight_core::fact::{Fact, PullFact, Source};
-use greenlight_core::id::{RefName, RepoId};
+use greenlight_core::id::{CommentId, PullNumber, RefName, RepoId};
 use greenlight_core::time::{Duration, Timestamp};
 
 use super::{StatusContext, World, event, user};
@@ -113,6 +113,24 @@ impl World {
         pull.updated_at = self.now;
         let pull = pull.clone();
         let event = event("pull_request", Some("labeled"));
+        self.step(Fact::Pull(PullFact { pull, event, source: Source::Webhook }));
+    }
+
+    /// Somebody says something, and the webhook of it is lost.
+    pub fn say_unheard(&mut self, number: u64, by: u64, body: &str) -> Comment {
+        self.now = self.now + Duration::from_secs(2);
+        self.pulls.get_mut(&number).expect("it is open").updated_at = self.now;
+        let id = CommentId(u64::try_from(self.now.as_millis()).expect("it is after 1970"));
+        Comment { id, pull: PullNumber(number), author: user(by), body: body.into(), created_at: self.now }
+    }
+
+    /// Somebody opens a pull request again.
+    pub fn reopen(&mut self, number: u64) {
+        self.now = self.now + Duration::from_secs(2);
+        let pull = self.pulls.get_mut(&number).expect("it was closed");
+        (pull.standing, pull.updated_at) = (PullStanding::Open, self.now);
+        let pull = pull.clone();
+        let event = event("pull_request", Some("reopened"));
         self.step(Fact::Pull(PullFact { pull, event, source: Source::Webhook }));
     }
 }
