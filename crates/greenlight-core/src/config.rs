@@ -111,6 +111,16 @@ pub enum ConfigStanding {
     },
 }
 
+/// What the default branch's `.greenlight.yml` said when it was last right, kept while it is wrong. Nothing is merged or deployed
+/// by it: it tells which environments there are, and whom to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastRight {
+    /// The file's path and text.
+    pub file: (Arc<str>, Arc<str>),
+    /// What it said. Decoded from `file`, so the store need not keep it.
+    pub config: Arc<Config>,
+}
+
 /// The most environments that a repository may have.
 pub const ENVIRONMENTS_MAX: usize = 50;
 

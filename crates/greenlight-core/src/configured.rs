@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::config::{self, ConfigStanding};
+use crate::config::{self, ConfigStanding, LastRight};
+use crate::entity::Meta;
 use crate::event::{CommitFiles, Event, PullStanding, User};
 use crate::id::{Sha, UserId};
 use crate::repository::{Repository, Topic};
@@ -36,7 +37,9 @@ pub(crate) fn read(state: &mut Repository, files: &CommitFiles, now: Timestamp) 
         ConfigStanding::Read { config: Err(problem), .. } => Some(problem.clone()),
         _ => None,
     };
-    state.meta_mut().config = standing;
+    let meta = state.meta_mut();
+    meta.last_right = last_right(meta, &standing);
+    meta.config = standing;
     if let Some(problem) = problem {
         show_problem(state, files.sha, &problem, now);
     }
@@ -46,6 +49,17 @@ pub(crate) fn read(state: &mut Repository, files: &CommitFiles, now: Timestamp) 
             test_again(state, now);
         }
         state.touch_all();
+    }
+}
+
+/// Returns what is to be kept of the last right file beside what holds from now on.
+fn last_right(before: &Meta, now: &ConfigStanding) -> Option<Arc<LastRight>> {
+    match (&before.config, now) {
+        (_, ConfigStanding::Read { config: Ok(_), .. }) => None,
+        (ConfigStanding::Read { file: Some(file), config: Ok(config), .. }, _) => {
+            Some(Arc::new(LastRight { file: file.clone(), config: config.clone() }))
+        }
+        _ => before.last_right.clone(),
     }
 }
 

@@ -64,6 +64,11 @@ fn rule_of(state: &Repository, name: &EnvironmentName) -> Option<EnvironmentRule
     state.config()?.environments.iter().find(|rule| rule.name == *name).cloned()
 }
 
+/// Has `.greenlight.yml` an entry for the environment, or had it one when it was last right?
+fn was_named(state: &Repository, name: &EnvironmentName) -> bool {
+    state.known_config().is_some_and(|config| config.environments.iter().any(|rule| rule.name == *name))
+}
+
 /// Settles a deployment: whose it is to carry out, how far it is, and what is to be shown.
 pub(crate) fn settle_deployment(state: &mut Repository, id: DeploymentId, now: Timestamp) {
     let Some(deployment) = state.deployments.get(&id) else { return };
@@ -102,7 +107,7 @@ fn stopped_by_config(state: &Repository, id: DeploymentId) -> Option<Arc<str>> {
     let snapshot = &state.deployments.get(&id)?.snapshot;
     let is_ours = snapshot.state.is_none()
         && snapshot.maker == DeploymentMaker::Anyone
-        && state.environments.contains(&snapshot.environment);
+        && (state.environments.contains(&snapshot.environment) || was_named(state, &snapshot.environment));
     match &state.meta().config {
         ConfigStanding::Read { config: Err(problem), .. } if is_ours => Some(problem.clone()),
         _ => None,

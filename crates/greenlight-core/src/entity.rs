@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::ConfigStanding;
+use crate::config::{ConfigStanding, LastRight};
 use crate::deployment::{DeployWish, Deployment, Environment};
 use crate::event::{Permission, User, Verdicts};
 use crate::fact::RepositoryRef;
@@ -92,6 +92,8 @@ pub struct Meta {
     pub run_numbers: BTreeMap<Arc<str>, u64>,
     /// What `.greenlight.yml` says.
     pub config: ConfigStanding,
+    /// What it said when it was last right, while it is wrong.
+    pub last_right: Option<Arc<LastRight>>,
     /// When GitHub was last compared with, by our clock.
     pub reconciled_at: Option<Timestamp>,
     /// Up to where pull requests were seen in a comparison, by GitHub's clock.

@@ -226,6 +226,7 @@ impl Repository {
             last_place: 0,
             run_numbers: BTreeMap::new(),
             config: ConfigStanding::Unknown,
+            last_right: None,
             reconciled_at: None,
             pulls_seen: None,
             boot: None,
@@ -427,6 +428,12 @@ impl Repository {
             ConfigStanding::Read { config: Ok(config), .. } => Some(config.clone()),
             _ => None,
         }
+    }
+
+    /// Returns what `.greenlight.yml` says or, while it is wrong, what it said when it was last right: enough to know names
+    /// by, and too little to do anything by.
+    pub fn known_config(&self) -> Option<Arc<Config>> {
+        self.config().or_else(|| self.meta.last_right.as_ref().map(|right| right.config.clone()))
     }
 
     /// Returns a new fencing token, larger than every one before.

@@ -33,7 +33,7 @@ mod tests;
 pub use key::kind_and_key;
 
 /// The version of what is written today. An older one is read by a function of its own; a newer one is refused.
-pub const FORMAT: i64 = 6;
+pub const FORMAT: i64 = 7;
 
 /// The longest text that stands in the row itself.
 const TEXT_INLINE_MAX: usize = 512;
@@ -106,6 +106,9 @@ fn decode_body(kind: &str, format: i64, body: &[u8], texts: &Texts) -> Result<En
     }
     if format <= 4 && kind == "meta" {
         entity::from_format_4(&mut node);
+    }
+    if format <= 6 && kind == "meta" {
+        entity::from_format_6(&mut node);
     }
     Entity::read(&node, texts)
 }

@@ -14,6 +14,7 @@ mod runners;
 mod schedules;
 mod targets;
 mod world;
+mod wrong;
 
 use greenlight_core::fact::Wish;
 use greenlight_core::run::Conclusion;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use greenlight_core::config::{self, ConfigStanding};
+use greenlight_core::config::{self, ConfigStanding, LastRight};
 use greenlight_core::entity::{Entity, Meta, Person, Proof, Report};
 use greenlight_core::event::Permission;
 use greenlight_core::fact::RepositoryRef;
@@ -30,7 +30,7 @@ choice! { Entity {
 
 record! { RepositoryRef { id, full_name, default_branch } }
 record! { Meta {
-    repository, last_run, last_token, last_place, run_numbers, config, reconciled_at, pulls_seen, boot, refs_known, timetable,
+    repository, last_run, last_token, last_place, run_numbers, config, last_right, reconciled_at, pulls_seen, boot, refs_known, timetable,
 } }
 record! { Timetable { read_at, lines } }
 record! { CronLine { cron, timezone, actor, from } }
@@ -43,6 +43,13 @@ record! { Proof { tree, tested_at } }
 pub(super) fn from_format_4(meta: &mut Json) {
     if let Some(meta) = meta.get_mut("meta").and_then(Json::as_object_mut) {
         meta.insert("timetable".into(), json!({ "read_at": null, "lines": [] }));
+    }
+}
+
+/// Adds what a repository of formats 1 to 6 lacks: what `.greenlight.yml` said when it was last right, which nobody knows any more.
+pub(super) fn from_format_6(meta: &mut Json) {
+    if let Some(meta) = meta.get_mut("meta").and_then(Json::as_object_mut) {
+        meta.insert("last_right".into(), Json::Null);
     }
 }
 
@@ -79,4 +86,17 @@ fn read_config(sha: Sha, file: Option<(Arc<str>, Arc<str>)>) -> ConfigStanding {
         Some((path, text)) => config::decode(path, text).map(Arc::new),
     };
     ConfigStanding::Read { sha, file, config }
+}
+
+/// Nor here. What a later version finds wrong stays known by its file alone.
+impl Stored for LastRight {
+    fn write(&self, out: &mut Encoder) {
+        self.file.write(out);
+    }
+
+    fn read(node: &Json, texts: &Texts) -> Result<Self, FormatError> {
+        let file: (Arc<str>, Arc<str>) = Stored::read(node, texts)?;
+        let config = config::decode(&file.0, &file.1).map(Arc::new).unwrap_or_default();
+        Ok(Self { file, config })
+    }
 }

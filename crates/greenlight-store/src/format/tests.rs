@@ -104,10 +104,23 @@ fn a_repository_of_the_fourth_format_is_read() {
     meta.timetable = std::sync::Arc::default();
     let entity = Entity::Meta(meta);
     let text = String::from_utf8(encode(&entity).body).unwrap();
-    let old = text.replace(",\"timetable\":{\"read_at\":null,\"lines\":[]}", "");
+    let old = text.replace(",\"timetable\":{\"read_at\":null,\"lines\":[]}", "").replace(",\"last_right\":null", "");
     assert_ne!(old, text);
     let texts = Texts::new();
     assert_eq!(decode("meta", "", 4, old.as_bytes(), &texts).unwrap(), entity);
+    assert!(decode("meta", "", FORMAT, old.as_bytes(), &texts).is_err());
+}
+
+/// A repository as the sixth format had it: it forgot a right `.greenlight.yml` over a wrong one.
+#[test]
+fn a_repository_of_the_sixth_format_is_read() {
+    let entity = Entity::Meta(made::meta());
+    let encoded = encode(&entity);
+    let text = String::from_utf8(encoded.body).unwrap();
+    let old = text.replace(",\"last_right\":null", "");
+    assert_ne!(old, text);
+    let texts: Texts = encoded.texts.into_iter().collect();
+    assert_eq!(decode("meta", "", 6, old.as_bytes(), &texts).unwrap(), entity);
     assert!(decode("meta", "", FORMAT, old.as_bytes(), &texts).is_err());
 }
 

@@ -7,7 +7,7 @@ mod deploying;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use greenlight_core::config::{self, ConfigStanding};
+use greenlight_core::config::{self, ConfigStanding, LastRight};
 use greenlight_core::effect::Value;
 use greenlight_core::effect::{Effect, MergeMethod};
 use greenlight_core::entity::{Entity, Meta, Person, Proof, Report};
@@ -67,6 +67,7 @@ pub fn meta() -> Meta {
         last_place: 3,
         run_numbers: BTreeMap::from([(".github/workflows/ci.yml".into(), 4), ("\\odd\"".into(), 1)]),
         config: ConfigStanding::Unknown,
+        last_right: None,
         reconciled_at: Some(at(-1)),
         pulls_seen: Some(at(3)),
         boot: Some("boot-1".into()),
@@ -85,6 +86,11 @@ fn config_read(file: Option<(&str, &str)>) -> ConfigStanding {
         Some((path, text)) => config::decode(path, text).map(Arc::new),
     };
     ConfigStanding::Read { sha: sha(1), file: file.map(|(path, text)| (path.into(), text.into())), config }
+}
+
+fn last_right(path: &str, text: &str) -> LastRight {
+    let config = config::decode(path, text).map(Arc::new).expect("it is right");
+    LastRight { file: (path.into(), text.into()), config }
 }
 
 pub fn snapshot(number: u64, standing: PullStanding) -> PullSnapshot {
@@ -517,6 +523,11 @@ pub fn metas() -> Vec<Entity> {
         config_read(Some((".greenlight.yml", "mergee: {}\n"))),
     ];
     let mut metas: Vec<Entity> = standings.into_iter().map(|config| Entity::Meta(Meta { config, ..meta() })).collect();
+    metas.push(Entity::Meta(Meta {
+        config: config_read(Some((".greenlight.yml", "mergee: {}\n"))),
+        last_right: Some(Arc::new(last_right(".greenlight.yml", "merge:\n  when: green\n"))),
+        ..meta()
+    }));
     metas.push(Entity::Meta(Meta { boot: None, reconciled_at: None, pulls_seen: None, refs_known: false, ..meta() }));
     metas
 }

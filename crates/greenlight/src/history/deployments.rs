@@ -38,14 +38,17 @@ fn is_known(state: &Repository, name: &EnvironmentName) -> bool {
         || state.deployments.values().any(|deployment| deployment.snapshot.environment == *name)
 }
 
-/// Returns the names that `.greenlight.yml` has an entry for.
+/// Returns the names that `.greenlight.yml` has an entry for, or had while it was right.
 fn named(state: &Repository) -> Vec<EnvironmentName> {
-    state.config().map(|config| config.environments.iter().map(|rule| rule.name.clone()).collect()).unwrap_or_default()
+    state
+        .known_config()
+        .map(|config| config.environments.iter().map(|rule| rule.name.clone()).collect())
+        .unwrap_or_default()
 }
 
 /// Returns the names in the order in which a commit passes them: each behind those that it comes `after`, else as the file has them.
 fn in_order(state: &Repository) -> Vec<EnvironmentName> {
-    let Some(config) = state.config() else { return Vec::new() };
+    let Some(config) = state.known_config() else { return Vec::new() };
     let mut order: Vec<EnvironmentName> = Vec::new();
     let mut rest: Vec<_> = config.environments.iter().collect();
     while let Some(at) = rest.iter().position(|rule| rule.after.iter().all(|name| order.contains(name))) {

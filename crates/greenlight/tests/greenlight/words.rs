@@ -58,10 +58,7 @@ async fn a_wrong_configuration_on_the_default_branch_is_shown_everywhere() {
     assert!(server.read("/").await.1.contains("unknown key whn"));
     assert_eq!(server.read("/readyz").await.0, 200, "the server itself is well");
 
-    let file = github.get("/contents/.greenlight.yml").await;
-    let content = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, RIGHT);
-    let mended = json!({ "message": "mend", "content": content, "sha": file["sha"], "branch": "main" });
-    github.call("PUT", "/contents/.greenlight.yml", mended).await;
+    configure(&github, RIGHT).await;
     until("it is right again", async || {
         let environments = server.json(&format!("/api/v1/repos/{NAME}/environments")).await;
         let is_right = environments["config_problem"].is_null() && environments["environments"][0]["name"] == "staging";
@@ -69,6 +66,50 @@ async fn a_wrong_configuration_on_the_default_branch_is_shown_everywhere() {
     })
     .await;
     assert!(!server.read("/").await.1.contains("unknown key"));
+    server.stop().await;
+    github.stop().await;
+}
+
+/// Writes the `.greenlight.yml` of main anew.
+async fn configure(github: &GitHub, text: &str) {
+    let file = github.get("/contents/.greenlight.yml").await;
+    let content = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, text);
+    let written = json!({ "message": "configure", "content": content, "sha": file["sha"], "branch": "main" });
+    github.call("PUT", "/contents/.greenlight.yml", written).await;
+}
+
+#[tokio::test]
+async fn a_deployment_waits_while_the_configuration_is_wrong_over_a_restart_too() {
+    const RIGHT: &str = "environments:\n  staging: { run: { shell: deploy } }\n";
+    const WRONG: &str = "environmints: {}\n";
+    const WHY: &str = "nothing is deployed: .greenlight.yml:1: unknown key environmints";
+    let dir = tempfile::tempdir().unwrap();
+    let files = json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL, ".greenlight.yml": RIGHT });
+    let github = GitHub::start(dir.path(), files).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.hook(&server).await;
+    let path = format!("/api/v1/repos/{NAME}/environments");
+    until("the file is read", async || server.json(&path).await["environments"][0]["name"].is_string().then_some(()))
+        .await;
+    configure(&github, WRONG).await;
+    until("it is wrong", async || server.json(&path).await["config_problem"].is_string().then_some(())).await;
+    assert_eq!(server.json(&path).await["environments"][0]["name"], "staging", "it is still known");
+    server.stop().await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    server.is_ready().await;
+    let wanted = json!({ "ref": "main", "environment": "staging", "required_contexts": [], "auto_merge": false });
+    github.call("POST", "/deployments", wanted).await;
+    // The server has another port by now: the deployment is found by a comparison.
+    assert_eq!(server.wish(&format!("/api/v1/repos/{NAME}/sync")).await.0, 200);
+    let (id, why) = github.deployed("staging", "queued").await;
+    assert!(why.starts_with(WHY), "{why}");
+    let environments = server.json(&path).await;
+    let shown = &environments["environments"][0]["deployments"][0];
+    assert!(shown["id"] == id && shown["sentence"].as_str().unwrap().starts_with(WHY), "{environments}");
+    assert!(server.read(&format!("/{NAME}/environments")).await.1.contains(WHY));
+    configure(&github, RIGHT).await;
+    assert_eq!(server.wish(&format!("/api/v1/repos/{NAME}/sync")).await.0, 200);
+    assert_eq!(github.deployed("staging", "failure").await.0, id, "there is no such script, but it was tried");
     server.stop().await;
     github.stop().await;
 }
