@@ -53,7 +53,9 @@ pub(super) fn choose(
     if let Some(words) = skip_words(&files.message).filter(|_| is_change) {
         return (Vec::new(), Some(format!("nothing runs: the commit message says {words}").into()));
     }
-    if files.workflows.is_empty() && files.cibuild && is_change {
+    // As workflows without `types`: what else happens to a pull request is no change of it.
+    let is_of_head = matches!(suite.key.subject, Subject::Pull(..) | Subject::Ref(_));
+    if files.workflows.is_empty() && files.cibuild && is_change && is_of_head {
         return (vec![read(state, &CIBUILD.into(), &CIBUILD_WORKFLOW.into())], None);
     }
     // Of the others more is known than what their payload tells.
@@ -72,7 +74,7 @@ pub(super) fn choose(
         }
     }
     let nothing = chosen.is_empty().then(|| match (files.workflows.len(), reasons.first()) {
-        (0, _) => "nothing runs: there is no workflow file".into(),
+        (0, _) => "nothing runs: there is no workflow file, and no script/cibuild that may be executed".into(),
         (1, Some(reason)) => format!("nothing runs: {reason}").into(),
         _ => format!("nothing runs: none of the {} workflows is for this event", files.workflows.len()).into(),
     });

@@ -197,6 +197,18 @@ fn a_run_of_a_deployment_is_not_run_again() {
 }
 
 #[test]
+fn what_else_happens_to_a_pull_request_does_not_run_script_cibuild() {
+    let mut world = World::new(&[], GREEN);
+    world.has_cibuild();
+    world.open_pull(1, 'a');
+    world.finish();
+    assert_eq!(world.runs_of("pull_request"), 1);
+    world.close_pull(1);
+    world.finish();
+    assert_eq!(world.runs_of("pull_request"), 1, "it was closed, which is no change of it");
+}
+
+#[test]
 fn a_push_and_a_pull_request_share_the_context_of_script_cibuild() {
     let mut world = World::new(&[], "");
     world.has_cibuild();
