@@ -82,7 +82,7 @@ pub fn routes() -> Router<Arc<Shared>> {
     ROUTES.iter().zip(handlers).fold(described, |router, ((_, path), handler)| router.route(path, handler))
 }
 
-/// `/readyz`: 200 where nothing is in the way, else 503 with what is.
+/// `/readyz`: 200 where nothing is in the way, else 503; with what waits in either case.
 pub async fn readyz(State(shared): State<Arc<Shared>>) -> Response {
     let readiness = history::readiness(&shared).await;
     let status = if readiness.ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

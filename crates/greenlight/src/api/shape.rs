@@ -395,9 +395,9 @@ pub struct Refused {
 /// Whether the server can do its work.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Readiness {
-    /// Is nothing in its way?
+    /// Is nothing in its way? A room that does not hear is in nobody's way.
     pub ok: bool,
-    /// What it waits for.
+    /// What it waits for, rooms among it.
     pub waits: Vec<Wait>,
 }
 

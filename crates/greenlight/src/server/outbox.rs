@@ -36,6 +36,15 @@ pub fn github_wait(full_name: &str) -> String {
     format!("{}{full_name})", WAITS[1])
 }
 
+/// What is said to wait when a room does not hear.
+const ROOM_WAIT: &str = "room ";
+
+/// Can the server do all its work while this waits? A room that does not hear holds up nothing, and anybody who may push to one
+/// repository can name one that there is not.
+pub fn is_harmless(what: &str) -> bool {
+    what.starts_with(ROOM_WAIT)
+}
+
 /// Forgets what repositories waited for that are not looked after any more, or not by that name.
 pub fn forget_waits(standing: &Standing, is_known: impl Fn(&str) -> bool) {
     for (what, _) in standing.all() {
@@ -109,7 +118,7 @@ impl Hands {
     /// Keeps it known whether a room takes what it is told. One that refused a line is in trouble until it takes another.
     fn watch_room(&self, dispatch: &Dispatch, outcome: &Outcome) {
         let Effect::Tell { room, .. } = &dispatch.effect else { return };
-        let what = format!("room {room}");
+        let what = format!("{ROOM_WAIT}{room}");
         match outcome {
             Outcome::Done(_) => self.standing.clear(&what),
             Outcome::Later { reason, .. } | Outcome::Unknown { reason } => self.standing.wait(&what, reason.clone()),

@@ -85,10 +85,10 @@ notify:
     github.deployed("production", "success").await;
     has_heard_all(&audit, "text").await;
     has_heard_all(&ops, "message").await;
-    server.waits_for("the room `talk` cannot be reached").await;
+    server.tells_of_room("the room `talk` cannot be reached", true).await;
     let talk = open(ports[0], 0).await;
     has_heard_all(&talk, "text").await;
-    server.is_ready().await;
+    server.tells_of_room("the room `talk`", false).await;
 
     let told = texts(&audit, "text");
     assert!(told[0].contains("was merged into main") && told.len() >= 3, "{told:#?}");

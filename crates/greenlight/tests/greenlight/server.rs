@@ -71,6 +71,15 @@ impl Server {
         assert!(status == 200 && page.contains("waits:"), "{page}");
     }
 
+    /// Waits until it says, or says no more, that a room does not hear, though that is in nobody's way.
+    pub async fn tells_of_room(&self, words: &str, is_told: bool) {
+        until(&format!("told of the room ({is_told}): {words}"), async || {
+            let (status, text) = self.read("/readyz").await;
+            (status == 200 && text.contains(words) == is_told).then_some(())
+        })
+        .await;
+    }
+
     /// Waits until nothing is in the way.
     pub async fn is_ready(&self) {
         until("nothing is in the way", async || (self.read("/readyz").await.0 == 200).then_some(())).await;
