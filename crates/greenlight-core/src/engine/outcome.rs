@@ -3,7 +3,7 @@
 use super::change::{reviewed, verdict_seen};
 use super::cron;
 use super::pull::{ensure_branch, landed_read, noted};
-use super::reconcile::reconciled;
+use super::reconcile::{not_reconciled, reconciled};
 use super::seen::pull_seen;
 use crate::effect::{Answer, Effect, Outcome, PullRead};
 use crate::event::{BranchRules, PullStanding};
@@ -24,8 +24,10 @@ pub(super) fn came_back(state: &mut Repository, key: &EffectKey, outcome: &Outco
         }
         Effect::ReadPull(number) => pull_read(state, *number, outcome, now),
         Effect::Reconcile { .. } => {
-            if let Outcome::Done(Answer::Reconciled(read)) = outcome {
-                reconciled(state, read, now);
+            match outcome {
+                Outcome::Done(Answer::Reconciled(read)) => reconciled(state, read, now),
+                Outcome::Refused(refusal) => not_reconciled(state, refusal, now),
+                _ => {}
             }
             state.touch(Topic::Repository);
         }

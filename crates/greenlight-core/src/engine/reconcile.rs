@@ -7,7 +7,7 @@ use super::cron;
 use super::pull::stop_forlorn;
 use super::seen::pull_seen;
 use crate::config::ConfigStanding;
-use crate::effect::{Effect, Reconciled};
+use crate::effect::{Effect, Reconciled, Refusal};
 use crate::event::{Comment, PullStanding};
 use crate::fact::{PullFact, PushFact, RepositoryRef, Source};
 use crate::id::{EffectKey, RefName, Sha};
@@ -19,6 +19,9 @@ use crate::{command, deploy, forget, merge};
 
 /// How often GitHub is compared with (R5).
 pub const RECONCILE_EVERY: Duration = Duration::from_secs(600);
+
+/// How long to wait after GitHub refused to be compared with.
+const ASK_AGAIN: Duration = Duration::from_secs(60);
 
 /// How far back deployments are looked at.
 const DEPLOYMENTS_BACK: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -63,11 +66,14 @@ pub(super) fn reconcile(state: &mut Repository, now: Timestamp) {
         return;
     }
     forget::forget(state, now);
+    want(state, Wanted::now("reconcile", Class::Read, effect(state, now)));
+}
+
+fn effect(state: &Repository, now: Timestamp) -> Effect {
     let open = state.pulls.values().filter(|pull| pull.snapshot.standing == PullStanding::Open);
     let known_open = open.map(|pull| pull.snapshot.number).collect();
     let pulls_since = state.meta().pulls_seen;
-    let effect = Effect::Reconcile { known_open, since: now - DEPLOYMENTS_BACK, pulls_since };
-    want(state, Wanted::now("reconcile", Class::Read, effect));
+    Effect::Reconcile { known_open, since: now - DEPLOYMENTS_BACK, pulls_since }
 }
 
 /// A comment came. One on a pull request that was never heard of is found again by comparing, which tells what it is on as well: its
@@ -77,6 +83,14 @@ pub(super) fn comment_heard(state: &mut Repository, comment: &Comment, now: Time
         reconcile(state, now);
     }
     command::commented(state, comment, now);
+}
+
+/// The repository is gone, or nobody lets us see it any more: it may be there again.
+pub(super) fn not_reconciled(state: &mut Repository, refusal: &Refusal, now: Timestamp) {
+    if state.meta().reconciled_at.is_some_and(|at| at <= now && now < at + RECONCILE_EVERY + ASK_AGAIN) {
+        state.note("comparison", format!("GitHub cannot be compared with: {}", refusal.reason()));
+    }
+    want(state, Wanted::now("reconcile", Class::Read, effect(state, now)).not_before(now + ASK_AGAIN));
 }
 
 pub(super) fn reconciled(state: &mut Repository, read: &Reconciled, now: Timestamp) {

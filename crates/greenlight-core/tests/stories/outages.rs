@@ -1,5 +1,7 @@
 //! What GitHub never told of, and a clock that was wrong: a comparison mends it.
 
+use greenlight_core::time::Duration;
+
 use super::world::World;
 use super::{BOTH, repository};
 
@@ -46,4 +48,19 @@ fn a_clock_that_was_far_ahead_keeps_nobody_from_comparing() {
         world.wait(11 * MINUTES);
         assert_eq!(world.compared_at(), Some(world.now()), "restarts: {restarts}");
     }
+}
+
+#[test]
+fn a_repository_that_is_gone_is_asked_for_now_and_then() {
+    let mut world = repository();
+    world.is_gone(true);
+    for _ in 0..60 {
+        world.wait(MINUTES);
+    }
+    let asked = world.comparisons_refused();
+    assert!((30..=120).contains(&asked), "{asked} times in an hour");
+    world.is_gone(false);
+    world.wait(2 * MINUTES);
+    assert!(world.compared_at().is_some_and(|at| at + Duration::from_secs(2 * MINUTES) >= world.now()));
+    world.finish();
 }

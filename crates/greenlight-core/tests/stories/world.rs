@@ -136,6 +136,8 @@ pub struct World {
     verdicts: Vec<(StatusContext, Verdicts)>,
     writers: BTreeSet<u64>,
     creates_refused: usize,
+    is_gone: bool,
+    comparisons: usize,
     reads_of_pulls: usize,
 }
 
@@ -173,6 +175,8 @@ impl World {
             verdicts: Vec::new(),
             writers: BTreeSet::from([WRITER, BOT]),
             creates_refused: 0,
+            is_gone: false,
+            comparisons: 0,
             reads_of_pulls: 0,
         };
         world.boot();

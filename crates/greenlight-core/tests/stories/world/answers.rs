@@ -36,6 +36,10 @@ impl World {
                 self.reads_of_pulls += 1;
                 Answer::Pull(Box::new(self.read_pull(number.0)))
             }
+            Effect::Reconcile { .. } if self.is_gone => {
+                self.comparisons += 1;
+                return Outcome::Refused(Refusal::Gone("there is no such repository".into()));
+            }
             Effect::Reconcile { pulls_since, .. } => Answer::Reconciled(Box::new(Reconciled {
                 repository: repository(),
                 pulls: self.unheard.iter().filter(|_| pulls_since.is_some()).cloned().collect(),

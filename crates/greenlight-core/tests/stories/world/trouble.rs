@@ -133,4 +133,14 @@ impl World {
         let event = event("pull_request", Some("reopened"));
         self.step(Fact::Pull(PullFact { pull, event, source: Source::Webhook }));
     }
+
+    /// The repository is deleted, or nobody may see it any more; or it is there again.
+    pub fn is_gone(&mut self, is_gone: bool) {
+        self.is_gone = is_gone;
+    }
+
+    /// Returns how often comparing was refused.
+    pub fn comparisons_refused(&self) -> usize {
+        self.comparisons
+    }
 }
