@@ -41,9 +41,9 @@ impl Left<'_> {
         (&mut self.answer).await.ok()
     }
 
-    /// Takes the question away. Where somebody has taken it along already, waits for the answer.
+    /// Takes the question away. Where somebody has taken it along already, waits for the answer, unless that has come.
     pub async fn take_back(mut self) -> Option<Reply> {
-        if self.board.take_back(self.number) { None } else { self.answer().await }
+        if self.board.take_back(self.number) || self.answer.is_terminated() { None } else { self.answer().await }
     }
 }
 
@@ -161,5 +161,9 @@ mod tests {
         let lost = board.leave(asked("lost"));
         drop(board.take_question());
         assert!(lost.take_back().await.is_none(), "the step could not be taken");
+        let mut heard = board.leave(asked("heard"));
+        drop(board.take_question());
+        assert!(heard.answer().await.is_none());
+        assert!(heard.take_back().await.is_none(), "there is nothing more to wait for");
     }
 }
