@@ -9,7 +9,7 @@ use crate::id::{Sha, UserId};
 use crate::repository::{Repository, Topic};
 use crate::run::{Conclusion, Subject, Suite, SuiteKey, Trust};
 use crate::time::Timestamp;
-use crate::{merge, plan, schedule};
+use crate::{merge, plan, room, schedule};
 
 /// The default branch's `.greenlight.yml` was read.
 pub(crate) fn read(state: &mut Repository, files: &CommitFiles, now: Timestamp) {
@@ -40,11 +40,14 @@ pub(crate) fn read(state: &mut Repository, files: &CommitFiles, now: Timestamp) 
     let meta = state.meta_mut();
     meta.last_right = last_right(meta, &standing);
     meta.config = standing;
-    if let Some(problem) = problem {
-        show_problem(state, files.sha, &problem, now);
+    if let Some(problem) = &problem {
+        show_problem(state, files.sha, problem, now);
     }
     touch_deployments(state);
     if !same {
+        if let Some(problem) = &problem {
+            room::tell_of_problem(state, files.sha, problem);
+        }
         if mended {
             test_again(state, now);
         }

@@ -16,6 +16,7 @@ use crate::id::{EffectKey, RefName, RunNumber, Sha};
 use crate::item::Class;
 use crate::outbox::{Wanted, want};
 use crate::repository::{Repository, Topic};
+use crate::room::tell_of_run;
 use crate::run::{Conclusion, Concurrency, Planned, Run, RunState, Subject, Suite, SuiteKey, SuitePhase};
 use crate::time::Timestamp;
 use crate::turn;
@@ -239,6 +240,7 @@ fn make_run(state: &mut Repository, suite: &Suite, chosen: Chosen, files: &Commi
     // A new attempt queues up anew: whoever waits in its group may be before it now.
     turn::touch_others(state, number);
     state.runs.insert(number, run);
+    tell_of_run(state, suite, number);
     number
 }
 

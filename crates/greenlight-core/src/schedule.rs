@@ -4,12 +4,11 @@ mod lease;
 mod start;
 mod stop;
 
-use crate::config::NotifyOn;
 use crate::entity::Proof;
 use crate::id::RunNumber;
 use crate::plan::{self, CIBUILD};
 use crate::repository::{Repository, Topic};
-use crate::room::tell;
+use crate::room::tell_of_run;
 use crate::run::{Conclusion, Job, JobState, Run, RunState, Subject, Suite, SuiteKey, SuitePhase};
 use crate::time::Timestamp;
 use crate::turn::{self};
@@ -168,18 +167,10 @@ fn conclude(state: &mut Repository, suite: &Suite, number: RunNumber, now: Times
     let (conclusion, reason) = verdict(run);
     run.state = RunState::Completed { conclusion, at: now };
     run.reason = reason.into();
-    let (name, attempt, text) = (run.name.clone(), run.attempt, run.reason.clone());
+    let text = run.reason.clone();
     state.note(format!("run {number}"), format!("{}: {text}", conclusion.as_result()));
     state.touch(Topic::Suite(suite.key.clone()));
-    if matches!(conclusion, Conclusion::Failure | Conclusion::TimedOut | Conclusion::Lost)
-        && suite.deployment().is_none()
-    {
-        let repository = state.meta().repository.full_name.clone();
-        let place = suite.pull().map_or_else(|| suite.git_ref.short().to_owned(), |number| format!("#{number}"));
-        let message =
-            format!("Build #{number} ({}) of {repository} {place}, {name}, failed: {text}", suite.key.head_sha.short());
-        tell(state, NotifyOn::Failure, &format!("run:{number}:{attempt}"), &message);
-    }
+    tell_of_run(state, suite, number);
 }
 
 /// Returns how a run whose jobs are over ended, and why.
