@@ -31,7 +31,9 @@ pub const MARK: &str = "<!-- greenlight:";
 /// How many comments of one pull request are remembered; older ones were taken in long ago.
 const SEEN_MAX: usize = 1000;
 /// How long to wait before a pull request is read again whose last read was older than a comment on it.
+/// The longer that goes on, the longer.
 const READ_AGAIN: Duration = Duration::from_secs(2);
+const READ_AGAIN_MAX: Duration = Duration::from_secs(60);
 /// How old a comment may be that is told why nothing comes of it. Whoever wrote it before does not wait any more, and a
 /// repository that is taken in has plenty of old ones.
 const ANSWER_WITHIN: Duration = Duration::from_secs(24 * 3600);
@@ -211,10 +213,11 @@ pub(crate) fn settle_commands(state: &mut Repository, number: PullNumber, now: T
             .iter()
             .position(|command| command.head_read && (is_over || trust::is_fresh(state, command.comment.author.id)));
         let Some(at) = ready else {
-            let waiting = pull.commands.iter().any(|command| !command.head_read);
-            if waiting {
+            let waiting = pull.commands.iter().filter(|command| !command.head_read);
+            if let Some(since) = waiting.map(|command| command.comment.created_at).max() {
+                let wait = (now.since(since) / 4).clamp(READ_AGAIN, READ_AGAIN_MAX);
                 let wanted = Wanted::now(read_key(number), Class::Read, Effect::ReadPull(number));
-                want(state, wanted.not_before(now + READ_AGAIN));
+                want(state, wanted.not_before(now + wait));
             }
             return;
         };

@@ -9,8 +9,12 @@ use crate::outbox::{Wanted, want};
 use crate::pull::{Branch, MergeStanding, Pull};
 use crate::repository::{Repository, Topic};
 use crate::run::{Conclusion, Run, Subject, Suite, SuiteKey, SuitePhase, Trust};
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use crate::{command, deploy, merge, outbox, plan, schedule, trust};
+
+/// Shortest and longest wait before a pull request is read again of which GitHub does not tell what landed.
+const UNTOLD_MIN: Duration = Duration::from_secs(1);
+const UNTOLD_MAX: Duration = Duration::from_secs(600);
 
 /// Settles a pull request: its suite, its commands, its merge, what follows a merge, and its note.
 pub(super) fn settle_pull(state: &mut Repository, number: PullNumber, now: Timestamp) {
@@ -167,7 +171,10 @@ fn stop_suite(state: &mut Repository, key: &SuiteKey, reason: &str, now: Timesta
 fn after_merge(state: &mut Repository, pull: &Pull, commit: Option<Sha>, now: Timestamp) {
     let number = pull.snapshot.number;
     let Some(sha) = commit else {
-        return want(state, Wanted::now(merge::read_key(number), Class::Read, Effect::ReadPull(number)));
+        // GitHub tells it a moment later, or never: the longer it did not, the less often it is asked.
+        let wait = (now.since(pull.snapshot.updated_at) / 2).clamp(UNTOLD_MIN, UNTOLD_MAX);
+        let wanted = Wanted::now(merge::read_key(number), Class::Read, Effect::ReadPull(number));
+        return want(state, wanted.not_before(now + wait));
     };
     if let MergeStanding::Landed { landed_tree: None, .. } = pull.merge {
         let effect = Effect::ReadCommit { sha, git_ref: Some(pull.snapshot.base_ref.clone()), before: None };

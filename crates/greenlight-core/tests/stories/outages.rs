@@ -64,3 +64,20 @@ fn a_repository_that_is_gone_is_asked_for_now_and_then() {
     assert!(world.compared_at().is_some_and(|at| at + Duration::from_secs(2 * MINUTES) >= world.now()));
     world.finish();
 }
+
+#[test]
+fn what_landed_is_asked_for_less_and_less_often_where_github_does_not_tell() {
+    let mut world = repository();
+    world.open_pull(1, 'a');
+    world.finish_with_failing_pulls();
+    world.merge_untold(1, None);
+    let before = world.reads_of_pulls();
+    for _ in 0..60 {
+        world.wait(MINUTES);
+    }
+    let asked = world.reads_of_pulls() - before;
+    assert!((5..=100).contains(&asked), "{asked} times in an hour");
+    world.merge_untold(1, Some('l'));
+    world.wait(20 * MINUTES);
+    assert!(world.has_landed(1, 'l'));
+}

@@ -143,4 +143,20 @@ impl World {
     pub fn comparisons_refused(&self) -> usize {
         self.comparisons
     }
+
+    /// Somebody merges a pull request, and GitHub does not tell what landed, or only now.
+    pub fn merge_untold(&mut self, number: u64, landed: Option<char>) {
+        self.now = self.now + Duration::from_secs(2);
+        if let Some(landed) = landed {
+            self.trees.insert(super::sha(landed), super::sha(landed));
+        }
+        let pull = self.pulls.get_mut(&number).expect("it was opened");
+        pull.standing = PullStanding::Merged { commit: landed.map(super::sha) };
+        if landed.is_none() {
+            pull.updated_at = self.now;
+            let pull = pull.clone();
+            let event = event("pull_request", Some("closed"));
+            self.step(Fact::Pull(PullFact { pull, event, source: Source::Webhook }));
+        }
+    }
 }
