@@ -34,6 +34,10 @@ pub const SILENCE_MAX: Duration = Duration::from_secs(3600);
 /// How long the end of a job is still told when its pool closes.
 const LAST_WORD_WITHIN: Duration = Duration::from_secs(5);
 
+/// How long the end of a job may take to be heard before the machine is cleaned behind it all the same: where the disk is full of what
+/// it left, its end can be stored by nobody.
+const CLEAN_WITHIN: Duration = Duration::from_secs(1);
+
 /// How often a lease is renewed while it lasts.
 const HEARTBEATS: u32 = 6;
 
@@ -120,8 +124,15 @@ pub struct PoolOptions {
 #[derive(Debug)]
 pub struct Pool {
     options: PoolOptions,
-    running: Mutex<HashMap<AttemptId, watch::Sender<Stop>>>,
+    running: Mutex<HashMap<AttemptId, Held>>,
     closed: watch::Sender<bool>,
+}
+
+/// A job that runs.
+#[derive(Debug)]
+struct Held {
+    stop: watch::Sender<Stop>,
+    deploys: bool,
 }
 
 impl Pool {
@@ -149,22 +160,31 @@ impl Pool {
         let slot = Slot { pool: self.clone(), server, runner: self.name(1) };
         let order = slot.next(&mut REPEAT.0.clone()).await?;
         let (done, cleanup) = slot.work(order).await;
-        cleanup.finish().await;
+        if let Some(cleanup) = cleanup {
+            cleanup.finish().await;
+        }
         Some(done)
     }
 
     /// Tells a job to stop, before the server's next answer does.
     pub fn cancel(&self, attempt: &AttemptId, reason: impl Into<Arc<str>>) {
-        if let Some(sender) = self.lock().get(attempt) {
-            tell(sender, Stop::Cancelled(reason.into()));
+        if let Some(held) = self.lock().get(attempt) {
+            tell(&held.stop, Stop::Cancelled(reason.into()));
+        }
+    }
+
+    /// Tells every job to stop but those that deploy, of which nobody knows what half of it would leave.
+    pub fn cancel_all(&self, reason: &Arc<str>) {
+        for held in self.lock().values().filter(|held| !held.deploys) {
+            tell(&held.stop, Stop::Cancelled(reason.clone()));
         }
     }
 
     /// Stops asking for work, and ends at once what runs.
     pub fn close(&self) {
         self.closed.send_replace(true);
-        for sender in self.lock().values() {
-            tell(sender, Stop::Lost("the runner goes down".into()));
+        for held in self.lock().values() {
+            tell(&held.stop, Stop::Lost("the runner goes down".into()));
         }
     }
 
@@ -177,7 +197,7 @@ impl Pool {
         RunnerId::from(format!("{}-{number}", self.options.runner.name))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<AttemptId, watch::Sender<Stop>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<AttemptId, Held>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -197,7 +217,9 @@ impl Slot {
             let (_, cleanup) = self.work(order).await;
             // The next job need not wait for it, but the one after that does.
             while cleaning.join_next().await.is_some() {}
-            cleaning.spawn(cleanup.finish());
+            if let Some(cleanup) = cleanup {
+                cleaning.spawn(cleanup.finish());
+            }
         }
         while cleaning.join_next().await.is_some() {}
     }
@@ -244,10 +266,11 @@ impl Slot {
         }
     }
 
-    async fn work(&self, order: JobOrder) -> (Done, Cleanup) {
+    /// Does a job, and tells its end. What is to be done behind it is left to the caller, where it is not done yet.
+    async fn work(&self, order: JobOrder) -> (Done, Option<Cleanup>) {
         let (attempt, token) = (order.attempt.clone(), order.token);
         let (sender, stop) = watch::channel(Stop::No);
-        self.pool.lock().insert(attempt.clone(), sender.clone());
+        self.pool.lock().insert(attempt.clone(), Held { stop: sender.clone(), deploys: order.deploys() });
         if *self.pool.closed.borrow() {
             tell(&sender, Stop::Lost("the runner goes down".into()));
         }
@@ -262,9 +285,17 @@ impl Slot {
             ended = run => ended,
             never = lease.keep(&mut has_started) => match never {},
         };
-        let is_told = self.last_word(&lease, has_started, ended.end.clone()).await;
+        let (is_told, cleanup) = {
+            let told = self.last_word(&lease, has_started, ended.end.clone());
+            tokio::pin!(told);
+            match tokio::time::timeout(CLEAN_WITHIN, &mut told).await {
+                Ok(is_told) => (is_told, Some(ended.cleanup)),
+                // What it left may be what keeps its end from being stored.
+                Err(_) => (tokio::join!(ended.cleanup.finish(), told).1, None),
+            }
+        };
         self.pool.lock().remove(&attempt);
-        (Done { repository, job, end: ended.end, is_told }, ended.cleanup)
+        (Done { repository, job, end: ended.end, is_told }, cleanup)
     }
 
     /// Tells the end until it was heard. A pool that closes does not wait for a server that is away.

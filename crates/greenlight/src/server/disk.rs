@@ -1,4 +1,5 @@
-//! Watches how full the disk is: new jobs stop first, then deliveries, so that what is stored already stays whole (R19).
+//! Watches how full the disk is: new jobs stop first, then deliveries, so that what is stored already stays whole (R19). The jobs that
+//! run are ended then, but for deployments: what they leave is removed, and one of them may be what fills it.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,6 +9,8 @@ use super::Shared;
 
 /// How often.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// How often while it is too full for something.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// From here on no new job starts, in percent.
 const JOBS_STOP: u64 = 90;
 /// From here on no delivery is taken, in percent.
@@ -20,13 +23,16 @@ const DISK: &str = "disk";
 /// Runs until the server ends.
 pub async fn run(shared: Arc<Shared>) {
     loop {
+        let mut pause = LOOK_EVERY;
         if let Ok(found) = rustix::fs::statvfs(&shared.config.data) {
             let (free, whole) = (found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize);
             let used = (whole - free.min(whole)) * 100 / whole.max(1);
-            judge(&shared, if free > ROOM_ENOUGH { 0 } else { used });
+            let used = if free > ROOM_ENOUGH { 0 } else { used };
+            judge(&shared, used);
+            pause = if used >= JOBS_STOP { LOOK_AGAIN } else { LOOK_EVERY };
         }
         tokio::select! {
-            () = tokio::time::sleep(LOOK_EVERY) => {}
+            () = tokio::time::sleep(pause) => {}
             () = shared.stop.cancelled() => return,
         }
     }
@@ -34,6 +40,9 @@ pub async fn run(shared: Arc<Shared>) {
 
 fn judge(shared: &Shared, used: u64) {
     shared.door.set_full(used >= INTAKE_STOPS);
+    if used >= INTAKE_STOPS {
+        shared.pool.cancel_all(&format!("cancelled: the disk of the machine is {INTAKE_STOPS} % full").into());
+    }
     shared.jobs_stopped.store(used >= JOBS_STOP, Ordering::Relaxed);
     match used {
         INTAKE_STOPS.. => {

@@ -183,8 +183,7 @@ async fn a_full_disk_stops_the_intake_and_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let Some(_small) = Small::mount(&data) else {
-        eprintln!("skipped: a full disk (mounting one takes root)");
-        return;
+        return eprintln!("skipped: a full disk (mounting one takes root)");
     };
     let server = Server::start(dir.path(), "").await;
     let ballast = data.join("ballast");
@@ -213,4 +212,25 @@ async fn a_full_disk_stops_the_intake_and_loses_nothing() {
         assert_eq!(status, 200, "{id} was accepted and is not there: {text}");
     }
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_that_fills_the_disk_is_ended_and_work_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let Some(_small) = Small::mount(&data) else {
+        return eprintln!("skipped: a full disk (mounting one takes root)");
+    };
+    let ci = "name: CI\non: pull_request\njobs:\n  test:\n    runs-on: ubuntu-latest\n    steps:\n      - uses: actions/checkout@v4\n      - run: |\n          if test -e greedy.txt; then cat /dev/zero > big || true; sleep 600; fi\n";
+    let files = json!({ "README.md": "hello", ".github/workflows/ci.yml": ci });
+    let github = GitHub::start(dir.path(), files).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.hook(&server).await;
+    let (_, head) = github.open_pull("greedy", "greedy.txt", "all of it").await;
+    let why = github.status(&head, "greenlight / CI / test (pull_request)", "error").await;
+    assert_eq!(why, "cancelled: the disk of the machine is 95 % full");
+    server.is_ready().await;
+    github.green_pull("modest").await;
+    server.stop().await;
+    github.stop().await;
 }
