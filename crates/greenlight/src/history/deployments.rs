@@ -103,9 +103,7 @@ fn standing(environment: &Environment) -> String {
         None => format!("{live}; it is free"),
         Some(lock) => match &lock.kept {
             None => format!("{live}; deployment {} holds it since {}", lock.deployment, written(lock.since)),
-            Some(why) => {
-                format!("{live}; it stays locked by deployment {} until a person unlocks it: {why}", lock.deployment)
-            }
+            Some(why) => format!("{live}; it stays locked: {why}"),
         },
     }
 }
