@@ -90,7 +90,8 @@ pub struct PullSnapshot {
     pub author: User,
     /// GitHub's `updated_at` (a whole second). Orders snapshots of one pull request.
     pub updated_at: Timestamp,
-    /// When the head repository was last pushed to, where GitHub said so: the head is not younger than this.
+    /// When the head was pushed, where a read told; otherwise when its repository was last pushed to, where GitHub said so. The
+    /// head is not younger than this.
     pub head_pushed_at: Option<Timestamp>,
 }
 

@@ -15,7 +15,8 @@ pub struct Pull {
     pub snapshot: PullSnapshot,
     /// The event that last told of its head, for the runs that it starts.
     pub event: Arc<Event>,
-    /// Since when the head is what it is, by GitHub's clock: a command given before that was about another head (R3).
+    /// Since when the head is what it is, by GitHub's clock: a command given before that was about another head (R3). Of one
+    /// that was first seen in a list it is a guess, until it is read by itself.
     pub head_since: Timestamp,
     /// Was something seen that only a read can decide? Two different snapshots of the same second.
     pub reread: bool,

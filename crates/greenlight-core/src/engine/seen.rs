@@ -1,5 +1,7 @@
 //! Pull requests as they were seen: which of two snapshots is newer, and what changed.
 
+use std::borrow::Cow;
+
 use super::target;
 use crate::event::{PullSnapshot, PullStanding};
 use crate::fact::{PullFact, Source};
@@ -12,6 +14,7 @@ use crate::{merge, trust};
 
 pub(super) fn pull_seen(state: &mut Repository, fact: &PullFact, now: Timestamp) {
     let number = fact.pull.number;
+    let fact = &*pushed_when_first_told(state.pulls.get(&number), fact);
     let before = state.pulls.get(&number).map(|pull| pull.snapshot.clone());
     other_activity(state, fact, now);
     match state.pulls.get(&number) {
@@ -51,13 +54,38 @@ fn first_seen(state: &mut Repository, fact: &PullFact, now: Timestamp) {
     state.pulls.insert(fact.pull.number, pull);
 }
 
-/// Since when the head is what it is: a webhook tells the moment, a read tells no more than the head repository's last push.
+/// A head was pushed no later than any word of it says: a list tells its repository's last push, which any branch moves.
+fn pushed_when_first_told<'a>(known: Option<&Pull>, fact: &'a PullFact) -> Cow<'a, PullFact> {
+    let same_head = known.filter(|pull| pull.snapshot.head_sha == fact.pull.head_sha);
+    let earlier = same_head
+        .and_then(|pull| pull.snapshot.head_pushed_at)
+        .filter(|known| fact.pull.head_pushed_at.is_none_or(|told| *known < told));
+    match earlier {
+        None => Cow::Borrowed(fact),
+        Some(_) => {
+            let pull = PullSnapshot { head_pushed_at: earlier, ..fact.pull.clone() };
+            Cow::Owned(PullFact { pull, ..fact.clone() })
+        }
+    }
+}
+
+/// Since when the head is what it is: a webhook tells the moment, a list no more than the head repository's last push, and a
+/// read the branch's own where it can.
 fn head_since(fact: &PullFact, now: Timestamp) -> Timestamp {
     match fact.source {
         Source::Webhook if matches!(fact.event.action.as_deref(), Some("opened" | "synchronize")) => {
             fact.pull.updated_at
         }
         _ => fact.pull.head_pushed_at.unwrap_or(now),
+    }
+}
+
+/// A head that was first seen by a list is older than that told, where a read knows better. What a webhook told stays: it is
+/// when the pull request showed the head, and whoever said something before that looked at another one.
+fn head_is_older(pull: &mut Pull, fact: &PullFact) {
+    let is_guessed = pull.snapshot.head_pushed_at.is_none_or(|pushed_at| pushed_at == pull.head_since);
+    if let Some(pushed_at) = fact.pull.head_pushed_at.filter(|_| is_guessed && fact.source == Source::Read) {
+        pull.head_since = pull.head_since.min(pushed_at);
     }
 }
 
@@ -106,6 +134,8 @@ fn changed(state: &mut Repository, fact: &PullFact, now: Timestamp) {
     }
     if head_changed {
         pull.head_since = head_since(fact, now);
+    } else {
+        head_is_older(pull, fact);
     }
     if (head_changed || base_changed)
         && let Some(asked) = &mut pull.merge_asked

@@ -1,5 +1,7 @@
 //! Whose word counts, and until when: an approval holds while whoever gave it may push, a command for the head and base it was about.
 
+use greenlight_core::event::Comment;
+use greenlight_core::id::CommentId;
 use greenlight_core::run::Conclusion;
 
 use super::BOTH;
@@ -68,6 +70,52 @@ fn a_review_by_somebody_who_went_does_not_count_until_it_is_known_what_they_may_
     world.approve(1, world::BOT, 'a');
     world.finish();
     assert_eq!(world.merged(), [0; 0]);
+}
+
+#[test]
+fn what_was_said_before_anybody_listened_counts_for_the_head_of_then() {
+    // By the head's own push, so many seconds after the word.
+    for (pushed_after, counts) in
+        [(Some(-90), true), (Some(-1), true), (Some(0), false), (Some(1), false), (None, false)]
+    {
+        let mut world = world("command");
+        world.finish();
+        world.open_and_say_unheard(1, 'a', "/merge", pushed_after);
+        world.wait(3600);
+        world.finish();
+        assert_eq!(world.merged().len(), usize::from(counts), "{pushed_after:?}: {:?}", world.comments(1));
+        let told = world.comments(1).iter().any(|text| text.contains("say /merge again"));
+        assert_eq!(told, !counts, "{pushed_after:?}: {:?}", world.comments(1));
+    }
+}
+
+#[test]
+fn a_push_elsewhere_makes_no_head_younger() {
+    let mut world = world("command");
+    world.finish();
+    world.open_and_say_unheard(1, 'a', "Well.", Some(-90));
+    world.wait(3600);
+    world.finish();
+    let before = world.said_last();
+    world.push_elsewhere();
+    world.wait(3600);
+    world.finish();
+    // A word that is heard of only now.
+    world.hear(Comment { id: CommentId(before.id.0 + 1), body: "/merge".into(), ..before });
+    world.wait(3600);
+    world.finish();
+    assert_eq!(world.merged(), [1], "{:?}", world.comments(1));
+}
+
+#[test]
+fn what_was_said_before_the_head_was_shown_is_about_another_head() {
+    let mut world = world("command");
+    world.open_pull(1, 'a');
+    world.finish();
+    world.say_before_the_head_is_shown(1, 'b', "/merge");
+    world.finish();
+    assert!(world.merged().is_empty(), "{:?}", world.comments(1));
+    assert!(world.comments(1).iter().any(|text| text.contains("say /merge again")), "{:?}", world.comments(1));
 }
 
 #[test]

@@ -4,16 +4,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use greenlight_core::effect::{Answer, Outcome, PullRead};
-use greenlight_core::event::{BranchRules, Review, Verdicts};
+use greenlight_core::event::{BranchRules, PullSnapshot, PullStanding, Review, Verdicts};
 use greenlight_core::id::{Context, PullNumber, Sha};
+use greenlight_core::time::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::Try;
 use super::ending::not_read;
 use super::made_up::{Known, ReadRepository};
-use crate::client::{CallError, Request, segment};
-use crate::shape::{CheckRunShape, ReviewShape, StatusShape};
+use crate::client::{CallError, Request, repository_path, segment};
+use crate::shape::{CheckRunShape, ReviewShape, StatusShape, timestamp};
 
 /// A branch, as everybody who may read it sees it.
 #[derive(Deserialize)]
@@ -66,6 +67,13 @@ struct Rule {
     parameters: Value,
 }
 
+/// One move of a branch.
+#[derive(Deserialize)]
+struct Activity {
+    after: Arc<str>,
+    timestamp: Arc<str>,
+}
+
 impl Try<'_> {
     pub(super) async fn read_pull(&self, pull: PullNumber) -> Outcome {
         match self.pull_read(pull).await {
@@ -80,12 +88,35 @@ impl Try<'_> {
             async { self.client.call(self.on(), &Request::get(self.path(&format!("/pulls/{number}"))?)).await },
             self.reviews_of(number),
         )?;
-        let fact =
-            repository.pull(answer.json()?, Known::Yes).map_err(|malformed| answer.bad(&malformed.to_string()))?;
-        let head_sha = fact.pull.head_sha;
-        let ((base_tip, rules), verdicts) =
-            tokio::try_join!(self.branch_and_rules(fact.pull.base_ref.short()), self.verdicts_on(head_sha))?;
+        let raw: Value = answer.json()?;
+        let head_repo = raw.pointer("/head/repo/full_name").and_then(Value::as_str).map(str::to_owned);
+        let mut fact = repository.pull(raw, Known::Yes).map_err(|malformed| answer.bad(&malformed.to_string()))?;
+        let ((base_tip, rules), verdicts, head_moved_at) = tokio::try_join!(
+            self.branch_and_rules(fact.pull.base_ref.short()),
+            self.verdicts_on(fact.pull.head_sha),
+            self.head_moved_at(head_repo.as_deref(), &fact.pull),
+        )?;
+        // Every push to any branch moves the repository's `pushed_at`.
+        fact.pull.head_pushed_at = head_moved_at.or(fact.pull.head_pushed_at);
         Ok(PullRead { fact, base_tip, reviews, rules, verdicts })
+    }
+
+    /// When the head branch came to be at this head. Nothing where nobody can command it any more, and where GitHub does not
+    /// say: older servers keep no activities, a private fork's are not for us, and what is told may be about an earlier head.
+    async fn head_moved_at(
+        &self,
+        head_repo: Option<&str>,
+        pull: &PullSnapshot,
+    ) -> Result<Option<Timestamp>, CallError> {
+        let Some(head_repo) = head_repo.filter(|_| pull.standing == PullStanding::Open) else { return Ok(None) };
+        let newest = format!("/activity?ref={}&per_page=1", segment(&format!("refs/heads/{}", pull.head_ref)));
+        let Ok(path) = repository_path(head_repo, &newest) else { return Ok(None) };
+        let told: Vec<Activity> = match self.client.get(self.on(), &path).await {
+            Err(CallError::NotFound { .. } | CallError::Forbidden { .. } | CallError::Rejected { .. }) => Vec::new(),
+            read => read?,
+        };
+        let newest = told.first().filter(|activity| Sha::parse(&activity.after).ok() == Some(pull.head_sha));
+        Ok(newest.and_then(|activity| timestamp(&activity.timestamp)))
     }
 
     /// Reads the repository. Another one may have taken the name of one that is gone (S2).

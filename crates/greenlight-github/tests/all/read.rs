@@ -97,6 +97,83 @@ async fn a_pull_request_is_read_with_what_its_merge_depends_on() {
     assert!((2..=6).contains(&stub.open_most()), "{} at a time", stub.open_most());
 }
 
+const ACTIVITY: &str = "/repos/octocat/Spoon-Knife/activity";
+
+/// Returns what a read of the third pull request says of when its head was pushed, where this is told of its branch.
+async fn head_pushed_at(told: impl Fn(&Seen) -> Option<Answer> + Send + Sync + 'static) -> Option<Timestamp> {
+    let stub = Stub::start(move |seen| told(seen).unwrap_or_else(|| world(seen, true))).await;
+    pull_read(perform(&stub, Effect::ReadPull(PullNumber(3)), 1, false).await).fact.pull.head_pushed_at
+}
+
+fn activity(after: &str) -> Value {
+    json!([{
+        "id": 5, "node_id": "x", "before": BASE, "after": after, "ref": "refs/heads/topic",
+        "timestamp": "2026-01-01T00:00:07Z", "activity_type": "push", "actor": user_json(2, "hubot"),
+    }])
+}
+
+fn moment(text: &str) -> Option<Timestamp> {
+    Some(Timestamp::from_millis(text.parse::<jiff::Timestamp>().unwrap().as_millisecond()))
+}
+
+#[tokio::test]
+async fn since_when_a_head_is_what_it_is_tells_its_branch() {
+    let told = head_pushed_at(|seen| {
+        (seen.path == ACTIVITY).then(|| {
+            assert_eq!(seen.query, "ref=refs%2Fheads%2Ftopic&per_page=1");
+            Answer::ok(activity(HEAD))
+        })
+    });
+    assert_eq!(told.await, moment("2026-01-01T00:00:07Z"));
+    let of_fork = head_pushed_at(|seen| match &*seen.path {
+        "/repos/octocat/Spoon-Knife/pulls/3" => {
+            let mut pull = pull_json(3, json!({}));
+            pull["head"]["ref"] = "a/b&c".into();
+            pull["head"]["repo"]["full_name"] = "hubot/Spoon-Fork".into();
+            Some(Answer::ok(pull))
+        }
+        "/repos/hubot/Spoon-Fork/activity" => {
+            assert_eq!(seen.query, "ref=refs%2Fheads%2Fa%2Fb%26c&per_page=1");
+            Some(Answer::ok(activity(HEAD)))
+        }
+        _ => None,
+    });
+    assert_eq!(of_fork.await, moment("2026-01-01T00:00:07Z"));
+}
+
+#[tokio::test]
+async fn what_does_not_tell_of_this_head_changes_nothing() {
+    let pushed_at = moment("2026-01-02T03:04:05Z");
+    let answer_with = |status: u16, body: Value| {
+        head_pushed_at(move |seen| (seen.path == ACTIVITY).then(|| Answer::new(status, body.clone())))
+    };
+    assert_eq!(answer_with(200, activity(LANDED)).await, pushed_at, "it was pushed to again");
+    assert_eq!(answer_with(200, activity("no SHA")).await, pushed_at);
+    assert_eq!(answer_with(200, json!([])).await, pushed_at);
+    for status in [403, 404, 422] {
+        assert_eq!(answer_with(status, json!({ "message": "no" })).await, pushed_at, "{status}");
+    }
+    for gone in [json!({ "state": "closed" }), json!({ "head": { "ref": "topic", "sha": HEAD, "repo": null } })] {
+        let is_closed = gone["state"] == "closed";
+        let told = head_pushed_at(move |seen| {
+            assert_ne!(seen.path, ACTIVITY, "nobody can command it");
+            (seen.path == "/repos/octocat/Spoon-Knife/pulls/3").then(|| Answer::ok(pull_json(3, gone.clone())))
+        });
+        assert_eq!(told.await, pushed_at.filter(|_| is_closed));
+    }
+}
+
+#[tokio::test]
+async fn a_head_whose_branch_cannot_be_asked_now_is_read_later() {
+    let stub = Stub::start(|seen| match &*seen.path {
+        ACTIVITY => Answer::no(502, "no"),
+        _ => world(seen, true),
+    })
+    .await;
+    let outcome = perform(&stub, Effect::ReadPull(PullNumber(3)), 1, false).await;
+    assert!(matches!(outcome, Outcome::Later { .. }), "{outcome:?}");
+}
+
 #[tokio::test]
 async fn without_admin_rights_the_branch_tells_what_it_requires() {
     let stub = Stub::start(|seen| world(seen, false)).await;

@@ -14,6 +14,13 @@ fn files(config: &str) -> Value {
     })
 }
 
+/// GitHub's clock ticks in seconds: a word in the second of a push may be about an earlier head, and is refused.
+async fn next_second() {
+    let second = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let begun = second();
+    until("the second is over", async || (second() > begun).then_some(())).await;
+}
+
 #[tokio::test]
 async fn what_is_green_is_merged_when_it_is_approved() {
     let dir = tempfile::tempdir().unwrap();
@@ -40,15 +47,32 @@ async fn what_is_green_is_merged_when_somebody_says_so() {
     let (number, _) = github.green_pull("change").await;
     // Another one that was green later is merged by the word alone; the first stays as it is.
     let (other, _) = github.green_pull("other").await;
-    // GitHub's clock ticks in seconds: a word in the second of a push may be about an earlier head, and is refused.
-    let second = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let green_at = second();
-    until("the second of the push is over", async || (second() > green_at).then_some(())).await;
+    next_second().await;
     github.comment(other, "/merge").await;
     let commit = github.merged(other).await;
     let parents = github.get(&format!("/git/commits/{commit}")).await["parents"].as_array().unwrap().len();
     assert_eq!(parents, 1, "squashed");
     assert_eq!(github.get(&format!("/pulls/{number}")).await["merged"], false);
+    server.stop().await;
+    github.stop().await;
+}
+
+#[tokio::test]
+async fn what_was_said_before_the_server_was_there_is_obeyed_for_the_head_of_then() {
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), files("merge: { when: command }\n")).await;
+    let (meant, _) = github.open_pull("meant", "meant.txt", "1").await;
+    let (moved, _) = github.open_pull("moved", "moved.txt", "1").await;
+    next_second().await;
+    github.comment(meant, "/merge").await;
+    github.comment(moved, "/merge").await;
+    next_second().await;
+    let later = github.write("moved", "more.txt", "2").await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.merged(meant).await;
+    github.said(moved, "say /merge again").await;
+    github.status(&later, "greenlight", "success").await;
+    assert_eq!(github.get(&format!("/pulls/{moved}")).await["merged"], false);
     server.stop().await;
     github.stop().await;
 }

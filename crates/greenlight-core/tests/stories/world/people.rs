@@ -9,7 +9,7 @@ use greenlight_core::event::{
 use greenlight_core::fact::{Click, Fact, PullFact, PushFact, Source, Wish};
 use greenlight_core::id::{CommentId, DeploymentId, PullNumber, RefName, RepoId, ReviewId, Sha};
 use greenlight_core::run::Conclusion;
-use greenlight_core::time::Duration;
+use greenlight_core::time::{Duration, Timestamp};
 
 use super::{STRANGER, WRITER, World, event, push, sha, tree, user};
 
@@ -151,6 +151,49 @@ impl World {
         self.unheard.push(PullFact { pull, event: event("pull_request", Some("closed")), source: Source::Read });
         self.trees.insert(sha(landed), tree(sha(head), self.main));
         self.main = sha(landed);
+    }
+
+    /// Somebody opens a pull request and says something on it, and then the repository is pushed to elsewhere; the webhooks of
+    /// all that are lost. A list knows only the last push. A read knows when the head was pushed, so many seconds after the
+    /// comment, where it is told.
+    pub fn open_and_say_unheard(&mut self, number: u64, head: char, body: &str, pushed_after: Option<i64>) {
+        self.now = self.now + Duration::from_secs(60);
+        let created_at = self.now;
+        let (id, by) = (CommentId(number), user(WRITER));
+        let comment = Comment { id, pull: PullNumber(number), author: by, body: body.into(), created_at };
+        self.last_comment = Some(comment);
+        self.now = self.now + Duration::from_secs(60);
+        self.open_unheard(number, head);
+        self.unheard.last_mut().expect("it is there").pull.updated_at = created_at;
+        let pushed_at = pushed_after.map(|seconds| Timestamp::from_millis(created_at.as_millis() + seconds * 1000));
+        let pull = self.pulls.get_mut(&number).expect("it is there");
+        pull.updated_at = created_at;
+        pull.head_pushed_at = pushed_at.or(pull.head_pushed_at);
+    }
+
+    /// The head repository is pushed to elsewhere, which lists tell of from now on.
+    pub fn push_elsewhere(&mut self) {
+        self.now = self.now + Duration::from_secs(60);
+        for fact in &mut self.unheard {
+            fact.pull.head_pushed_at = Some(self.now);
+        }
+    }
+
+    /// A head is pushed; GitHub shows it four seconds later in the pull request, and something is said between the two, which
+    /// is heard of after all that, and after something else that was said.
+    pub fn say_before_the_head_is_shown(&mut self, number: u64, head: char, body: &str) {
+        self.now = self.now + Duration::from_secs(60);
+        let (pushed_at, created_at) = (self.now, self.now + Duration::from_secs(2));
+        self.now = self.now + Duration::from_secs(4);
+        let pull = PullSnapshot { head_pushed_at: Some(pushed_at), ..self.snapshot(number, head, RepoId(1)) };
+        self.pulls.insert(number, pull.clone());
+        let event = event("pull_request", Some("synchronize"));
+        self.step(Fact::Pull(PullFact { pull, event, source: Source::Webhook }));
+        self.now = self.now + Duration::from_secs(1);
+        self.pulls.get_mut(&number).expect("it is there").updated_at = self.now;
+        let id = CommentId(u64::try_from(self.now.as_millis()).expect("it is after 1970"));
+        let author = user(WRITER);
+        self.hear(Comment { id, pull: PullNumber(number), author, body: body.into(), created_at });
     }
 
     /// Days go by.
