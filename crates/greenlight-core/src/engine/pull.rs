@@ -15,12 +15,17 @@ use crate::{command, deploy, merge, outbox, plan, schedule, trust};
 /// Shortest and longest wait before a pull request is read again of which GitHub does not tell what landed.
 const UNTOLD_MIN: Duration = Duration::from_secs(1);
 const UNTOLD_MAX: Duration = Duration::from_secs(600);
+/// The same of one of which GitHub tells something older than what is known.
+const OLD_MAX: Duration = Duration::from_secs(60);
 
 /// Settles a pull request: its suite, its commands, its merge, what follows a merge, and its note.
 pub(super) fn settle_pull(state: &mut Repository, number: PullNumber, now: Timestamp) {
     let Some(pull) = state.pulls.get_shared(&number) else { return };
     if pull.reread {
-        want(state, Wanted::now(merge::read_key(number), Class::Read, Effect::ReadPull(number)));
+        // A read may be older than what is known; then it is made again, and not at once.
+        let wanted = Wanted::now(merge::read_key(number), Class::Read, Effect::ReadPull(number));
+        let wait = (now.since(pull.snapshot.updated_at) / 4).clamp(UNTOLD_MIN, OLD_MAX);
+        want(state, wanted.not_before(now + wait));
     }
     match pull.snapshot.standing {
         PullStanding::Open => want_suite(state, &pull, now),

@@ -81,3 +81,19 @@ fn what_landed_is_asked_for_less_and_less_often_where_github_does_not_tell() {
     world.wait(20 * MINUTES);
     assert!(world.has_landed(1, 'l'));
 }
+
+#[test]
+fn a_read_that_is_old_is_made_again_but_not_without_a_pause() {
+    let mut world = repository();
+    world.open_pull(1, 'a');
+    world.finish_with_failing_pulls();
+    world.reads_are_old(1);
+    world.push_pull(1, 'b');
+    world.push_within_the_second(1, 'c');
+    let before = world.reads_of_pulls();
+    for _ in 0..60 {
+        world.wait(1);
+    }
+    let asked = world.reads_of_pulls() - before;
+    assert!((5..=200).contains(&asked), "{asked} times in about a minute");
+}

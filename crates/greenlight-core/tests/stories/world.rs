@@ -137,6 +137,7 @@ pub struct World {
     writers: BTreeSet<u64>,
     creates_refused: usize,
     is_gone: bool,
+    old_read: Option<PullSnapshot>,
     comparisons: usize,
     reads_of_pulls: usize,
 }
@@ -176,6 +177,7 @@ impl World {
             writers: BTreeSet::from([WRITER, BOT]),
             creates_refused: 0,
             is_gone: false,
+            old_read: None,
             comparisons: 0,
             reads_of_pulls: 0,
         };

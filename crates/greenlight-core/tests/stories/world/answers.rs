@@ -126,7 +126,7 @@ impl World {
     pub(super) fn read_pull(&self, number: u64) -> PullRead {
         PullRead {
             fact: PullFact {
-                pull: self.pulls[&number].clone(),
+                pull: self.old_read.as_ref().unwrap_or(&self.pulls[&number]).clone(),
                 event: event("pull_request", Some("synchronize")),
                 source: Source::Read,
             },

@@ -159,4 +159,9 @@ impl World {
             self.step(Fact::Pull(PullFact { pull, event, source: Source::Webhook }));
         }
     }
+
+    /// What is read of a pull request stays as it is now.
+    pub fn reads_are_old(&mut self, number: u64) {
+        self.old_read = self.pulls.get(&number).cloned();
+    }
 }
