@@ -3,7 +3,8 @@
 //! Started first are the store and the two listeners, so that the first answer comes at once; everything that needs GitHub, git
 //! or time follows in the background and says what it waits for ([`standing`]). A repository has one loop ([`repository`]) that
 //! alone steps it; the inbox ([`inbox`]) feeds it, hands ([`outbox`]) carry out what it wants, the pool ([`pool`]) takes its jobs.
-//! At the end every loop is given a moment to write down what came of what was under way; being killed is just as well.
+//! At the end a deployment that runs may end ([`ending`]), then every loop is given a moment to write down what came of what was
+//! under way; being killed is just as well.
 
 pub mod clock;
 pub mod standing;
@@ -32,9 +33,11 @@ pub mod hosted;
 pub mod disk;
 pub mod retention;
 
+pub mod ending;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use greenlight_core::port::Store;
@@ -96,6 +99,8 @@ pub struct Shared {
     pub rescan: Notify,
     /// No new job starts: the disk is nearly full.
     pub jobs_stopped: AtomicBool,
+    /// No new job starts: the server is about to end.
+    pub ending: AtomicBool,
     /// The server ends.
     pub stop: CancellationToken,
     /// The loops.
@@ -203,7 +208,19 @@ pub async fn start(config: Config) -> Result<Running, StartError> {
     Ok(Running { public: public_at, pages: private_at, shared })
 }
 
+impl Shared {
+    /// May a job start that waits?
+    pub fn starts_jobs(&self) -> bool {
+        !self.jobs_stopped.load(Ordering::Relaxed) && !self.ending.load(Ordering::Relaxed)
+    }
+}
+
 impl Running {
+    /// Starts no new job, and waits for the deployments that are being carried out here, for so long at most.
+    pub async fn finish_deployments(&self, within: Duration) {
+        ending::finish_deployments(&self.shared, within).await;
+    }
+
     /// Ends the loops, giving each a moment to write down what came of what was under way.
     pub async fn stop(self) {
         self.shared.stop.cancel();
@@ -260,6 +277,7 @@ async fn share(
         directory,
         rescan: Notify::new(),
         jobs_stopped: AtomicBool::new(false),
+        ending: AtomicBool::new(false),
         stop,
         tasks,
         config,

@@ -1,11 +1,13 @@
 //! `greenlight serve`: the server, until it is told to end.
 
+use std::pin::pin;
+
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{Exit, Settings, environment, parent};
 use crate::config::Config;
-use crate::server;
+use crate::server::{self, ending::DEPLOYMENTS_WITHIN};
 
 /// What `greenlight serve` takes.
 #[derive(Debug, clap::Args)]
@@ -17,18 +19,27 @@ pub struct Serve {
     end_with_input: bool,
 }
 
-/// Runs the server until SIGTERM or SIGINT; a second one ends it at once.
+/// Runs the server until SIGTERM or SIGINT. A deployment that runs may end first, unless there is a second one; the next ends it at once.
 pub async fn serve(args: Serve) -> anyhow::Result<Exit> {
     let config = Config::load(args.settings.config.as_deref(), &environment())?;
     start_log(&config.log);
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let running = server::start(config).await?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-        () = parent::gone(args.end_with_input) => {}
-    }
+    let mut gone = pin!(parent::gone(args.end_with_input));
+    let is_asked = tokio::select! {
+        _ = terminate.recv() => true,
+        _ = interrupt.recv() => true,
+        () = &mut gone => false,
+    };
     tracing::info!("ending");
+    if is_asked {
+        tokio::select! {
+            () = running.finish_deployments(DEPLOYMENTS_WITHIN) => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = &mut gone => {}
+        }
+    }
     tokio::select! {
         () = running.stop() => Ok(Exit::Done),
         _ = terminate.recv() => Ok(Exit::Failed),

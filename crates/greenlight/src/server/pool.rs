@@ -3,7 +3,6 @@
 //! It lives and dies with this server: its leases carry the boot id, and the next start ends them at once.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use greenlight_core::effect::{JobOrder, JobReport, Reply as Answer};
@@ -141,7 +140,7 @@ impl Work {
 
     async fn claim(&self, asked: &LeaseAsked) -> Result<Option<JobOrder>, String> {
         let _turn = self.asking.lock().await;
-        if self.shared.jobs_stopped.load(Ordering::Relaxed) {
+        if !self.shared.starts_jobs() {
             return Ok(None);
         }
         let Some(handle) = self.shared.board.oldest(&asked.labels).and_then(|repo| self.shared.directory.by_id(repo))

@@ -8,7 +8,6 @@ mod mailbox;
 mod pending;
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -146,7 +145,7 @@ impl Task {
     /// Takes a free slot's question along where the step may make a job: the job is handed out with the same commit.
     fn take_question_along(&mut self) {
         if self.pending.may_make_jobs()
-            && !self.shared.jobs_stopped.load(Ordering::Relaxed)
+            && self.shared.starts_jobs()
             && let Some((asked, answer)) = self.shared.board.take_question()
         {
             self.pending.ask(Fact::LeaseAsked(asked), answer);

@@ -31,7 +31,12 @@ impl Drop for Killed {
 
 impl Serve {
     pub fn start(dir: &Path, settings: &str) -> Self {
-        let text = format!("listen = \"127.0.0.1:0\"\ndata = \"data\"\n{settings}[pages]\nlisten = \"127.0.0.1:0\"\n");
+        Self::start_at(dir, &format!("listen = \"127.0.0.1:0\"\n{settings}"))
+    }
+
+    /// The same, where the settings begin with where it listens.
+    pub fn start_at(dir: &Path, settings: &str) -> Self {
+        let text = format!("data = \"data\"\n{settings}[pages]\nlisten = \"127.0.0.1:0\"\n");
         std::fs::write(dir.join("greenlight.toml"), text).unwrap();
         let mut command = program(dir, &["serve"]);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
@@ -62,13 +67,29 @@ impl Serve {
         self.told.lock().unwrap().iter().any(|line| line.contains(words))
     }
 
+    /// Returns the log of the first run's job of this name.
+    pub async fn log_of(&self, job: &str) -> Option<String> {
+        let answer = reqwest::get(format!("http://{}/{NAME}/runs/1/jobs/{job}.txt", self.pages)).await.ok()?;
+        answer.text().await.ok()
+    }
+
     fn kill(mut self) {
         self.child.0.kill().unwrap();
         self.child.0.wait().unwrap();
     }
 
-    pub fn end(mut self) {
+    /// Asks it to end.
+    pub fn terminate(&self) {
         Command::new("kill").args(["-TERM", &self.child.0.id().to_string()]).status().unwrap();
+    }
+
+    /// Has it ended, and well?
+    pub fn has_ended(&mut self) -> bool {
+        self.child.0.try_wait().unwrap().is_some_and(|status| status.success())
+    }
+
+    pub fn end(mut self) {
+        self.terminate();
         assert!(self.child.0.wait().unwrap().success());
     }
 }

@@ -7,6 +7,7 @@ use greenlight_store::Database;
 use serde_json::{Value, json};
 
 use super::github::{GitHub, NAME};
+use super::program::Serve;
 use super::round::TRIVIAL;
 use super::server::{SECRET, Server, free_port, until};
 
@@ -171,5 +172,107 @@ async fn what_came_due_while_no_server_was_there_starts_once() {
     assert!(subjects.len() <= 2, "{subjects:?}");
     subjects.dedup();
     assert_eq!(subjects.len(), count, "none twice: {subjects:?}");
+    github.stop().await;
+}
+
+/// A workflow whose only step waits until a file is there.
+fn waiting(name: &str, on: &str, job: &str, file: &std::path::Path) -> String {
+    format!(
+        "name: {name}\non: {on}\njobs:\n  {job}:\n    runs-on: ubuntu-latest\n    steps:\n      - run: |\n          echo begun\n          until test -e {}; do sleep 0.05; done\n",
+        file.display()
+    )
+}
+
+/// A repository whose deployment to staging waits for the file `seen/go`, and whose pull requests for `seen/tested`.
+async fn with_slow_deployment(dir: &std::path::Path) -> (GitHub, String) {
+    const CONFIG: &str = "environments:\n  staging: { run: { workflow: deploy } }\n";
+    // The one folder of others that the jobs see.
+    let seen = dir.join("seen");
+    std::fs::create_dir(&seen).unwrap();
+    let deploy = waiting("Deploy", "deployment", "deploy", &seen.join("go"));
+    let test = waiting("CI", "pull_request", "test", &seen.join("tested"));
+    let files = json!({
+        "README.md": "hello", ".github/workflows/deploy.yml": deploy, ".github/workflows/ci.yml": test, ".greenlight.yml": CONFIG,
+    });
+    let github = GitHub::start(dir, files).await;
+    // Always the same address, so that the webhook finds the server after a restart as well.
+    let url = format!("http://127.0.0.1:{}", free_port());
+    let config = json!({ "url": format!("{url}/webhooks/github"), "content_type": "json", "secret": SECRET });
+    github.call("POST", "/hooks", json!({ "name": "web", "active": true, "events": ["*"], "config": config })).await;
+    let listen = url.strip_prefix("http://").unwrap();
+    let settings = format!("{}[runner]\nvisible = [{seen:?}]\n", github.settings());
+    (github, format!("listen = \"{listen}\"\n{settings}"))
+}
+
+/// Makes a deployment to staging, and waits until its step runs.
+async fn deploy_slowly(github: &GitHub, serve: &Serve) {
+    let wanted = json!({ "ref": "main", "environment": "staging", "required_contexts": [], "auto_merge": false });
+    github.call("POST", "/deployments", wanted).await;
+    github.deployed("staging", "in_progress").await;
+    until("the step runs", async || serve.log_of("deploy").await?.contains("begun\n").then_some(())).await;
+}
+
+const WAITS: &str = "no new job starts, and deployment ";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_to_end_lets_a_deployment_end_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let (github, settings) = with_slow_deployment(dir.path()).await;
+    let mut serve = Serve::start_at(dir.path(), &settings);
+    deploy_slowly(&github, &serve).await;
+    serve.terminate();
+    until("it says what it waits for", async || serve.has_told(WAITS).then_some(())).await;
+    // Meanwhile it hears and speaks as ever, and starts nothing.
+    std::fs::write(dir.path().join("seen/tested"), "").unwrap();
+    let (_, head) = github.open_pull("change", "change.txt", "changed").await;
+    github.status(&head, "greenlight / CI / test (pull_request)", "pending").await;
+    assert!(!serve.has_ended());
+    std::fs::write(dir.path().join("seen/go"), "").unwrap();
+    github.deployed("staging", "success").await;
+    until("it ends", async || serve.has_ended().then_some(())).await;
+    assert!(!serve.has_told("runs test of"), "no new job started");
+    let serve = Serve::start_at(dir.path(), &settings);
+    github.status(&head, "greenlight", "success").await;
+    serve.end();
+    github.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_told_twice_to_end_waits_for_no_deployment() {
+    let dir = tempfile::tempdir().unwrap();
+    let (github, settings) = with_slow_deployment(dir.path()).await;
+    let mut serve = Serve::start_at(dir.path(), &settings);
+    deploy_slowly(&github, &serve).await;
+    serve.terminate();
+    until("it says what it waits for", async || serve.has_told(WAITS).then_some(())).await;
+    serve.terminate();
+    until("it ends", async || serve.has_ended().then_some(())).await;
+    let serve = Serve::start_at(dir.path(), &settings);
+    let (_, why) = github.deployed("staging", "error").await;
+    assert!(why.contains("outcome unknown"), "{why}");
+    serve.end();
+    github.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_to_end_waits_for_no_other_job_and_for_no_deployment_for_ever() {
+    let dir = tempfile::tempdir().unwrap();
+    let (github, settings) = with_slow_deployment(dir.path()).await;
+    let mut serve = Serve::start_at(dir.path(), &settings);
+    let (_, head) = github.open_pull("change", "change.txt", "changed").await;
+    until("the step runs", async || serve.log_of("test").await?.contains("begun\n").then_some(())).await;
+    serve.terminate();
+    until("it ends", async || serve.has_ended().then_some(())).await;
+    assert!(!serve.has_told(WAITS));
+    std::fs::write(dir.path().join("seen/tested"), "").unwrap();
+    let serve = Server::start(dir.path(), &settings).await;
+    github.status(&head, "greenlight", "success").await;
+    let wanted = json!({ "ref": "main", "environment": "staging", "required_contexts": [], "auto_merge": false });
+    github.call("POST", "/deployments", wanted).await;
+    github.deployed("staging", "in_progress").await;
+    let (began, within) = (std::time::Instant::now(), std::time::Duration::from_millis(300));
+    serve.running.finish_deployments(within).await;
+    assert!(began.elapsed() >= within, "it waited for as long as it may");
+    serve.stop().await;
     github.stop().await;
 }
