@@ -78,6 +78,25 @@ async fn what_was_said_before_the_server_was_there_is_obeyed_for_the_head_of_the
 }
 
 #[tokio::test]
+async fn where_github_does_not_tell_when_a_branch_moved_it_is_to_be_said_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let github = GitHub::start(dir.path(), files("merge: { when: command }\n")).await;
+    let older = json!({ "fault": "answer", "status": 404, "path": "/repos/*/*/activity" });
+    github.admin("POST", "/faults", older).await;
+    let (number, head) = github.open_pull("change", "change.txt", "1").await;
+    next_second().await;
+    github.comment(number, "/merge").await;
+    next_second().await;
+    github.open_pull("elsewhere", "elsewhere.txt", "1").await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.said(number, "say /merge again").await;
+    github.status(&head, "greenlight", "success").await;
+    assert_eq!(github.get(&format!("/pulls/{number}")).await["merged"], false);
+    server.stop().await;
+    github.stop().await;
+}
+
+#[tokio::test]
 async fn an_app_goes_all_the_way() {
     const CONFIG: &str = "merge: { when: green }\nenvironments:\n  staging: { on: merge, run: { workflow: deploy } }\n";
     let dir = tempfile::tempdir().unwrap();
