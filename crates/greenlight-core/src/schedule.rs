@@ -65,7 +65,13 @@ fn prove(state: &mut Repository, suite: &Suite) {
         return;
     }
     let proof = Proof { tree: planned.tree, tested_at: planned.sha };
+    // It proves a commit of that tree also where nobody wants it deployed any more.
+    let proven = state.wishes.values().filter(|wish| wish.tree == Some(proof.tree) && !wish.is_open());
+    let proven: Vec<_> = proven.map(|wish| wish.sha).collect();
     state.proofs.insert(proof.tree, proof);
+    for sha in proven {
+        state.touch(Topic::Commit(sha));
+    }
     let waiting: Vec<_> =
         state.wishes.values().filter(|wish| wish.is_open()).map(|wish| (wish.environment.clone(), wish.sha)).collect();
     for (environment, sha) in waiting {
