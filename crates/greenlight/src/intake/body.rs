@@ -3,17 +3,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Body;
+use axum::body::{Body, BodyDataStream};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::Semaphore;
 
 /// Bodies up to this size are small: nearly all deliveries.
 const SMALL_SIZE_MAX: usize = 256 << 10;
-/// Small bodies that are read at once.
-const SMALL_COUNT_MAX: usize = 512;
-/// Large bodies that are read at once: together they stay below what a small machine has.
+/// Bodies that are read at once.
+const COUNT_MAX: usize = 512;
+/// Bodies larger than that that are read at once: together they stay below what a small machine has.
 const LARGE_COUNT_MAX: usize = 4;
 /// How long a body may take to arrive.
 const ARRIVE_WITHIN: Duration = Duration::from_secs(30);
@@ -56,13 +56,13 @@ impl IntoResponse for BodyError {
 
 /// The room that there is for bodies.
 pub struct Bodies {
-    small: Semaphore,
+    all: Semaphore,
     large: Semaphore,
 }
 
 impl Default for Bodies {
     fn default() -> Self {
-        Self { small: Semaphore::new(SMALL_COUNT_MAX), large: Semaphore::new(LARGE_COUNT_MAX) }
+        Self { all: Semaphore::new(COUNT_MAX), large: Semaphore::new(LARGE_COUNT_MAX) }
     }
 }
 
@@ -74,34 +74,52 @@ impl Bodies {
             return Err(BodyError::TooLarge { limit });
         }
         let expected = length.unwrap_or(limit);
-        let _room = self.room(expected)?;
-        tokio::time::timeout(ARRIVE_WITHIN, collect(body, expected, limit)).await.map_err(|_| BodyError::TooSlow)?
+        let _room = self.all.try_acquire().map_err(|_| BodyError::Crowded)?;
+        tokio::time::timeout(ARRIVE_WITHIN, self.collect(body, expected, limit))
+            .await
+            .map_err(|_| BodyError::TooSlow)?
     }
 
-    fn room(&self, expected: usize) -> Result<SemaphorePermit<'_>, BodyError> {
-        let rooms = if expected <= SMALL_SIZE_MAX { &self.small } else { &self.large };
-        rooms.try_acquire().map_err(|_| BodyError::Crowded)
+    /// A body that was only announced takes none of the few places for large ones: anybody may announce.
+    async fn collect(&self, body: Body, expected: usize, limit: usize) -> Result<Arc<[u8]>, BodyError> {
+        let mut large = None;
+        let (mut whole, mut parts) = match first_part(body, expected, limit).await? {
+            First::Whole(body) => return Ok(body),
+            First::Part(part, parts) => (part, parts),
+        };
+        while let Some(part) = parts.next().await {
+            let part = part.map_err(|_| BodyError::Broken)?;
+            if whole.len() + part.len() > limit {
+                return Err(BodyError::TooLarge { limit });
+            }
+            if large.is_none() && whole.len() + part.len() > SMALL_SIZE_MAX {
+                large = Some(self.large.try_acquire().map_err(|_| BodyError::Crowded)?);
+            }
+            whole.extend_from_slice(&part);
+        }
+        Ok(whole.into())
     }
 }
 
-async fn collect(body: Body, expected: usize, limit: usize) -> Result<Arc<[u8]>, BodyError> {
+/// The beginning of a body.
+enum First {
+    /// It is all there.
+    Whole(Arc<[u8]>),
+    /// More follows.
+    Part(Vec<u8>, BodyDataStream),
+}
+
+async fn first_part(body: Body, expected: usize, limit: usize) -> Result<First, BodyError> {
     let mut parts = body.into_data_stream();
-    let Some(first) = parts.next().await else { return Ok(Arc::new([])) };
+    let Some(first) = parts.next().await else { return Ok(First::Whole(Arc::new([]))) };
     let first = first.map_err(|_| BodyError::Broken)?;
     if first.len() > limit {
         return Err(BodyError::TooLarge { limit });
     }
     if first.len() == expected {
-        return Ok(Arc::from(&first[..]));
+        return Ok(First::Whole(Arc::from(&first[..])));
     }
     let mut whole = Vec::with_capacity(expected.min(SMALL_SIZE_MAX));
     whole.extend_from_slice(&first);
-    while let Some(part) = parts.next().await {
-        let part = part.map_err(|_| BodyError::Broken)?;
-        if whole.len() + part.len() > limit {
-            return Err(BodyError::TooLarge { limit });
-        }
-        whole.extend_from_slice(&part);
-    }
-    Ok(whole.into())
+    Ok(First::Part(whole, parts))
 }

@@ -3,6 +3,8 @@
 use greenlight_github::secret::Secret;
 use greenlight_github::signature::sign;
 use reqwest::RequestBuilder;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use super::server::{SECRET, Server, until};
 
@@ -96,6 +98,28 @@ async fn a_body_has_a_bound() {
     assert_eq!(answer(form_delivery(&server, "c", "ping", &form)).await.0, 202);
     let too_large = form + &"x".repeat(25);
     assert_eq!(answer(form_delivery(&server, "d", "ping", &too_large)).await.0, 413);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn who_announces_large_bodies_keeps_nobody_else_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(dir.path(), "").await;
+    let address = server.public("").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let mut announced = Vec::new();
+    for _ in 0..8 {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let head = "POST /webhooks/github HTTP/1.1\r\nHost: here\r\nContent-Length: 20000000\r\n\r\nx";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        announced.push(stream);
+    }
+    // They stand at the door by the time that one is answered which came after them.
+    for round in 0..3 {
+        assert_eq!(answer(delivery(&server, &format!("small-{round}"), "ping", PING)).await.0, 202);
+    }
+    let large = format!(r#"{{"zen":"{}","hook_id":1}}"#, "x".repeat(1 << 20));
+    assert_eq!(answer(delivery(&server, "large", "ping", &large)).await, (202, "accepted\n".into()));
+    drop(announced);
     server.stop().await;
 }
 
