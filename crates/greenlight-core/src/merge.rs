@@ -354,7 +354,10 @@ fn proceed(state: &mut Repository, name: &RefName, merging: Merging, now: Timest
         return abandon(state, name, &merging);
     }
     match &merging.phase {
-        MergePhase::Reading { .. } if awaits_people(state, merging.pull, now) => {}
+        // Once it is being read they are not asked about again, however long that takes: it is looked at when it was read.
+        MergePhase::Reading { .. }
+            if !state.outbox.contains(&EffectKey::from(read_key(merging.pull)))
+                && awaits_people(state, merging.pull, now) => {}
         MergePhase::Reading { not_before } => {
             let effect = Effect::ReadPull(merging.pull);
             want(state, Wanted::now(read_key(merging.pull), Class::Read, effect).not_before(*not_before));
