@@ -44,6 +44,8 @@ const OBEY_WITHIN: Duration = Duration::from_secs(3 * 24 * 3600);
 const WORD_LENGTH_MAX: usize = 32;
 /// Our commands.
 const WORDS: [&str; 4] = ["retest", "cancel", "merge", "ok-to-test"];
+/// How many commands of one comment are carried out: each of ours once.
+const COMMANDS_MAX: usize = WORDS.len();
 /// Words behind a command that change nothing of it.
 const POLITE: [&str; 5] = ["please", "pls", "now", "again", "thanks"];
 /// What other programs listen for on the same pull requests: whoever says it does not speak with us.
@@ -73,10 +75,17 @@ impl Command {
     }
 }
 
-/// Reads the first command of a comment; other people's slashes, and what stands in a block of code, are none of ours.
+/// Reads the first command of a comment, if there is one.
 pub fn parse(body: &str) -> Option<Command> {
+    parse_all(body).into_iter().next()
+}
+
+/// Reads the commands of a comment, each once; other people's slashes, and what stands in a block of code, are none of ours. A word
+/// that is none of ours counts only where nothing else does.
+pub fn parse_all(body: &str) -> Vec<Command> {
+    let mut commands: Vec<Command> = Vec::new();
     if body.contains(MARK) {
-        return None;
+        return commands;
     }
     let (mut unknown, mut in_code) = (None, false);
     for line in body.lines() {
@@ -87,11 +96,18 @@ pub fn parse(body: &str) -> Option<Command> {
             match text.strip_prefix('/').and_then(read) {
                 Some(Command::Unknown(word)) if unknown.is_none() => unknown = Some(Command::Unknown(word)),
                 Some(Command::Unknown(_)) | None => {}
-                command => return command,
+                Some(command) if commands.contains(&command) => {}
+                Some(command) => commands.push(command),
             }
         }
+        if commands.len() == COMMANDS_MAX {
+            break;
+        }
     }
-    unknown
+    if commands.is_empty() {
+        commands.extend(unknown);
+    }
+    commands
 }
 
 /// Reads what stands behind a slash.
@@ -160,15 +176,17 @@ pub(crate) fn commented(state: &mut Repository, comment: &Comment, now: Timestam
     if was_seen(pull, comment) {
         return;
     }
-    let command = parse(&comment.body);
+    let commands = parse_all(&comment.body);
     let Some(pull) = state.pulls.get_mut(&comment.pull) else { return };
     pull.comments_seen.insert(comment.id);
     while pull.comments_seen.len() > SEEN_MAX {
         pull.comments_seen.pop_first();
     }
-    let Some(command) = command.filter(|_| now.since(comment.created_at) < OBEY_WITHIN) else { return };
+    if commands.is_empty() || now.since(comment.created_at) >= OBEY_WITHIN {
+        return;
+    }
     let is_open = pull.snapshot.standing == PullStanding::Open;
-    if (!is_open || !command.is_understood()) && !is_answered(comment, now) {
+    if !(is_open && commands.iter().any(Command::is_understood)) && !is_answered(comment, now) {
         return;
     }
     pull.commands.push(PendingCommand { comment: comment.clone(), head_read: false });
@@ -228,35 +246,49 @@ pub(crate) fn settle_commands(state: &mut Repository, number: PullNumber, now: T
 }
 
 fn carry_out(state: &mut Repository, number: PullNumber, comment: &Comment, now: Timestamp) {
-    let Some(command) = parse(&comment.body) else { return };
-    let Some(pull) = state.pulls.get_shared(&number) else { return };
+    let mut answers: Vec<String> = Vec::new();
+    for command in parse_all(&comment.body) {
+        if let Some(answer) = carry_out_one(state, number, comment, &command, now)
+            && !answers.contains(&answer)
+        {
+            answers.push(answer);
+        }
+    }
+    if !answers.is_empty() {
+        reply(state, comment, &answers.join("\n\n"));
+    }
+}
+
+/// Carries out one command of a comment. Returns what is answered.
+fn carry_out_one(
+    state: &mut Repository,
+    number: PullNumber,
+    comment: &Comment,
+    command: &Command,
+    now: Timestamp,
+) -> Option<String> {
+    let pull = state.pulls.get_shared(&number)?;
     let by = &comment.author;
     let refusal = match pull.snapshot.standing {
-        PullStanding::Open => refusal(state, &command, comment),
+        PullStanding::Open => refusal(state, command, comment),
         PullStanding::Closed => Some("The pull request is closed. Reopen it, and say that again.".to_owned()),
         PullStanding::Merged { .. } => {
             Some("The pull request was merged, so there is nothing left to do here.".to_owned())
         }
     };
-    if let Some(text) = refusal {
-        if is_answered(comment, now) {
-            reply(state, comment, &text);
-        }
-        return;
+    if refusal.is_some() {
+        return refusal.filter(|_| is_answered(comment, now));
     }
     if !command.is_understood() {
-        return;
+        return None;
     }
-    let answer = match &command {
+    state.note(format!("#{number}"), format!("{} said {command:?}", by.login));
+    match command {
         Command::Retest => retest(state, &pull, comment, now),
         Command::Cancel => cancel(state, &pull, &by.login, now),
         Command::Merge => merge(state, &pull, comment),
         Command::OkToTest(sha) => ok_to_test(state, &pull, sha, by.id, now),
         Command::Wrong(_) | Command::Unknown(_) => None,
-    };
-    state.note(format!("#{number}"), format!("{} said {command:?}", by.login));
-    if let Some(answer) = answer {
-        reply(state, comment, &answer);
     }
 }
 
@@ -439,6 +471,8 @@ mod tests {
         assert_eq!(parse("/Merge"), Some(Command::Merge));
         assert_eq!(parse("/ok-to-test 0123ABC"), Some(Command::OkToTest("0123abc".into())));
         assert_eq!(parse("/frobnicate\n/retest"), Some(Command::Retest), "what is understood goes first");
+        let all = parse_all("/retest\n/merge please\n/retest\n/merge squash\n/lgtm");
+        assert!(matches!(&*all, [Command::Retest, Command::Merge, Command::Wrong(_)]), "{all:?}");
         for silent in [
             "see /merge",
             "/lgtm",

@@ -81,6 +81,18 @@ fn a_merge_of_a_pull_request_that_was_never_heard_of_is_made() {
 }
 
 #[test]
+fn two_commands_in_one_comment_are_two() {
+    let mut world = world();
+    world.open_pull(1, 'a');
+    world.finish();
+    let attempts = world.attempts();
+    world.comment(1, world::WRITER, "Once more, and then in with it.\n/retest\n/merge");
+    world.finish();
+    // One more of the pull request's, and the first of what landed.
+    assert_eq!((world.merged(), world.attempts()), (vec![1], attempts + 2));
+}
+
+#[test]
 fn a_merge_of_what_cannot_be_tested_says_why() {
     let mut world = world();
     world.conflicts('a');
