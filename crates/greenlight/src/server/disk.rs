@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use greenlight_core::fact::{Click, Fact, Wish};
+
 use super::Shared;
 
 /// How often.
@@ -22,6 +24,7 @@ const DISK: &str = "disk";
 
 /// Runs until the server ends.
 pub async fn run(shared: Arc<Shared>) {
+    let mut was_full = false;
     loop {
         let mut pause = LOOK_EVERY;
         if let Ok(found) = rustix::fs::statvfs(&shared.config.data) {
@@ -29,11 +32,24 @@ pub async fn run(shared: Arc<Shared>) {
             let used = (whole - free.min(whole)) * 100 / whole.max(1);
             let used = if free > ROOM_ENOUGH { 0 } else { used };
             judge(&shared, used);
+            if std::mem::replace(&mut was_full, used >= INTAKE_STOPS) && !was_full {
+                catch_up(&shared).await;
+            }
             pause = if used >= JOBS_STOP { LOOK_AGAIN } else { LOOK_EVERY };
         }
         tokio::select! {
             () = tokio::time::sleep(pause) => {}
             () = shared.stop.cancelled() => return,
+        }
+    }
+}
+
+/// What was refused meanwhile is found by comparing: at once, not when that is due.
+async fn catch_up(shared: &Shared) {
+    for handle in shared.directory.all() {
+        let click = Click { wish: Wish::Sync, by: "the server".into() };
+        if let Err(error) = handle.ask(Fact::Click(click)).await {
+            tracing::warn!("{} is not compared with GitHub at once: {error}", handle.reference().full_name);
         }
     }
 }

@@ -234,3 +234,34 @@ async fn a_job_that_fills_the_disk_is_ended_and_work_goes_on() {
     server.stop().await;
     github.stop().await;
 }
+
+#[tokio::test]
+async fn what_was_refused_on_a_full_disk_is_found_when_there_is_room() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let Some(_small) = Small::mount(&data) else {
+        return eprintln!("skipped: a full disk (mounting one takes root)");
+    };
+    let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL })).await;
+    let server = Server::start(dir.path(), &github.settings()).await;
+    github.hook(&server).await;
+    github.green_pull("before").await;
+    let ballast = data.join("ballast");
+    let mut file = std::fs::File::create(&ballast).unwrap();
+    while file.write_all(&[7; 4096]).is_ok() {}
+    drop(file);
+    server.waits_for("no delivery is taken until there is room").await;
+    let (_, head) = github.open_pull("meanwhile", "meanwhile.txt", "text").await;
+    until("its webhook is refused", async || {
+        let hooks = github.get("/hooks").await;
+        let deliveries = github.get(&format!("/hooks/{}/deliveries", hooks[0]["id"])).await;
+        let refused =
+            |delivery: &serde_json::Value| delivery["event"] == "pull_request" && delivery["status_code"] == 503;
+        deliveries.as_array().unwrap().iter().any(refused).then_some(())
+    })
+    .await;
+    std::fs::remove_file(&ballast).unwrap();
+    github.status(&head, "greenlight", "success").await;
+    server.stop().await;
+    github.stop().await;
+}
