@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use greenlight_core::effect::FORBIDDEN;
 use greenlight_core::time::{Duration, Timestamp};
 use serde_json::Value;
 
@@ -61,7 +62,7 @@ pub enum CallError {
         message: String,
     },
     /// We may not do that.
-    #[error("GitHub forbids {what}: {message}")]
+    #[error("{} {what}: {message}", FORBIDDEN)]
     Forbidden {
         /// The call.
         what: String,
