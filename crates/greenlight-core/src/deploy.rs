@@ -22,7 +22,7 @@ use crate::time::{Duration, Timestamp};
 use carry::{End, begin_suite, end, follow};
 pub(crate) use carry::{settle_environment, suite_key};
 pub(crate) use lock::unlock;
-pub(crate) use show::shown;
+pub(crate) use show::{refused, show_again, shown};
 use show::{settle_shown, show};
 use wish::claim_wish;
 pub(crate) use wish::{created, settle_unproven, settle_wish, tree_read, wish_for_merge};

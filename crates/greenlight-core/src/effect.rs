@@ -227,7 +227,7 @@ pub enum Outcome {
 pub enum Refusal {
     /// The commit, pull request or repository is not there (any more).
     Gone(Arc<str>),
-    /// We may not do that.
+    /// We may not do that. What GitHub forbids begins with [`FORBIDDEN`].
     Forbidden(Arc<str>),
     /// The pull request conflicts with its base.
     Conflict {
@@ -242,6 +242,15 @@ pub enum Refusal {
     StatusLimit,
     /// Anything else, in the other side's words.
     Other(Arc<str>),
+}
+
+/// How the reason begins where GitHub does not let us do something. Of what was given up no more is stored than the reason, and by this one it is
+/// known that it may be tried again: after a restart as well, and where an older version gave it up.
+pub const FORBIDDEN: &str = "GitHub forbids";
+
+/// Was something given up because we may not do it? Whoever gives the permission back tells nobody.
+pub fn is_forbidden(given_up: Option<&Arc<str>>) -> bool {
+    given_up.is_some_and(|reason| reason.starts_with(FORBIDDEN))
 }
 
 impl Refusal {

@@ -125,6 +125,7 @@ fn forget_commits(state: &mut Repository) {
         .collect();
     for name in reports {
         state.reports.remove(&name);
+        state.forbidden.remove(&name);
     }
     let verdicts: Vec<_> =
         state.verdicts.iter().map(|(name, _)| name.clone()).filter(|(sha, _)| !known.contains(sha)).collect();

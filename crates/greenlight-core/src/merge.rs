@@ -27,10 +27,6 @@ pub const NOT_YET_MAX: Duration = Duration::from_secs(300);
 /// How long to wait before asking again after "not yet".
 const NOT_YET_WAIT: Duration = Duration::from_secs(5);
 
-/// How many pull requests that wait for others are read with each comparison, and about how often that is, in milliseconds.
-const READ_BLOCKED_MAX: usize = 10;
-const READ_BLOCKED_EVERY: i64 = 600_000;
-
 /// The event whose workflows decide about a merge.
 const PULL_REQUEST: &str = "pull_request";
 
@@ -204,20 +200,20 @@ fn awaits_people(state: &mut Repository, number: PullNumber, now: Timestamp) -> 
     people.into_iter().filter(|user| awaits(state, *user, now)).count() > 0
 }
 
-/// Has pull requests read that wait for nothing but what others say or rules ask for: whoever never heard that it changed would wait
-/// for ever. So few at a time, each in its turn.
-pub(crate) fn read_blocked(state: &mut Repository, now: Timestamp) {
-    let Some(rule) = state.config().and_then(|config| config.merge.clone()) else { return };
+/// Returns the pull requests that wait for nothing but what others say or rules ask for: whoever never heard that it changed would wait
+/// for ever.
+pub(crate) fn blocked(state: &Repository) -> Vec<PullNumber> {
+    let Some(rule) = state.config().and_then(|config| config.merge.clone()) else { return Vec::new() };
     let is_blocked = |pull: &&Pull| {
         matches!(readiness(state, pull), Readiness::Blocked(_))
             && unmet(state, pull, &rule, approvals(state, pull)).is_some()
     };
-    let blocked: Vec<PullNumber> = state.pulls.values().filter(is_blocked).map(|pull| pull.snapshot.number).collect();
-    let turn = usize::try_from(now.as_millis() / READ_BLOCKED_EVERY).unwrap_or_default().wrapping_mul(READ_BLOCKED_MAX);
-    let first = turn.checked_rem(blocked.len()).unwrap_or_default();
-    for number in blocked.iter().cycle().skip(first).take(READ_BLOCKED_MAX.min(blocked.len())) {
-        want(state, Wanted::now(read_key(*number), Class::Read, Effect::ReadPull(*number)));
-    }
+    state.pulls.values().filter(is_blocked).map(|pull| pull.snapshot.number).collect()
+}
+
+/// Has a pull request read, whatever is known of it.
+pub(crate) fn read(state: &mut Repository, number: PullNumber) {
+    want(state, Wanted::now(read_key(number), Class::Read, Effect::ReadPull(number)));
 }
 
 /// Returns who with write permission asked for changes and has not taken that back. Somebody whose permission is not known yet may be one.

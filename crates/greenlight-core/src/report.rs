@@ -3,11 +3,13 @@
 //! A job has its own context; `greenlight` is the one aggregate that a branch's rules should require. After an end only a later
 //! attempt is pending again (I6), and a context is written at most three times in an attempt (I8).
 
+mod refused;
+
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use crate::config::ConfigStanding;
-use crate::effect::{Answer, Effect, Outcome, Refusal};
+use crate::effect::{Answer, Effect, Outcome, Refusal, is_forbidden};
 use crate::entity::Report;
 use crate::event::PullStanding;
 use crate::id::{Context, EffectKey, Sha};
@@ -19,6 +21,9 @@ use crate::run::{Conclusion, Job, JobState, Run, Subject, Suite, SuitePhase, Tru
 use crate::shown::{Link, ReportForm, ReportState, ShownReport, counted, description};
 use crate::time::{Duration, Timestamp};
 use crate::turn::{self, Place};
+
+use refused::permitted;
+pub(crate) use refused::{refused, try_again};
 
 /// When an end is compared once more with what GitHub shows (R10).
 pub const COMPARE_AFTER: Duration = Duration::from_secs(600);
@@ -41,6 +46,11 @@ pub(crate) fn set(state: &mut Repository, sha: Sha, context: &Context, wanted: S
             let has_ended = report.accepted.as_ref().is_some_and(|shown| shown.state.is_final());
             if has_ended && report.rank < rank && !wanted.state.is_final() {
                 report.check_run = None;
+            }
+            // A permission may have been given back: a later attempt is worth a try, and so is an end.
+            let is_news = report.rank < rank || (wanted.state.is_final() && !report.wanted.state.is_final());
+            if is_news && is_forbidden(report.given_up.as_ref()) {
+                report.given_up = None;
             }
             report.wanted = wanted;
             report.rank = rank;
@@ -191,6 +201,15 @@ pub(crate) fn shown(state: &mut Repository, effect: &Effect, outcome: &Outcome, 
     if matches!(outcome, Outcome::Done(_) | Outcome::Refused(_)) {
         state.showing.remove(&(*sha, context.clone()));
     }
+    // What is refused again and again is told once.
+    let is_told = match outcome {
+        Outcome::Refused(Refusal::Forbidden(_)) => !state.forbidden.insert((*sha, context.clone())),
+        Outcome::Done(_) | Outcome::Refused(_) => {
+            state.forbidden.remove(&(*sha, context.clone()));
+            false
+        }
+        Outcome::Later { .. } | Outcome::Unknown { .. } => false,
+    };
     let Some(report) = state.reports.get_mut(&(*sha, context.clone())) else { return };
     match outcome {
         Outcome::Done(answer) => {
@@ -206,12 +225,15 @@ pub(crate) fn shown(state: &mut Repository, effect: &Effect, outcome: &Outcome, 
             if report.writes >= WRITES_MAX {
                 report.given_up = Some("it was written as often as GitHub allows".into());
             }
+            if !again {
+                permitted(state, sent.form);
+            }
         }
         Outcome::Refused(refusal) => {
             report.compare_at = None;
             report.given_up = Some(refusal.reason());
             let reason = refusal.reason();
-            if !matches!(refusal, Refusal::Gone(_)) {
+            if !matches!(refusal, Refusal::Gone(_)) && !is_told {
                 state.note(sha.short(), format!("GitHub does not show {context}: {reason}"));
             }
         }

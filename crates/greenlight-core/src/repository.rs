@@ -164,6 +164,8 @@ pub struct Repository {
     pub(crate) indexed: bool,
     /// Reports that have an effect in the outbox: an index.
     pub(crate) showing: BTreeSet<(Sha, Context)>,
+    /// Reports that GitHub did not let us write when they were last tried: an index.
+    pub(crate) forbidden: BTreeSet<(Sha, Context)>,
     /// Pull requests whose note may have an effect in the outbox: an index.
     pub(crate) noting: BTreeSet<PullNumber>,
 }
@@ -266,6 +268,7 @@ impl Repository {
             open_by_pull: BTreeMap::new(),
             indexed: true,
             showing: BTreeSet::new(),
+            forbidden: BTreeSet::new(),
             noting: BTreeSet::new(),
         }
     }

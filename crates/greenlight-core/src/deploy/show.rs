@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::config::NotifyOn;
-use crate::effect::{Effect, Outcome};
+use crate::deployment::Deployment;
+use crate::effect::{Effect, Outcome, is_forbidden};
 use crate::event::DeploymentState;
 use crate::id::{DeploymentId, EffectKey};
 use crate::item::Class;
@@ -53,6 +54,10 @@ pub(super) fn show(
     }
     let deployment = state.deployments.get_mut(&id).expect("it was there a line ago");
     deployment.wanted = Some(shown);
+    // A permission may have been given back, and another state is worth a try.
+    if is_forbidden(deployment.given_up.as_ref()) {
+        deployment.given_up = None;
+    }
     state.touch(Topic::Deployment(id));
     before != Some(result)
 }
@@ -84,4 +89,18 @@ pub(crate) fn shown(state: &mut Repository, effect: &Effect, outcome: &Outcome) 
         Outcome::Later { .. } | Outcome::Unknown { .. } => {}
     }
     state.touch(Topic::Deployment(*id));
+}
+
+/// Returns the deployments whose state GitHub did not let us write.
+pub(crate) fn refused(state: &Repository) -> Vec<DeploymentId> {
+    let is_refused = |deployment: &&Deployment| is_forbidden(deployment.given_up.as_ref());
+    state.deployments.values().filter(is_refused).map(|deployment| deployment.snapshot.id).collect()
+}
+
+/// Has a deployment's state written once more.
+pub(crate) fn show_again(state: &mut Repository, id: DeploymentId) {
+    if let Some(deployment) = state.deployments.get_mut(&id) {
+        deployment.given_up = None;
+        state.touch(Topic::Deployment(id));
+    }
 }

@@ -1,7 +1,7 @@
 //! What a pull request wants: its suite, what follows its merge, and the one comment that explains.
 
 use super::change::touch_targets;
-use crate::effect::{Answer, Effect, Outcome};
+use crate::effect::{Answer, Effect, Outcome, is_forbidden};
 use crate::event::PullStanding;
 use crate::id::{EffectKey, PullNumber, RefName, Sha};
 use crate::item::Class;
@@ -233,6 +233,21 @@ fn settle_note(state: &mut Repository, number: PullNumber, readiness: merge::Rea
                 state.noting.remove(&number);
             }
         }
+    }
+}
+
+/// Returns the open pull requests whose note GitHub did not let us write.
+pub(super) fn notes_refused(state: &Repository) -> Vec<PullNumber> {
+    let is_refused =
+        |pull: &&Pull| pull.snapshot.standing == PullStanding::Open && is_forbidden(pull.note.given_up.as_ref());
+    state.pulls.values().filter(is_refused).map(|pull| pull.snapshot.number).collect()
+}
+
+/// Has a pull request's note written once more.
+pub(super) fn note_again(state: &mut Repository, number: PullNumber) {
+    if let Some(pull) = state.pulls.get_mut(&number) {
+        pull.note.given_up = None;
+        state.touch(Topic::Pull(number));
     }
 }
 

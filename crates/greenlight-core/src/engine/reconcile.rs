@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::change::{pushed, reviewed};
 use super::cron;
-use super::pull::stop_forlorn;
+use super::pull::{note_again, notes_refused, stop_forlorn};
 use super::seen::pull_seen;
 use crate::config::ConfigStanding;
 use crate::effect::{Effect, Reconciled, Refusal};
@@ -15,10 +15,13 @@ use crate::item::Class;
 use crate::outbox::{Wanted, want};
 use crate::repository::{Repository, Topic};
 use crate::time::{Duration, Timestamp};
-use crate::{command, deploy, forget, merge};
+use crate::{command, deploy, forget, merge, report};
 
 /// How often GitHub is compared with (R5).
 pub const RECONCILE_EVERY: Duration = Duration::from_secs(600);
+
+/// How much of one kind that waits for others is looked at with each comparison.
+const IN_TURN_MAX: usize = 10;
 
 /// How long to wait after GitHub refused to be compared with.
 const ASK_AGAIN: Duration = Duration::from_secs(60);
@@ -116,9 +119,35 @@ pub(super) fn reconciled(state: &mut Repository, read: &Reconciled, now: Timesta
         deploy::seen(state, snapshot, None, now);
     }
     deploy::settle_unproven(state);
-    merge::read_blocked(state, now);
+    settle_waiting(state, now);
     stop_forlorn(state, now);
     state.touch(Topic::Repository);
+}
+
+/// Looks after what waits for something that nobody may ever tell of: what others say, and permissions that are given back.
+fn settle_waiting(state: &mut Repository, now: Timestamp) {
+    for number in in_turn(merge::blocked(state), now) {
+        merge::read(state, number);
+    }
+    for name in in_turn(report::refused(state), now) {
+        report::try_again(state, name);
+    }
+    for number in in_turn(notes_refused(state), now) {
+        note_again(state, number);
+    }
+    for id in in_turn(deploy::refused(state), now) {
+        deploy::show_again(state, id);
+    }
+}
+
+/// Returns those whose turn it is: so few with each comparison.
+fn in_turn<T>(mut all: Vec<T>, now: Timestamp) -> Vec<T> {
+    let every = i64::try_from(RECONCILE_EVERY.as_millis()).unwrap_or(i64::MAX);
+    let turn = usize::try_from(now.as_millis() / every).unwrap_or_default().wrapping_mul(IN_TURN_MAX);
+    let first = turn.checked_rem(all.len()).unwrap_or_default();
+    all.rotate_left(first);
+    all.truncate(IN_TURN_MAX);
+    all
 }
 
 /// Was a pull request over so long ago that it may have been known and forgotten? What followed from its merge is not done again.

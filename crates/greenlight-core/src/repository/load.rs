@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Repository, Settings, Words};
-use crate::effect::Effect;
+use crate::effect::{Effect, is_forbidden};
 use crate::entity::Entity;
 use crate::fact::RepositoryRef;
 use crate::item::ItemState;
@@ -72,7 +72,13 @@ impl Repository {
                 self.suites.load(suite.key.clone(), suite);
             }
             Entity::Run(run) => self.runs.load(run.number, run),
-            Entity::Report(report) => self.reports.load((report.sha, report.context.clone()), report),
+            Entity::Report(report) => {
+                let name = (report.sha, report.context.clone());
+                if is_forbidden(report.given_up.as_ref()) {
+                    self.forbidden.insert(name.clone());
+                }
+                self.reports.load(name, report);
+            }
             Entity::Verdict(sha, context, verdict) => self.verdicts.load((sha, context), Arc::new(verdict)),
             Entity::Proof(proof) => self.proofs.load(proof.tree, Arc::new(proof)),
             Entity::Environment(environment) => self.environments.load(environment.name.clone(), environment),

@@ -2,7 +2,7 @@
 
 use greenlight_core::time::Duration;
 
-use super::world::World;
+use super::world::{WRITER, World};
 use super::{BOTH, repository};
 
 const MINUTES: u64 = 60;
@@ -96,4 +96,105 @@ fn a_read_that_is_old_is_made_again_but_not_without_a_pause() {
     }
     let asked = world.reads_of_pulls() - before;
     assert!((5..=200).contains(&asked), "{asked} times in about a minute");
+}
+
+/// Returns a repository where a pull request was tested, and GitHub let us show nothing of it.
+fn tested_without_permission() -> World {
+    let mut world = repository();
+    world.forbids(true);
+    world.open_pull(1, 'a');
+    world.finish();
+    assert_eq!(world.status('a'), "");
+    assert_eq!(world.merged(), [0; 0]);
+    world
+}
+
+#[test]
+fn a_permission_that_was_given_back_is_found_by_the_comparison() {
+    let mut world = tested_without_permission();
+    for _ in 0..5 {
+        world.wait(11 * MINUTES);
+    }
+    let told = world.audit().iter().filter(|line| line.contains("does not show greenlight:")).count();
+    assert_eq!(told, 1, "what is refused again and again is told once: {:?}", world.audit());
+    world.forbids(false);
+    world.work();
+    assert_eq!(world.status('a'), "", "nobody tells that it was given back");
+    world.wait(11 * MINUTES);
+    world.finish();
+    assert_eq!(world.status('a'), "success: 2 jobs succeeded");
+    assert!(world.context('a', "greenlight / CI / test (pull_request)").starts_with("success"));
+    assert_eq!(world.merged(), [1]);
+}
+
+#[test]
+fn a_permission_that_was_given_back_is_found_by_a_restart() {
+    let mut world = tested_without_permission();
+    world.forbids(false);
+    world.restart_with_new_boot();
+    world.finish();
+    assert_eq!(world.status('a'), "success: 2 jobs succeeded");
+    assert_eq!(world.merged(), [1]);
+}
+
+#[test]
+fn a_permission_that_was_given_back_is_found_by_a_retest() {
+    let mut world = tested_without_permission();
+    world.forbids(false);
+    world.comment(1, WRITER, "/retest");
+    world.finish();
+    assert_eq!(world.status('a'), "success: 2 jobs succeeded");
+    assert_eq!(world.merged(), [1]);
+}
+
+#[test]
+fn a_permission_that_was_given_back_is_found_by_another_commit() {
+    let mut world = tested_without_permission();
+    world.forbids(false);
+    world.open_pull(2, 'b');
+    world.finish();
+    assert_eq!(world.status('a'), "success: 2 jobs succeeded");
+    assert_eq!(world.merged(), [1, 2]);
+}
+
+#[test]
+fn the_end_of_a_job_is_tried_though_its_beginning_was_refused() {
+    let mut world = repository();
+    world.forbids(true);
+    world.open_pull(1, 'a');
+    world.work();
+    world.forbids(false);
+    world.finish();
+    assert_eq!(world.status('a'), "success: 2 jobs succeeded");
+    assert_eq!(world.merged(), [1]);
+}
+
+#[test]
+fn a_note_that_was_refused_is_written_when_it_may_be() {
+    let mut world = World::new(&[(".github/workflows/ci.yml", BOTH)], "merge: { when: green }\n");
+    world.requires("lint");
+    world.open_pull(1, 'a');
+    world.work();
+    world.run_job();
+    world.run_job();
+    world.forbids(true);
+    world.finish();
+    world.wait(11 * MINUTES);
+    world.forbids(false);
+    world.wait(11 * MINUTES);
+    world.wait(11 * MINUTES);
+    assert!(world.comments(1).iter().any(|text| text.contains("required lint")), "{:?}", world.comments(1));
+}
+
+#[test]
+fn what_became_of_a_deployment_is_shown_when_it_may_be() {
+    let mut world = repository();
+    world.open_pull(1, 'a');
+    world.finish_merge_only();
+    world.forbids(true);
+    world.finish();
+    assert_eq!(world.deployments(), ["staging queued", "production"]);
+    world.forbids(false);
+    world.wait(11 * MINUTES);
+    assert_eq!(world.deployments(), ["staging queued success", "production success"]);
 }

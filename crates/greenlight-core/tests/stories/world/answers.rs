@@ -1,6 +1,6 @@
 //! What GitHub, git and the rooms answer.
 
-use greenlight_core::effect::{Answer, Dispatch, Effect, Outcome, PullRead, Reconciled, Refusal};
+use greenlight_core::effect::{Answer, Dispatch, Effect, FORBIDDEN, Outcome, PullRead, Reconciled, Refusal};
 use greenlight_core::event::{
     BranchRules, CommitFiles, DeploymentMaker, DeploymentSnapshot, DeploymentState, Permission, PullStanding, TestMerge,
 };
@@ -14,6 +14,11 @@ use super::{OURS, World, event, now_or_never, push, repository, sha, tree, user}
 impl World {
     pub(super) fn perform(&mut self, dispatch: &Dispatch) -> Outcome {
         let answer = match &dispatch.effect {
+            Effect::Show { .. } | Effect::Comment { .. } | Effect::ShowDeployment { .. } if self.forbids => {
+                return Outcome::Refused(Refusal::Forbidden(
+                    format!("{FORBIDDEN} POST /x: Resource not accessible").into(),
+                ));
+            }
             Effect::PrepareMerge { .. } if self.git_is_away => {
                 return Outcome::Later { not_before: None, reason: "git is away".into() };
             }

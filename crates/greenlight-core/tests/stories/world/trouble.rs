@@ -43,6 +43,11 @@ impl World {
         self.conflicting = Some(super::sha(head));
     }
 
+    /// From now on GitHub lets us write nothing but merges and deployments, or all of it again.
+    pub fn forbids(&mut self, forbids: bool) {
+        self.forbids = forbids;
+    }
+
     /// So many deployments cannot be made yet.
     pub fn creates_fail(&mut self, count: usize) {
         self.creates_refused = count;
