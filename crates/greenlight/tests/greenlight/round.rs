@@ -254,7 +254,7 @@ async fn what_failed_runs_again_and_what_is_kept_keeps_its_log() {
     let github = GitHub::start(dir.path(), json!({ "README.md": "hello", ".github/workflows/ci.yml": FLAKY })).await;
     let server = Server::start(dir.path(), &github.settings()).await;
     github.hook(&server).await;
-    let (_, head) = github.open_pull("change", "change.txt", "changed").await;
+    let (number, head) = github.open_pull("change", "change.txt", "changed").await;
     github.status(&head, "greenlight", "failure").await;
     until("the page offers it", async || {
         let (_, page) = server.read(&format!("/{NAME}/runs/1")).await;
@@ -269,6 +269,8 @@ async fn what_failed_runs_again_and_what_is_kept_keeps_its_log() {
     assert_eq!((&run["attempt"], jobs), (&json!(2), vec![(&json!("build"), &json!(1)), (&json!("test"), &json!(2))]));
     let log = async |job: &str| server.read(&format!("/{NAME}/runs/1/jobs/{job}.txt")).await.1;
     assert!(log("build").await.contains("made=in-1"), "the log of the attempt in which it ran");
+    let (_, page) = server.read(&format!("/{NAME}/pulls/{number}")).await;
+    assert!(page.contains("#1 CI</a> (attempt 2)") && page.contains("#1 CI</a> "), "{page}");
     assert!(log("test").await.contains("attempt 2 with in-1"), "{}", log("test").await);
     assert!(server.read(&format!("/{NAME}/runs/1")).await.1.contains("kept from attempt 1"));
     assert!(server.read(&format!("/{NAME}/runs/1/jobs/build")).await.1.contains("attempt 1, try 1"));
