@@ -132,6 +132,35 @@ async fn a_revoked_token_is_named_and_one_given_back_is_used() {
     github.stop().await;
 }
 
+#[tokio::test]
+async fn a_missing_permission_is_named_and_one_given_back_is_used() {
+    let dir = tempfile::tempdir().unwrap();
+    let files = json!({ "README.md": "hello", ".github/workflows/ci.yml": TRIVIAL, ".greenlight.yml": "merge: { when: green }\n" });
+    let github = GitHub::start(dir.path(), files).await;
+    let may = async |what: &str| github.call("PUT", "/collaborators/hubot", json!({ "permission": what })).await;
+    may("push").await;
+    let server = Server::start(dir.path(), &github.settings().replace("octocat-token", "hubot-token")).await;
+    github.hook(&server).await;
+    let (number, _) = github.open_pull("one", "one.txt", "1").await;
+    github.merged(number).await;
+    may("pull").await;
+    let (number, head) = github.open_pull("two", "two.txt", "2").await;
+    server.waits_for("give the token the permission to write commit statuses").await;
+    let readiness = server.json("/readyz").await.to_string();
+    assert!(readiness.contains(&format!("statuses ({NAME})")) && !readiness.contains("GitHub ("), "{readiness}");
+    until("the tests are over", async || {
+        (server.json(&format!("/api/v1/repos/{NAME}/runs/2")).await["conclusion"] == "success").then_some(())
+    })
+    .await;
+    may("push").await;
+    assert_eq!(server.wish(&format!("/api/v1/repos/{NAME}/runs/2/rerun")).await.0, 200);
+    github.status(&head, "greenlight", "success").await;
+    github.merged(number).await;
+    server.is_ready().await;
+    server.stop().await;
+    github.stop().await;
+}
+
 /// A connection that holds the database's write lock until it is dropped, as another process would.
 async fn hold(database: &Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new().filename(database).busy_timeout(Duration::from_secs(20));
