@@ -14,11 +14,8 @@ use super::{OURS, World, event, now_or_never, push, repository, sha, tree, user}
 impl World {
     pub(super) fn perform(&mut self, dispatch: &Dispatch) -> Outcome {
         let answer = match &dispatch.effect {
-            Effect::Show { .. } | Effect::Comment { .. } | Effect::ShowDeployment { .. } if self.forbids => {
-                return Outcome::Refused(Refusal::Forbidden(
-                    format!("{FORBIDDEN} POST /x: Resource not accessible").into(),
-                ));
-            }
+            Effect::Show { .. } | Effect::ShowDeployment { .. } if self.forbids => return forbidden(),
+            Effect::Comment { .. } if self.forbids || self.is_locked => return forbidden(),
             Effect::PrepareMerge { .. } if self.git_is_away => {
                 return Outcome::Later { not_before: None, reason: "git is away".into() };
             }
@@ -158,4 +155,8 @@ impl World {
             changed_paths: None,
         }
     }
+}
+
+fn forbidden() -> Outcome {
+    Outcome::Refused(Refusal::Forbidden(format!("{FORBIDDEN} POST /x: Resource not accessible").into()))
 }

@@ -48,6 +48,11 @@ impl World {
         self.forbids = forbids;
     }
 
+    /// From now on GitHub takes no comments, or takes them again.
+    pub fn is_locked(&mut self, is_locked: bool) {
+        self.is_locked = is_locked;
+    }
+
     /// So many deployments cannot be made yet.
     pub fn creates_fail(&mut self, count: usize) {
         self.creates_refused = count;
