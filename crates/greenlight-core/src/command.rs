@@ -186,7 +186,8 @@ pub(crate) fn commented(state: &mut Repository, comment: &Comment, now: Timestam
         return;
     }
     let is_open = pull.snapshot.standing == PullStanding::Open;
-    if !(is_open && commands.iter().any(Command::is_understood)) && !is_answered(comment, now) {
+    let is_obeyed = is_open && commands.iter().any(Command::is_understood);
+    if !is_obeyed && !is_answered(comment, now) {
         return;
     }
     pull.commands.push(PendingCommand { comment: comment.clone(), head_read: false });
