@@ -352,8 +352,7 @@ fn proceed(state: &mut Repository, name: &RefName, merging: Merging, now: Timest
     match &merging.phase {
         // Once it is being read they are not asked about again, however long that takes: it is looked at when it was read.
         MergePhase::Reading { .. }
-            if !state.outbox.contains(&read_key(merging.pull))
-                && awaits_people(state, merging.pull, now) => {}
+            if !state.outbox.contains(&read_key(merging.pull)) && awaits_people(state, merging.pull, now) => {}
         MergePhase::Reading { not_before } => {
             let effect = Effect::ReadPull(merging.pull);
             want(state, Wanted::now(read_key(merging.pull), Class::Read, effect).not_before(*not_before));
