@@ -17,7 +17,7 @@ use crate::event::{Comment, PullStanding};
 use crate::id::{PullNumber, Sha};
 use crate::item::Class;
 use crate::merge::{Readiness, read_key, readiness, suite_key};
-use crate::outbox::{Wanted, want};
+use crate::outbox::{Wanted, patience, want};
 use crate::pull::{MergeAsked, MergeStanding, PendingCommand, Pull};
 use crate::repository::{Repository, Topic};
 use crate::run::{Subject, Suite, SuiteKey, SuitePhase, Trust};
@@ -30,8 +30,7 @@ use crate::trust;
 pub const MARK: &str = "<!-- greenlight:";
 /// How many comments of one pull request are remembered; older ones were taken in long ago.
 const SEEN_MAX: usize = 1000;
-/// How long to wait before a pull request is read again whose last read was older than a comment on it.
-/// The longer that goes on, the longer.
+/// Shortest and longest wait before a pull request is read again whose last read was older than a comment on it.
 const READ_AGAIN: Duration = Duration::from_secs(2);
 const READ_AGAIN_MAX: Duration = Duration::from_secs(60);
 /// How old a comment may be that is told why nothing comes of it. Whoever wrote it before does not wait any more, and a
@@ -234,7 +233,7 @@ pub(crate) fn settle_commands(state: &mut Repository, number: PullNumber, now: T
         let Some(at) = ready else {
             let waiting = pull.commands.iter().filter(|command| !command.head_read);
             if let Some(since) = waiting.map(|command| command.comment.created_at).max() {
-                let wait = (now.since(since) / 4).clamp(READ_AGAIN, READ_AGAIN_MAX);
+                let wait = patience(since, now, READ_AGAIN, READ_AGAIN_MAX);
                 let wanted = Wanted::now(read_key(number), Class::Read, Effect::ReadPull(number));
                 want(state, wanted.not_before(now + wait));
             }
@@ -421,7 +420,7 @@ fn ok_to_test(state: &mut Repository, pull: &Pull, sha: &str, by: crate::id::Use
             || matches!(suite.key.subject, Subject::PullAction(number, ..) if number == pull.snapshot.number))
             && suite.trust != Trust::Trusted
             && !suite.may_run()
-            && is_under_way(state, suite)
+            && !schedule::is_suite_over(state, suite)
     };
     let waiting: Vec<SuiteKey> = state.suites_at(head).filter(is_waiting).map(|suite| suite.key.clone()).collect();
     if waiting.is_empty() {
@@ -439,17 +438,6 @@ fn ok_to_test(state: &mut Repository, pull: &Pull, sha: &str, by: crate::id::Use
         trust::approve(state, &key, by, now);
     }
     None
-}
-
-/// Is there something of a suite that may still start?
-fn is_under_way(state: &Repository, suite: &Suite) -> bool {
-    match suite.phase {
-        SuitePhase::Reading { .. } => true,
-        SuitePhase::Planned(_) => {
-            suite.runs.iter().any(|number| state.runs.get(number).is_some_and(|run| !run.is_over()))
-        }
-        SuitePhase::Stopped { .. } => false,
-    }
 }
 
 /// Answers a comment, once.

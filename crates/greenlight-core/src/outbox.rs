@@ -133,6 +133,12 @@ pub fn backoff(key: &EffectKey, tried: u32) -> Duration {
     base * 3 / 4 + base / 4 * u32::try_from(hash >> 32 & 0xff).unwrap_or(0) / 255
 }
 
+/// Returns how long to wait before GitHub is asked again for something that it has not told since then: a quarter of that time, within
+/// these bounds.
+pub(crate) fn patience(since: Timestamp, now: Timestamp, min: Duration, max: Duration) -> Duration {
+    (now.since(since) / 4).clamp(min, max)
+}
+
 /// What the token of one GitHub may still write, for all its repositories together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Budget {

@@ -53,6 +53,15 @@ pub(crate) fn settle_suite(state: &mut Repository, key: &SuiteKey, now: Timestam
     touch_subject(state, key);
 }
 
+/// Is there nothing of a suite left that could start, end or be stopped?
+pub(crate) fn is_suite_over(state: &Repository, suite: &Suite) -> bool {
+    match suite.phase {
+        SuitePhase::Reading { .. } => false,
+        SuitePhase::Planned(_) => suite.runs.iter().all(|number| state.runs.get(number).is_none_or(Run::is_over)),
+        SuitePhase::Stopped { .. } => true,
+    }
+}
+
 /// A suite that ended green proves its tree.
 fn prove(state: &mut Repository, suite: &Suite) {
     let counts = match &suite.key.subject {

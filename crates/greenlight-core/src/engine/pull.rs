@@ -8,7 +8,7 @@ use crate::item::Class;
 use crate::outbox::{Wanted, want};
 use crate::pull::{Branch, MergeStanding, Pull};
 use crate::repository::{Repository, Topic};
-use crate::run::{Conclusion, Run, Subject, Suite, SuiteKey, SuitePhase, Trust};
+use crate::run::{Conclusion, Subject, Suite, SuiteKey, SuitePhase, Trust};
 use crate::time::{Duration, Timestamp};
 use crate::{command, deploy, merge, outbox, plan, schedule, trust};
 
@@ -24,7 +24,7 @@ pub(super) fn settle_pull(state: &mut Repository, number: PullNumber, now: Times
     if pull.reread {
         // A read may be older than what is known; then it is made again, and not at once.
         let wanted = Wanted::now(merge::read_key(number), Class::Read, Effect::ReadPull(number));
-        let wait = (now.since(pull.snapshot.updated_at) / 4).clamp(UNTOLD_MIN, OLD_MAX);
+        let wait = outbox::patience(pull.snapshot.updated_at, now, UNTOLD_MIN, OLD_MAX);
         want(state, wanted.not_before(now + wait));
     }
     match pull.snapshot.standing {
@@ -96,8 +96,9 @@ fn stop_suites(
     now: Timestamp,
 ) {
     let others = state.open_suites_of(number).filter(|key| Some(*key) != but);
-    let (over, stale): (Vec<SuiteKey>, Vec<SuiteKey>) =
-        others.cloned().partition(|key| state.suites.get(key).is_none_or(|suite| is_over(state, suite)));
+    let (over, stale): (Vec<SuiteKey>, Vec<SuiteKey>) = others
+        .cloned()
+        .partition(|key| state.suites.get(key).is_none_or(|suite| schedule::is_suite_over(state, suite)));
     for key in over {
         state.close_suite(number, &key);
     }
@@ -118,7 +119,7 @@ pub(super) fn stop_forlorn(state: &mut Repository, now: Timestamp) {
         let is_head = state.pulls.get(&number).is_some_and(|pull| {
             pull.snapshot.standing == PullStanding::Open && pull.snapshot.head_sha == suite.key.head_sha
         });
-        suite.trust == Trust::Untrusted && !suite.may_run() && !is_head && !is_over(state, suite)
+        suite.trust == Trust::Untrusted && !suite.may_run() && !is_head && !schedule::is_suite_over(state, suite)
     };
     let forlorn: Vec<SuiteKey> = state.suites.values().filter(is_forlorn).map(|suite| suite.key.clone()).collect();
     for key in forlorn {
@@ -130,20 +131,11 @@ pub(super) fn stop_forlorn(state: &mut Repository, now: Timestamp) {
 fn stop_untrusted(state: &mut Repository, number: PullNumber, now: Timestamp) {
     let waiting: Vec<_> = state
         .suites_of(number)
-        .filter(|suite| !suite.may_run() && !is_over(state, suite))
+        .filter(|suite| !suite.may_run() && !schedule::is_suite_over(state, suite))
         .map(|suite| suite.key.clone())
         .collect();
     for key in waiting {
         stop_suite(state, &key, "the pull request was merged without it", now);
-    }
-}
-
-/// Is there nothing of a suite left that could be stopped?
-fn is_over(state: &Repository, suite: &Suite) -> bool {
-    match suite.phase {
-        SuitePhase::Reading { .. } => false,
-        SuitePhase::Planned(_) => suite.runs.iter().all(|number| state.runs.get(number).is_none_or(Run::is_over)),
-        SuitePhase::Stopped { .. } => true,
     }
 }
 
