@@ -11,52 +11,37 @@ fn world(when: &str) -> World {
     World::new(&[(".github/workflows/ci.yml", BOTH)], &format!("merge: {{ when: {when} }}\n"))
 }
 
+/// Somebody gives their word for a pull request that is being tested, and may push to the end, or not any more.
+fn merged_on_the_word_of(when: &str, stays: bool, give: impl FnOnce(&mut World)) -> (Vec<u64>, Vec<String>) {
+    let mut world = world(when);
+    world.open_pull(1, 'a');
+    world.work();
+    give(&mut world);
+    world.work();
+    if !stays {
+        world.may_not_push_any_more(world::BOT);
+    }
+    world.wait(3600);
+    world.finish();
+    (world.merged(), world.comments(1))
+}
+
 #[test]
 fn an_approval_counts_only_while_whoever_gave_it_may_push() {
-    for stays in [true, false] {
-        let mut world = world("approved");
-        world.open_pull(1, 'a');
-        world.work();
-        world.approve(1, world::BOT, 'a');
-        world.work();
-        if !stays {
-            world.may_not_push_any_more(world::BOT);
-        }
-        world.wait(3600);
-        world.finish();
-        assert_eq!(world.merged().len(), usize::from(stays), "{:?}", world.comments(1));
-        if !stays {
-            assert!(
-                world.comments(1).iter().any(|text| text.contains("waits for an approving review")),
-                "{:?}",
-                world.comments(1)
-            );
-        }
-    }
+    let approve = |world: &mut World| world.approve(1, world::BOT, 'a');
+    assert_eq!(merged_on_the_word_of("approved", true, approve).0, [1]);
+    let (merged, told) = merged_on_the_word_of("approved", false, approve);
+    assert_eq!(merged, [0; 0]);
+    assert!(told.iter().any(|text| text.contains("waits for an approving review")), "{told:?}");
 }
 
 #[test]
 fn a_merge_is_made_only_while_whoever_asked_for_it_may_push() {
-    for stays in [true, false] {
-        let mut world = world("command");
-        world.open_pull(1, 'a');
-        world.work();
-        world.comment(1, world::BOT, "/merge");
-        world.work();
-        if !stays {
-            world.may_not_push_any_more(world::BOT);
-        }
-        world.wait(3600);
-        world.finish();
-        assert_eq!(world.merged().len(), usize::from(stays), "{:?}", world.comments(1));
-        if !stays {
-            assert!(
-                world.comments(1).iter().any(|text| text.contains("may not push any more")),
-                "{:?}",
-                world.comments(1)
-            );
-        }
-    }
+    let ask = |world: &mut World| world.comment(1, world::BOT, "/merge");
+    assert_eq!(merged_on_the_word_of("command", true, ask).0, [1]);
+    let (merged, told) = merged_on_the_word_of("command", false, ask);
+    assert_eq!(merged, [0; 0]);
+    assert!(told.iter().any(|text| text.contains("may not push any more")), "{told:?}");
 }
 
 #[test]
