@@ -214,14 +214,20 @@ async fn deploy_slowly(github: &GitHub, serve: &Serve) {
 
 const WAITS: &str = "no new job starts, and deployment ";
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_is_to_end_lets_a_deployment_end_first() {
-    let dir = tempfile::tempdir().unwrap();
-    let (github, settings) = with_slow_deployment(dir.path()).await;
-    let mut serve = Serve::start_at(dir.path(), &settings);
+/// Returns a server that was told to end while it deploys, and has said that it waits for that.
+async fn ending_in_a_deployment(dir: &std::path::Path) -> (GitHub, String, Serve) {
+    let (github, settings) = with_slow_deployment(dir).await;
+    let serve = Serve::start_at(dir, &settings);
     deploy_slowly(&github, &serve).await;
     serve.terminate();
     until("it says what it waits for", async || serve.has_told(WAITS).then_some(())).await;
+    (github, settings, serve)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_to_end_lets_a_deployment_end_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let (github, settings, mut serve) = ending_in_a_deployment(dir.path()).await;
     // Meanwhile it hears and speaks as ever, and starts nothing.
     std::fs::write(dir.path().join("seen/tested"), "").unwrap();
     let (_, head) = github.open_pull("change", "change.txt", "changed").await;
@@ -240,11 +246,7 @@ async fn a_server_that_is_to_end_lets_a_deployment_end_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_told_twice_to_end_waits_for_no_deployment() {
     let dir = tempfile::tempdir().unwrap();
-    let (github, settings) = with_slow_deployment(dir.path()).await;
-    let mut serve = Serve::start_at(dir.path(), &settings);
-    deploy_slowly(&github, &serve).await;
-    serve.terminate();
-    until("it says what it waits for", async || serve.has_told(WAITS).then_some(())).await;
+    let (github, settings, mut serve) = ending_in_a_deployment(dir.path()).await;
     serve.terminate();
     until("it ends", async || serve.has_ended().then_some(())).await;
     let serve = Serve::start_at(dir.path(), &settings);
